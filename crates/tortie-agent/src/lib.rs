@@ -1,0 +1,1 @@
+//! The agent: one loop that joins the store and the kernel to the calculation.

@@ -1,0 +1,1 @@
+//! projectcalico.org/v3 resources: types, decoding with positions, defaults, validation.

@@ -1,0 +1,1 @@
+//! Incremental calculation: resources and host facts in, host policy out.

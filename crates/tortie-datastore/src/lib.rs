@@ -1,0 +1,1 @@
+//! Stores of resources: the trait, the syncer, the embedded store.

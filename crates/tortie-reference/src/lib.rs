@@ -1,0 +1,1 @@
+//! The slow, obvious evaluator of enforcement.md appendix A.

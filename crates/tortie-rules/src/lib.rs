@@ -1,0 +1,1 @@
+//! Backend-neutral rules: compiler passes, plan, interpreter.

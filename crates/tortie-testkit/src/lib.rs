@@ -1,0 +1,1 @@
+//! Namespaces, packets, generators and state sequences for tests and the demo.

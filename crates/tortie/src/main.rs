@@ -1,0 +1,2 @@
+//! The tortie command.
+fn main() {}

@@ -1,0 +1,2 @@
+//! Project chores: check, test, conformance, demo.
+fn main() {}
