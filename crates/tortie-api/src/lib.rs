@@ -1,1 +1,26 @@
-//! projectcalico.org/v3 resources: types, decoding with positions, defaults, validation.
+//! `projectcalico.org/v3` resources: kinds, keys, typed objects, decoding with positions, defaults and validation.
+//!
+//! Two forms of one resource live here. The *stored form* is the JSON object that the store holds, as
+//! `docs/spec/datastore.md` section 2.2 says. The *typed form* ([`model`]) is what calculation, compiler and the
+//! reference evaluator work on: parsed once, so that nobody behind it parses text again.
+//!
+//! This crate does no I/O, reads no clock and knows nothing of stores or kernels.
+#![forbid(unsafe_code)]
+
+pub mod facts;
+pub mod key;
+pub mod kind;
+pub mod model;
+pub mod packet;
+
+pub use key::ResourceKey;
+pub use kind::Kind;
+
+/// The one `apiVersion` of every resource.
+pub const API_VERSION: &str = "projectcalico.org/v3";
+
+/// The name of the tier a policy is in when it names none (E-217).
+pub const DEFAULT_TIER: &str = "default";
+
+/// The built-in profile that allows everything in both directions (E-231).
+pub const DEFAULT_ALLOW_PROFILE: &str = "projectcalico-default-allow";

@@ -1,0 +1,370 @@
+//! A ruleset: the content of our one table, in the kernel's own shapes (K-2).
+//!
+//! Names in a ruleset are *logical*: `in4.some-name`. The kernel holds *instances* of them, `in4.some-name~3`, so that a
+//! changed chain or set can be built beside the one in use and turned to in one transaction (K-4, D-10). Base chains,
+//! dispatch maps and constant sets have one instance only and no suffix. [`crate::plan`] chooses the suffixes.
+
+use std::borrow::Borrow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use tortie_calc::policy::{Direction, PolicyId};
+
+/// The name of the one table, of family `inet` (K-2).
+pub const TABLE: &str = "tortie";
+
+/// Chains and sets of our table.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Ruleset {
+    /// Chains by name.
+    pub chains: BTreeMap<Name, Arc<Chain>>,
+    /// Sets and maps by name.
+    pub sets: BTreeMap<Name, Arc<Set>>,
+}
+
+/// The name of a chain, set or map: at most 127 bytes that `nft` can read back as one identifier.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Name(Arc<str>);
+
+impl Name {
+    /// The longest name, leaving room for an instance suffix within the kernel's 127 bytes.
+    pub const LEN_MAX: usize = 115;
+
+    /// Takes a name that is known to be short and plain.
+    pub fn new(text: impl AsRef<str>) -> Self {
+        Self(Arc::from(text.as_ref()))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The logical name of an instance: the part before `~`.
+    pub fn logical(&self) -> &str {
+        self.0.split_once('~').map_or(&self.0, |(logical, _)| logical)
+    }
+
+    /// The number of an instance, if it has one.
+    pub fn instance(&self) -> Option<u32> {
+        self.0.split_once('~').and_then(|(_, number)| number.parse().ok())
+    }
+
+    /// The instance `number` of this logical name.
+    pub fn with_instance(&self, number: u32) -> Name {
+        Name(Arc::from(format!("{}~{number}", self.logical())))
+    }
+}
+
+impl Borrow<str> for Name {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A chain.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Chain {
+    /// Set for chains that the kernel calls by itself.
+    pub base: Option<BaseChain>,
+    /// Rules in order.
+    pub rules: Vec<Rule>,
+}
+
+/// Where the kernel calls a base chain. Its policy is always accept (E-401, K-3) and its type always `filter`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BaseChain {
+    /// The hook.
+    pub hook: Hook,
+    /// The netfilter priority; lower is earlier.
+    pub priority: i32,
+}
+
+/// Netfilter hooks of the `inet` family (`enum nf_inet_hooks` in `linux/netfilter.h`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Hook {
+    /// Before routing.
+    Prerouting,
+    /// For local processes.
+    Input,
+    /// Between two interfaces.
+    Forward,
+    /// From local processes.
+    Output,
+    /// After routing.
+    Postrouting,
+}
+
+/// One rule: all matches must hold, then the statements run in order, then the end decides.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rule {
+    /// Criteria, cheapest first.
+    pub matches: Vec<Match>,
+    /// Effects without a verdict.
+    pub statements: Vec<Statement>,
+    /// What becomes of the packet.
+    pub end: End,
+    /// Where the rule comes from; the kernel keeps it as the rule's comment (K-11, K-12).
+    pub origin: Origin,
+}
+
+/// What a packet offers to a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Field {
+    /// Name of the interface a packet arrives on: 16 bytes, zero-padded.
+    InInterface,
+    /// Name of the interface a packet leaves by: 16 bytes, zero-padded.
+    OutInterface,
+    /// Address family: 1 byte, `NFPROTO_IPV4` (2) or `NFPROTO_IPV6` (10).
+    NfProto,
+    /// Upper-layer protocol: 1 byte.
+    L4Proto,
+    /// IPv4 source address: 4 bytes.
+    SourceV4,
+    /// IPv4 destination address: 4 bytes.
+    DestinationV4,
+    /// IPv6 source address: 16 bytes.
+    SourceV6,
+    /// IPv6 destination address: 16 bytes.
+    DestinationV6,
+    /// Source port of TCP, UDP or SCTP: 2 bytes, network order.
+    SourcePort,
+    /// Destination port of TCP, UDP or SCTP: 2 bytes, network order.
+    DestinationPort,
+    /// First byte of the ICMP or ICMPv6 header.
+    IcmpType,
+    /// Second byte of the ICMP or ICMPv6 header.
+    IcmpCode,
+    /// IPv6 hop limit: 1 byte.
+    HopLimit,
+    /// Connection-tracking state, one bit of [`ct_state`]: 4 bytes.
+    CtState,
+    /// Connection-tracking status bits of [`ct_status`]: 4 bytes.
+    CtStatus,
+    /// The packet mark: 4 bytes.
+    Mark,
+}
+
+impl Field {
+    /// Bytes a value of this field has.
+    pub const fn len(self) -> usize {
+        match self {
+            Field::InInterface | Field::OutInterface | Field::SourceV6 | Field::DestinationV6 => 16,
+            Field::SourceV4 | Field::DestinationV4 | Field::CtState | Field::CtStatus | Field::Mark => 4,
+            Field::SourcePort | Field::DestinationPort => 2,
+            Field::NfProto | Field::L4Proto | Field::IcmpType | Field::IcmpCode | Field::HopLimit => 1,
+        }
+    }
+
+    /// Fields the kernel keeps in its own byte order. Values of a ruleset are always big-endian; whoever speaks to the
+    /// kernel turns these round.
+    pub const fn is_host_endian(self) -> bool {
+        matches!(self, Field::CtState | Field::CtStatus | Field::Mark)
+    }
+}
+
+/// Bits of [`Field::CtState`] (`NF_CT_STATE_BIT` in `linux/netfilter/nf_conntrack_common.h`).
+pub mod ct_state {
+    /// No sense in it.
+    pub const INVALID: u32 = 1;
+    /// Part of a known flow.
+    pub const ESTABLISHED: u32 = 2;
+    /// Belongs to a known flow.
+    pub const RELATED: u32 = 4;
+    /// First of a flow.
+    pub const NEW: u32 = 8;
+    /// Not tracked.
+    pub const UNTRACKED: u32 = 64;
+}
+
+/// Bits of [`Field::CtStatus`] (`enum ip_conntrack_status`).
+pub mod ct_status {
+    /// The destination is translated (K-17).
+    pub const DST_NAT: u32 = 1 << 5;
+}
+
+/// A value of one field, or of several side by side without padding; big-endian.
+pub type Value = Vec<u8>;
+
+/// One criterion.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Match {
+    /// `field == value`, or `!=` when inverted.
+    Equals {
+        /// Left side.
+        field: Field,
+        /// Whether the comparison is turned round.
+        invert: bool,
+        /// Right side, as long as the field; for an interface name it may be shorter: a prefix (`cali*`).
+        value: Value,
+    },
+    /// `field & mask == value`, or `!=` when inverted.
+    Masked {
+        /// Left side.
+        field: Field,
+        /// Bits that count.
+        mask: Value,
+        /// Whether the comparison is turned round.
+        invert: bool,
+        /// Right side.
+        value: Value,
+    },
+    /// `first <= field <= last`, or outside of it when inverted.
+    Range {
+        /// Left side.
+        field: Field,
+        /// Whether the comparison is turned round.
+        invert: bool,
+        /// Lowest value.
+        first: Value,
+        /// Highest value.
+        last: Value,
+    },
+    /// The fields, side by side, are in the set, or not when inverted.
+    Lookup {
+        /// What is looked up; as many fields as the set's key.
+        key: Vec<Field>,
+        /// Whether the criterion is turned round.
+        invert: bool,
+        /// The set.
+        set: Name,
+    },
+}
+
+/// An effect without a verdict.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Statement {
+    /// Count packets and bytes.
+    Counter,
+    /// Write a kernel log line at level info (E-355).
+    Log {
+        /// At most 127 bytes; the kernel cuts the rest.
+        prefix: String,
+    },
+}
+
+/// The end of a rule.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum End {
+    /// Go on with the next rule.
+    Next,
+    /// Decide.
+    Verdict(Verdict),
+    /// Look the verdict up; without an element go on with the next rule.
+    Map {
+        /// What is looked up.
+        key: Vec<Field>,
+        /// A set with verdicts.
+        map: Name,
+    },
+}
+
+/// What becomes of a packet.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Verdict {
+    /// Leave this base chain; later base chains still judge (E-409).
+    Accept,
+    /// Final at once.
+    Drop,
+    /// Back to the rule after the jump, or the end of the base chain.
+    Return,
+    /// Call a chain.
+    Jump(Name),
+    /// Continue in a chain without coming back to this one.
+    Goto(Name),
+}
+
+/// A set, or a map to verdicts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Set {
+    /// The fields of the key, side by side.
+    pub key: Vec<Field>,
+    /// Whether elements may be ranges. Ranges of one field must not overlap and are merged where they touch.
+    pub is_interval: bool,
+    /// Whether each element carries a verdict.
+    pub is_map: bool,
+    /// Whether the content never changes in place: the name then says the content.
+    pub is_constant: bool,
+    /// The elements; the verdict is `None` in a plain set.
+    pub elements: BTreeMap<Element, Option<Verdict>>,
+}
+
+/// One element: an exact value, or a range per field of the key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Element {
+    /// Lowest values of all fields, side by side.
+    pub first: Box<[u8]>,
+    /// Highest values; equal to `first` for an exact value.
+    pub last: Box<[u8]>,
+}
+
+impl Element {
+    /// An exact value.
+    pub fn exact(value: impl Into<Box<[u8]>>) -> Self {
+        let first = value.into();
+        Self { last: first.clone(), first }
+    }
+
+    /// A range.
+    pub fn range(first: impl Into<Box<[u8]>>, last: impl Into<Box<[u8]>>) -> Self {
+        Self { first: first.into(), last: last.into() }
+    }
+}
+
+/// Where a rule comes from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Origin {
+    /// The frame around policy: dispatch, jumps between chains.
+    Frame(&'static str),
+    /// Connection state (E-420, E-421).
+    ConnState,
+    /// Failsafe ports (section 5).
+    Failsafe(Direction),
+    /// Neighbour discovery, MLD, DHCPv6 (E-461, E-462).
+    Ipv6Essentials,
+    /// A rule of a policy.
+    Policy {
+        /// Which policy.
+        id: Arc<PolicyId>,
+        /// Which list.
+        direction: Direction,
+        /// Position in the list, from 0.
+        rule: usize,
+        /// The criterion of a rule that took several kernel rules, from 0.
+        part: usize,
+        /// Staged: counted, never decides (D-6).
+        is_staged: bool,
+    },
+    /// The end of a tier (E-223).
+    TierEnd {
+        /// The tier.
+        tier: Arc<str>,
+        /// The direction.
+        direction: Direction,
+    },
+    /// A rule of a profile.
+    Profile {
+        /// The profile.
+        name: Arc<str>,
+        /// Which list.
+        direction: Direction,
+        /// Position in the list, from 0.
+        rule: usize,
+        /// As in `Policy`.
+        part: usize,
+    },
+    /// A profile that does not exist (E-230).
+    ProfileMissing {
+        /// The profile.
+        name: Arc<str>,
+    },
+    /// Nothing decided (E-226).
+    NoMatch(Direction),
+}
