@@ -1,8 +1,8 @@
 //! A ruleset: the content of our one table, in the kernel's own shapes (K-2).
 //!
-//! Names in a ruleset are *logical*: `in4.some-name`. The kernel holds *instances* of them, `in4.some-name~3`, so that a
+//! Names in a ruleset are *logical*: `in4/some.name`. The kernel holds *instances* of them, `in4/some.name..3`, so that a
 //! changed chain or set can be built beside the one in use and turned to in one transaction (K-4, D-10). Base chains,
-//! dispatch maps and constant sets have one instance only and no suffix. [`crate::plan`] chooses the suffixes.
+//! dispatch maps and constant sets have one instance only and no suffix. [`crate::plan()`] chooses the suffixes.
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
@@ -41,19 +41,19 @@ impl Name {
         &self.0
     }
 
-    /// The logical name of an instance: the part before `~`.
+    /// The logical name of an instance: the part before `..`, which no name of a resource can hold.
     pub fn logical(&self) -> &str {
-        self.0.split_once('~').map_or(&self.0, |(logical, _)| logical)
+        self.0.rsplit_once("..").map_or(&self.0, |(logical, _)| logical)
     }
 
     /// The number of an instance, if it has one.
     pub fn instance(&self) -> Option<u32> {
-        self.0.split_once('~').and_then(|(_, number)| number.parse().ok())
+        self.0.rsplit_once("..").and_then(|(_, number)| number.parse().ok())
     }
 
     /// The instance `number` of this logical name.
     pub fn with_instance(&self, number: u32) -> Name {
-        Name(Arc::from(format!("{}~{number}", self.logical())))
+        Name(Arc::from(format!("{}..{number}", self.logical())))
     }
 }
 
@@ -337,7 +337,7 @@ pub enum Origin {
         direction: Direction,
         /// Position in the list, from 0.
         rule: usize,
-        /// The criterion of a rule that took several kernel rules, from 0.
+        /// Which of the kernel rules that one rule became, from 0.
         part: usize,
         /// Staged: counted, never decides (D-6).
         is_staged: bool,
@@ -367,4 +367,31 @@ pub enum Origin {
     },
     /// Nothing decided (E-226).
     NoMatch(Direction),
+}
+
+/// One line for people: the comment of a kernel rule, the reason in `explain`.
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Frame(what) => f.write_str(what),
+            Origin::ConnState => f.write_str("connection state"),
+            Origin::Failsafe(direction) => write!(f, "failsafe {direction}"),
+            Origin::Ipv6Essentials => f.write_str("ipv6 essentials"),
+            Origin::Policy { id, direction, rule, part, is_staged: _ } => {
+                write!(f, "policy {id} {direction}[{rule}]")?;
+                write_part(f, *part)
+            }
+            Origin::TierEnd { tier, direction } => write!(f, "end of tier {tier} {direction}"),
+            Origin::Profile { name, direction, rule, part } => {
+                write!(f, "profile {name} {direction}[{rule}]")?;
+                write_part(f, *part)
+            }
+            Origin::ProfileMissing { name } => write!(f, "missing profile {name}"),
+            Origin::NoMatch(direction) => write!(f, "no match {direction}"),
+        }
+    }
+}
+
+fn write_part(f: &mut fmt::Formatter<'_>, part: usize) -> fmt::Result {
+    if part == 0 { Ok(()) } else { write!(f, "/{part}") }
 }
