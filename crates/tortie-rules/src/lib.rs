@@ -5,8 +5,12 @@
 //! three are pure functions. This crate knows no netlink, does no I/O and reads no clock.
 #![forbid(unsafe_code)]
 
+pub mod compile;
+pub mod interpret;
 pub mod plan;
 pub mod ruleset;
 
-pub use plan::Plan;
+pub use compile::compile;
+pub use interpret::interpret;
+pub use plan::{Plan, plan};
 pub use ruleset::Ruleset;

@@ -1,0 +1,185 @@
+//! First pass: tiers, policies and profiles become sections of first-match rules with `Pass` and tier ends resolved.
+
+use std::sync::Arc;
+
+use tortie_api::Kind;
+use tortie_api::model::Action;
+use tortie_calc::Settings;
+use tortie_calc::policy::{ClassPolicy, Direction, PolicyId, ProfileRules, ResolvedRule, TierEnd};
+
+use crate::ruleset::Origin;
+
+/// A run of rules that is entered at its top only.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Section {
+    /// Rules, first match decides.
+    pub rules: Vec<FlatRule>,
+    /// What happens when none did.
+    pub end: SectionEnd,
+}
+
+/// The end of a section that decided nothing.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SectionEnd {
+    /// Drop, for this reason.
+    Drop(Origin),
+    /// Go on with the section of this position.
+    Continue(usize),
+    /// Never reached: the last rule matches everything and decides.
+    Unreachable,
+}
+
+/// A rule whose action is a place to go to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FlatRule {
+    /// The criteria.
+    pub rule: Arc<ResolvedRule>,
+    /// What a match does.
+    pub action: FlatAction,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+/// What a matching rule does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FlatAction {
+    /// Accept and stop.
+    Accept,
+    /// Drop and stop.
+    Drop,
+    /// Log with this prefix and go on.
+    Log(String),
+    /// Go on with the section of this position: `Pass` resolved.
+    Continue(usize),
+}
+
+/// Flattens the normal class of one endpoint and direction.
+///
+/// One section for each tier, then one for each profile, then the final drop (E-221..E-226). Staged policies have no
+/// verdict and no log (E-206) and are left out; their effect on tier ends is already in `TierEnd` (E-224). Rules that
+/// can match nothing on a host are left out (E-358).
+pub fn flatten(
+    class: &ClassPolicy,
+    profiles: &[Arc<ProfileRules>],
+    direction: Direction,
+    settings: &Settings,
+) -> Vec<Section> {
+    let mut sections = Vec::with_capacity(class.tiers.len() + profiles.len() + 1);
+    for tier in &class.tiers {
+        let next = sections.len() + 1;
+        let mut rules = Vec::new();
+        for policy in tier.policies.iter().filter(|p| !p.is_staged) {
+            let id = Arc::new(policy.id.clone());
+            for (position, rule) in policy.rules.iter().enumerate().filter(|(_, r)| r.never.is_none()) {
+                let action = action(rule.action, next, || log_prefix(&settings.log_prefix, &id));
+                let origin = Origin::Policy { id: id.clone(), direction, rule: position, part: 0, is_staged: false };
+                rules.push(FlatRule { rule: rule.clone(), action, origin });
+            }
+        }
+        let end = match tier.end {
+            TierEnd::Deny => SectionEnd::Drop(Origin::TierEnd { tier: Arc::from(tier.name.as_str()), direction }),
+            TierEnd::Pass => SectionEnd::Continue(next),
+        };
+        sections.push(Section { rules, end });
+    }
+    for profile in profiles {
+        let next = sections.len() + 1;
+        let name: Arc<str> = Arc::from(profile.name.as_str());
+        let Some(list) = &profile.rules else {
+            // Nothing behind a missing profile is ever asked (E-230).
+            sections.push(Section { rules: Vec::new(), end: SectionEnd::Drop(Origin::ProfileMissing { name }) });
+            continue;
+        };
+        let prefix = PolicyId { kind: Kind::Profile, namespace: None, name: profile.name.clone(), tier: String::new() };
+        let rules = list
+            .iter()
+            .enumerate()
+            .filter(|(_, r)| r.never.is_none())
+            .map(|(position, rule)| FlatRule {
+                rule: rule.clone(),
+                action: action(rule.action, next, || log_prefix(&settings.log_prefix, &prefix)),
+                origin: Origin::Profile { name: name.clone(), direction, rule: position, part: 0 },
+            })
+            .collect();
+        sections.push(Section { rules, end: SectionEnd::Continue(next) });
+    }
+    sections.push(Section { rules: Vec::new(), end: SectionEnd::Drop(Origin::NoMatch(direction)) });
+    sections
+}
+
+fn action(action: Action, next: usize, prefix: impl FnOnce() -> String) -> FlatAction {
+    match action {
+        Action::Allow => FlatAction::Accept,
+        Action::Deny => FlatAction::Drop,
+        Action::Pass => FlatAction::Continue(next),
+        Action::Log => FlatAction::Log(prefix()),
+    }
+}
+
+/// The prefix of kernel log lines (E-355): `%t` tier, `%k` short kind, `%n` name, `%p` namespace and name; others stay.
+fn log_prefix(pattern: &str, id: &PolicyId) -> String {
+    let mut out = String::with_capacity(pattern.len() + 2);
+    let mut chars = pattern.chars().peekable();
+    while let Some(c) = chars.next() {
+        let replaced = match (c, chars.peek()) {
+            ('%', Some('t')) => Some(id.tier.clone()),
+            ('%', Some('k')) => Some(short_kind(id.kind).to_owned()),
+            ('%', Some('n')) => Some(id.name.clone()),
+            ('%', Some('p')) => Some(match &id.namespace {
+                Some(namespace) => format!("{namespace}/{}", id.name),
+                None => id.name.clone(),
+            }),
+            _ => None,
+        };
+        match replaced {
+            Some(text) => {
+                chars.next();
+                out.push_str(&text);
+            }
+            None => out.push(c),
+        }
+    }
+    out.push_str(": ");
+    // The kernel keeps 127 bytes (NF_LOG_PREFIXLEN less the end). Names are ASCII, so this never cuts a character.
+    while out.len() > 127 {
+        out.pop();
+    }
+    out
+}
+
+fn short_kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Profile => "pro",
+        Kind::NetworkPolicy => "np",
+        Kind::StagedNetworkPolicy => "snp",
+        Kind::StagedGlobalNetworkPolicy => "sgnp",
+        _ => "gnp",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(namespace: Option<&str>) -> PolicyId {
+        PolicyId {
+            kind: Kind::GlobalNetworkPolicy,
+            namespace: namespace.map(str::to_owned),
+            name: "web".to_owned(),
+            tier: "sec".to_owned(),
+        }
+    }
+
+    #[test]
+    fn log_prefixes_take_their_specifiers_e355() {
+        for (pattern, namespace, expected) in [
+            ("calico-packet", None, "calico-packet: "),
+            ("%t|%k|%n|%p", None, "sec|gnp|web|web: "),
+            ("%p", Some("ns"), "ns/web: "),
+            ("100% %x %", None, "100% %x %: "),
+        ] {
+            assert_eq!(log_prefix(pattern, &id(namespace)), expected, "{pattern}");
+        }
+        assert_eq!(log_prefix(&"x".repeat(300), &id(None)).len(), 127);
+    }
+}

@@ -1,0 +1,269 @@
+//! Third pass: the criteria of one rule and one address family become matches.
+//!
+//! A rule whose criteria hold an "or" across fields becomes several kernel rules with the same end, its *parts*.
+
+use ipnet::IpNet;
+use tortie_api::model::{Family, PortRange, Protocol};
+use tortie_calc::policy::{Peer, ResolvedRule, SetId};
+
+use super::flatten::{FlatAction, FlatRule};
+use super::sets::{SetPool, address_field, bytes, number};
+use crate::ruleset::{Element, End, Field, Match, Name, Origin, Rule, Set, Statement, Verdict};
+
+/// Appends what `flat` is in `family`: nothing where the rule does not exist (E-316).
+pub(super) fn lower(
+    rules: &mut Vec<Rule>,
+    pool: &mut SetPool<'_>,
+    flat: &FlatRule,
+    family: Family,
+    name_of: &dyn Fn(usize) -> Name,
+) {
+    if !flat.rule.exists_in(family) {
+        return;
+    }
+    let (statements, end) = match &flat.action {
+        FlatAction::Accept => (vec![Statement::Counter], End::Verdict(Verdict::Accept)),
+        FlatAction::Drop => (vec![Statement::Counter], End::Verdict(Verdict::Drop)),
+        FlatAction::Continue(next) => (vec![Statement::Counter], End::Verdict(Verdict::Goto(name_of(*next)))),
+        FlatAction::Log(prefix) => (vec![Statement::Counter, Statement::Log { prefix: prefix.clone() }], End::Next),
+    };
+    for (part, matches) in criteria(pool, &flat.rule, family).into_iter().enumerate() {
+        rules.push(Rule {
+            matches,
+            statements: statements.clone(),
+            end: end.clone(),
+            origin: with_part(&flat.origin, part),
+        });
+    }
+}
+
+fn with_part(origin: &Origin, number: usize) -> Origin {
+    let mut origin = origin.clone();
+    if let Origin::Policy { part, .. } | Origin::Profile { part, .. } = &mut origin {
+        *part = number;
+    }
+    origin
+}
+
+/// The criteria as alternatives of which at most one holds for any packet, so that a log line is written once and each
+/// counter counts a packet once.
+fn criteria(pool: &mut SetPool<'_>, rule: &ResolvedRule, family: Family) -> Vec<Vec<Match>> {
+    let mut all = Alternatives::one();
+    if let Some(protocol) = rule.protocol {
+        all.and(protocol_is(protocol, false));
+    }
+    if let Some(protocol) = rule.not_protocol {
+        all.and(protocol_is(protocol, true));
+    }
+    let icmp_protocol = match family {
+        Family::V4 => Protocol::ICMP,
+        Family::V6 => Protocol::ICMPV6,
+    };
+    if let Some(icmp) = rule.icmp {
+        all.and(byte(Field::IcmpType, icmp.icmp_type, false));
+        if let Some(code) = icmp.code {
+            all.and(byte(Field::IcmpCode, code, false));
+        }
+    }
+    if let Some(icmp) = rule.not_icmp {
+        // Not (protocol and type and code), one alternative for each way to differ (E-313). A rule of another protocol
+        // meets no ICMP at all.
+        let is_icmp = rule.protocol == Some(icmp_protocol);
+        if is_icmp || rule.protocol.is_none() {
+            let mut ways = Vec::new();
+            let mut before = Vec::new();
+            if !is_icmp {
+                ways.push(vec![protocol_is(icmp_protocol, true)]);
+                before.push(protocol_is(icmp_protocol, false));
+            }
+            ways.push([before.clone(), vec![byte(Field::IcmpType, icmp.icmp_type, true)]].concat());
+            if let Some(code) = icmp.code {
+                before.push(byte(Field::IcmpType, icmp.icmp_type, false));
+                ways.push([before, vec![byte(Field::IcmpCode, code, true)]].concat());
+            }
+            all.or(ways);
+        }
+    }
+    for end in [PacketEnd::Source, PacketEnd::Destination] {
+        let peer = end.peer(rule);
+        ports(&mut all, pool, rule, peer, end, family);
+        addresses(&mut all, pool, peer, end, family);
+    }
+    all.0
+}
+
+/// One end of the packet: source and destination are the packet's own in both directions (E-302).
+#[derive(Clone, Copy)]
+enum PacketEnd {
+    Source,
+    Destination,
+}
+
+impl PacketEnd {
+    fn peer(self, rule: &ResolvedRule) -> &Peer {
+        match self {
+            PacketEnd::Source => &rule.source,
+            PacketEnd::Destination => &rule.destination,
+        }
+    }
+
+    fn address(self, family: Family) -> Field {
+        match (self, family) {
+            (PacketEnd::Source, _) => address_field(family),
+            (PacketEnd::Destination, Family::V4) => Field::DestinationV4,
+            (PacketEnd::Destination, Family::V6) => Field::DestinationV6,
+        }
+    }
+
+    fn port(self) -> Field {
+        match self {
+            PacketEnd::Source => Field::SourcePort,
+            PacketEnd::Destination => Field::DestinationPort,
+        }
+    }
+}
+
+fn ports(
+    all: &mut Alternatives,
+    pool: &mut SetPool<'_>,
+    rule: &ResolvedRule,
+    peer: &Peer,
+    end: PacketEnd,
+    family: Family,
+) {
+    // Numeric and named entries of one list are or-ed (E-326).
+    let mut ways: Vec<Match> = Vec::new();
+    if !peer.ports.is_empty() {
+        ways.push(port_in(pool, end, &peer.ports, false));
+    }
+    for id in &peer.named_ports {
+        ways.push(named_port(pool, end, family, id, false));
+    }
+    if !ways.is_empty() {
+        let exclusive = (0..ways.len()).map(|way| {
+            let mut matches: Vec<Match> = ways[..way].iter().map(inverted).collect();
+            matches.push(ways[way].clone());
+            matches
+        });
+        all.or(exclusive.collect());
+    }
+
+    if !peer.not_ports.is_empty() {
+        all.and(port_in(pool, end, &peer.not_ports, true));
+    }
+    if !peer.not_named_ports.is_empty() {
+        let not_in: Vec<Match> =
+            peer.not_named_ports.iter().map(|id| named_port(pool, end, family, id, true)).collect();
+        if rule.protocol.is_some_and(Protocol::has_ports) {
+            not_in.into_iter().for_each(|m| all.and(m));
+        } else {
+            // A packet without ports is in no set, yet the kernel cannot look up what is not there: it would end the
+            // rule without a match.
+            let protocols = protocols_with_ports(pool);
+            let has_ports = |invert| Match::Lookup { key: vec![Field::L4Proto], invert, set: protocols.clone() };
+            all.or(vec![vec![has_ports(true)], [vec![has_ports(false)], not_in].concat()]);
+        }
+    }
+}
+
+fn addresses(all: &mut Alternatives, pool: &mut SetPool<'_>, peer: &Peer, end: PacketEnd, family: Family) {
+    let field = end.address(family);
+    for (nets, invert) in [(&peer.nets, false), (&peer.not_nets, true)] {
+        let nets: Vec<IpNet> = nets.iter().filter(|net| Family::of_net(**net) == family).copied().collect();
+        match nets.as_slice() {
+            [] => {}
+            [net] if net.prefix_len() == 0 && !invert => {}
+            [net] if net.prefix_len() > 0 => all.and(in_net(field, *net, invert)),
+            _ => {
+                let set = pool.constant_nets(family, &nets);
+                all.and(Match::Lookup { key: vec![field], invert, set });
+            }
+        }
+    }
+    for (id, invert) in [(&peer.set, false), (&peer.not_set, true)] {
+        if let Some(id) = id {
+            let set = pool.members(id, family);
+            all.and(Match::Lookup { key: vec![field], invert, set });
+        }
+    }
+}
+
+/// `field` inside one network, whose prefix is not empty.
+pub(super) fn in_net(field: Field, net: IpNet, invert: bool) -> Match {
+    let value = bytes(number(net.network()), field);
+    if net.prefix_len() == net.max_prefix_len() {
+        return Match::Equals { field, invert, value };
+    }
+    Match::Masked { field, mask: bytes(number(net.netmask()), field), invert, value }
+}
+
+fn port_in(pool: &mut SetPool<'_>, end: PacketEnd, ranges: &[PortRange], invert: bool) -> Match {
+    let field = end.port();
+    match ranges {
+        [range] if range.first() == range.last() => {
+            Match::Equals { field, invert, value: range.first().to_be_bytes().to_vec() }
+        }
+        [range] => Match::Range {
+            field,
+            invert,
+            first: range.first().to_be_bytes().to_vec(),
+            last: range.last().to_be_bytes().to_vec(),
+        },
+        _ => Match::Lookup { key: vec![field], invert, set: pool.constant_ports(ranges) },
+    }
+}
+
+fn named_port(pool: &mut SetPool<'_>, end: PacketEnd, family: Family, id: &SetId, invert: bool) -> Match {
+    let set = pool.members(id, family);
+    Match::Lookup { key: vec![end.address(family), Field::L4Proto, end.port()], invert, set }
+}
+
+fn protocols_with_ports(pool: &mut SetPool<'_>) -> Name {
+    let protocols = [Protocol::TCP, Protocol::UDP, Protocol::SCTP];
+    let elements = protocols.into_iter().map(|p| (Element::exact([p.0]), None)).collect();
+    pool.constant(
+        "protocols-with-ports",
+        Set { key: vec![Field::L4Proto], is_interval: false, is_map: false, is_constant: false, elements },
+    )
+}
+
+pub(super) fn protocol_is(protocol: Protocol, invert: bool) -> Match {
+    byte(Field::L4Proto, protocol.0, invert)
+}
+
+pub(super) fn byte(field: Field, value: u8, invert: bool) -> Match {
+    Match::Equals { field, invert, value: vec![value] }
+}
+
+fn inverted(criterion: &Match) -> Match {
+    let mut turned = criterion.clone();
+    let (Match::Equals { invert, .. }
+    | Match::Masked { invert, .. }
+    | Match::Range { invert, .. }
+    | Match::Lookup { invert, .. }) = &mut turned;
+    *invert = !*invert;
+    turned
+}
+
+/// A criterion in disjunctive form: any of the lists, all matches of it.
+struct Alternatives(Vec<Vec<Match>>);
+
+impl Alternatives {
+    fn one() -> Self {
+        Self(vec![Vec::new()])
+    }
+
+    fn and(&mut self, criterion: Match) {
+        for alternative in &mut self.0 {
+            alternative.push(criterion.clone());
+        }
+    }
+
+    fn or(&mut self, ways: Vec<Vec<Match>>) {
+        self.0 = self
+            .0
+            .iter()
+            .flat_map(|alternative| ways.iter().map(move |way| [alternative.as_slice(), way.as_slice()].concat()))
+            .collect();
+    }
+}

@@ -1,0 +1,198 @@
+//! Sets that rules look addresses and ports up in.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use tortie_api::model::{Family, PortRange};
+use tortie_calc::policy::{SetId, SetMembers};
+
+use super::names::{family_digit, hashed};
+use crate::ruleset::{Element, Field, Name, Set, Verdict};
+
+/// Sets by name, made when the first rule asks for them.
+pub struct SetPool<'a> {
+    members: &'a BTreeMap<SetId, Arc<SetMembers>>,
+    sets: BTreeMap<Name, Arc<Set>>,
+}
+
+impl<'a> SetPool<'a> {
+    /// A pool over the present members.
+    pub fn new(members: &'a BTreeMap<SetId, Arc<SetMembers>>) -> Self {
+        Self { members, sets: BTreeMap::new() }
+    }
+
+    /// All sets that were asked for.
+    pub fn into_sets(self) -> BTreeMap<Name, Arc<Set>> {
+        self.sets
+    }
+
+    /// The set of `id` for one family. Its members change in place (K-5).
+    pub(super) fn members(&mut self, id: &SetId, family: Family) -> Name {
+        let name = set_name(id, family);
+        if !self.sets.contains_key(&name) {
+            let set = match (id, self.members.get(id).map(Arc::as_ref)) {
+                (SetId::NamedPort { .. }, Some(SetMembers::Ports(ports))) => port_set(family, ports.iter().copied()),
+                (SetId::NamedPort { .. }, _) => port_set(family, []),
+                (SetId::Selector(_), Some(SetMembers::Nets(nets))) => net_set(family, nets.iter().copied()),
+                (SetId::Selector(_), _) => net_set(family, []),
+            };
+            self.sets.insert(name.clone(), Arc::new(set));
+        }
+        name
+    }
+
+    /// A constant set of networks of one family.
+    pub(super) fn constant_nets(&mut self, family: Family, nets: &[IpNet]) -> Name {
+        let readable = nets.iter().map(IpNet::to_string).collect::<Vec<_>>().join("-");
+        self.constant(&format!("net-{readable}"), net_set(family, nets.iter().copied()))
+    }
+
+    /// A constant set of ports.
+    pub(super) fn constant_ports(&mut self, ranges: &[PortRange]) -> Name {
+        let merged = merge(ranges.iter().map(|r| (u128::from(r.first()), u128::from(r.last()))));
+        let readable = merged.iter().map(|(a, b)| if a == b { format!("{a}") } else { format!("{a}to{b}") });
+        let readable = format!("port-{}", readable.collect::<Vec<_>>().join("-"));
+        self.constant(&readable, ranges_set(Field::SourcePort, &merged))
+    }
+
+    /// A set whose name says its content, so that it never changes.
+    pub(super) fn constant(&mut self, readable: &str, mut set: Set) -> Name {
+        set.is_constant = true;
+        let content = format!("{:?} {} {} {:?}", set.key, set.is_interval, set.is_map, set.elements);
+        let name = Name::new(format!("k/{}", hashed(readable, &content)));
+        self.sets.entry(name.clone()).or_insert_with(|| Arc::new(set));
+        name
+    }
+}
+
+fn set_name(id: &SetId, family: Family) -> Name {
+    let digit = family_digit(family);
+    match id {
+        SetId::Selector(text) => Name::new(format!("s{digit}/{}", hashed(text, text))),
+        SetId::NamedPort { name, protocol, selector } => {
+            let readable = match protocol {
+                Some(protocol) => format!("{protocol}-{name}"),
+                None => name.to_string(),
+            };
+            let content = format!("{name}|{protocol:?}|{selector:?}");
+            Name::new(format!("p{digit}/{}", hashed(&readable, &content)))
+        }
+    }
+}
+
+/// The key field under which sets of this kind are made: source and destination share them.
+pub(super) fn address_field(family: Family) -> Field {
+    match family {
+        Family::V4 => Field::SourceV4,
+        Family::V6 => Field::SourceV6,
+    }
+}
+
+/// Networks of one family as a set: a hash when all are single addresses, merged intervals otherwise (K-6).
+fn net_set(family: Family, nets: impl IntoIterator<Item = IpNet>) -> Set {
+    let ranges = nets.into_iter().filter(|net| Family::of_net(*net) == family).map(|net| {
+        let net = net.trunc();
+        (number(net.network()), number(net.broadcast()))
+    });
+    let ranges: Vec<_> = ranges.collect();
+    let field = address_field(family);
+    if ranges.iter().all(|(first, last)| first == last) {
+        let elements = ranges.iter().map(|(value, _)| (Element::exact(bytes(*value, field)), None)).collect();
+        return Set { key: vec![field], is_interval: false, is_map: false, is_constant: false, elements };
+    }
+    ranges_set(field, &merge(ranges))
+}
+
+/// (address, protocol, port) of one family.
+fn port_set(family: Family, ports: impl IntoIterator<Item = (IpAddr, tortie_api::model::Protocol, u16)>) -> Set {
+    let field = address_field(family);
+    let elements = ports
+        .into_iter()
+        .filter(|(address, ..)| Family::of(*address) == family)
+        .map(|(address, protocol, port)| {
+            let mut key = bytes(number(address), field);
+            key.push(protocol.0);
+            key.extend(port.to_be_bytes());
+            (Element::exact(key), None)
+        })
+        .collect();
+    Set {
+        key: vec![field, Field::L4Proto, Field::SourcePort],
+        is_interval: false,
+        is_map: false,
+        is_constant: false,
+        elements,
+    }
+}
+
+/// A set over one field: exact when no range is wider than one value.
+fn ranges_set(field: Field, ranges: &[(u128, u128)]) -> Set {
+    let is_interval = ranges.iter().any(|(first, last)| first != last);
+    let elements = ranges
+        .iter()
+        .map(|(first, last)| (Element::range(bytes(*first, field), bytes(*last, field)), None::<Verdict>))
+        .collect();
+    Set { key: vec![field], is_interval, is_map: false, is_constant: false, elements }
+}
+
+/// Joins ranges that overlap or touch, and sorts them.
+pub(super) fn merge(ranges: impl IntoIterator<Item = (u128, u128)>) -> Vec<(u128, u128)> {
+    let mut sorted: Vec<_> = ranges.into_iter().collect();
+    sorted.sort_unstable();
+    let mut merged: Vec<(u128, u128)> = Vec::with_capacity(sorted.len());
+    for (first, last) in sorted {
+        match merged.last_mut() {
+            // No addition: the last address of IPv6 has no successor.
+            Some(before) if first <= before.1 || first - before.1 == 1 => before.1 = before.1.max(last),
+            _ => merged.push((first, last)),
+        }
+    }
+    merged
+}
+
+pub(super) fn number(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(v4) => u128::from(u32::from(v4)),
+        IpAddr::V6(v6) => u128::from(v6),
+    }
+}
+
+/// The big-endian bytes of `value`, as many as the field has.
+pub(super) fn bytes(value: u128, field: Field) -> Vec<u8> {
+    value.to_be_bytes()[16 - field.len()..].to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nets(text: &[&str]) -> Vec<IpNet> {
+        text.iter().map(|t| t.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn ranges_are_merged_up_to_the_ends_of_the_space() {
+        let max = u128::MAX;
+        for (given, expected) in [
+            (vec![(5, 9), (0, 3)], vec![(0, 3), (5, 9)]),
+            (vec![(0, 3), (4, 9)], vec![(0, 9)]),
+            (vec![(0, 10), (2, 3)], vec![(0, 10)]),
+            (vec![(0, max), (max, max)], vec![(0, max)]),
+        ] {
+            assert_eq!(merge(given.clone()), expected, "{given:?}");
+        }
+    }
+
+    #[test]
+    fn single_addresses_are_hashed_and_networks_are_intervals_k6() {
+        let singles = net_set(Family::V4, nets(&["10.0.0.1/32", "10.0.0.2/32", "fd00::/8"]));
+        assert!(!singles.is_interval);
+        assert_eq!(singles.elements.len(), 2);
+        let mixed = net_set(Family::V4, nets(&["10.0.0.1/32", "10.0.0.0/24", "10.0.1.0/24"]));
+        assert!(mixed.is_interval);
+        let range = Element::range([10, 0, 0, 0], [10, 0, 1, 255]);
+        assert_eq!(mixed.elements.keys().collect::<Vec<_>>(), [&range]);
+    }
+}

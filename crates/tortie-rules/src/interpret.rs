@@ -1,0 +1,322 @@
+//! Runs a packet through a ruleset as the kernel would (`nft_do_chain` in `net/netfilter/nf_tables_core.c`).
+//!
+//! It works on logical and on instance names alike, so it judges what the compiler made, what a kernel was read to hold,
+//! and every state between two transactions of a plan.
+
+use std::net::IpAddr;
+
+use tortie_api::model::Protocol;
+use tortie_api::packet::{ConnState, Packet, Route};
+
+use crate::ruleset::{
+    Chain, Element, End, Field, Hook, Match, Name, Origin, Rule, Ruleset, Set, Statement, Verdict, ct_state, ct_status,
+};
+
+/// What becomes of a packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The verdict of all base chains together.
+    pub verdict: Decision,
+    /// The rule that decided; of an accepted packet, the last one that accepted. `None` for an un-owned packet.
+    pub origin: Option<Origin>,
+    /// Log lines in the order in which they were written.
+    pub log: Vec<String>,
+}
+
+/// The verdict on a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Decision {
+    /// A rule of ours accepted it, and none dropped it.
+    Accept,
+    /// A rule of ours dropped it.
+    Drop,
+    /// No rule of ours gave a verdict: it continues to other programs' rules.
+    Unowned,
+}
+
+/// A ruleset that the kernel would have refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InterpretError {
+    /// A rule names a chain that is not there.
+    #[error("rule of chain `{chain}` goes to chain `{target}`, which does not exist")]
+    NoChain {
+        /// The rule's chain.
+        chain: Name,
+        /// The missing one.
+        target: Name,
+    },
+    /// A rule names a set that is not there.
+    #[error("rule of chain `{chain}` looks up set `{set}`, which does not exist")]
+    NoSet {
+        /// The rule's chain.
+        chain: Name,
+        /// The missing one.
+        set: Name,
+    },
+    /// Jumps are nested deeper than the kernel allows (`NFT_JUMP_STACK_SIZE`), or go round in a circle.
+    #[error("jumps from base chain `{chain}` are nested too deep or circular")]
+    TooDeep {
+        /// The base chain.
+        chain: Name,
+    },
+}
+
+/// Runs `packet` through the base chains of every hook on its way.
+///
+/// # Errors
+/// [`InterpretError`] when the ruleset refers to something that does not exist, or loops.
+pub fn interpret(ruleset: &Ruleset, packet: &Packet) -> Result<Outcome, InterpretError> {
+    let hooks: &[Hook] = match packet.route {
+        Route::Delivered { .. } => &[Hook::Prerouting, Hook::Input],
+        Route::Generated { .. } => &[Hook::Output, Hook::Postrouting],
+        Route::Forwarded { .. } => &[Hook::Prerouting, Hook::Forward, Hook::Postrouting],
+    };
+    let mut outcome = Outcome { verdict: Decision::Unowned, origin: None, log: Vec::new() };
+    for hook in hooks {
+        let mut bases: Vec<(&Name, &Chain, i32)> = ruleset
+            .chains
+            .iter()
+            .filter_map(|(name, chain)| match chain.base {
+                Some(base) if base.hook == *hook => Some((name, chain.as_ref(), base.priority)),
+                _ => None,
+            })
+            .collect();
+        bases.sort_by_key(|(name, _, priority)| (*priority, *name));
+        for (name, chain, priority) in bases {
+            let is_before_dnat = *hook == Hook::Prerouting && priority < PRIORITY_DST_NAT;
+            let seen = if is_before_dnat { packet.clone() } else { packet.after_dnat() };
+            match run(ruleset, name, chain, &View { packet: &seen, hook: *hook }, &mut outcome.log)? {
+                Some((Verdict::Drop, origin)) => {
+                    return Ok(Outcome { verdict: Decision::Drop, origin: Some(origin), log: outcome.log });
+                }
+                Some((_, origin)) => {
+                    outcome.verdict = Decision::Accept;
+                    outcome.origin = Some(origin);
+                }
+                None => {}
+            }
+        }
+    }
+    Ok(outcome)
+}
+
+/// Where destination NAT happens (`NF_IP_PRI_NAT_DST`).
+const PRIORITY_DST_NAT: i32 = -100;
+
+/// Nested jumps the kernel allows (`NFT_JUMP_STACK_SIZE` in `nf_tables.h`).
+const JUMPS_MAX: usize = 16;
+
+/// More rules than any ruleset of ours runs for one packet; beyond it a `goto` goes round in a circle.
+const STEPS_MAX: usize = 10_000_000;
+
+struct View<'a> {
+    packet: &'a Packet,
+    hook: Hook,
+}
+
+/// Accept or drop and where it came from, or `None` when the packet fell off the end.
+fn run(
+    ruleset: &Ruleset,
+    base: &Name,
+    chain: &Chain,
+    view: &View<'_>,
+    log: &mut Vec<String>,
+) -> Result<Option<(Verdict, Origin)>, InterpretError> {
+    let mut stack: Vec<(Name, &Chain, usize)> = Vec::new();
+    let (mut name, mut chain, mut position) = (base.clone(), chain, 0);
+    for _ in 0..STEPS_MAX {
+        let Some(rule) = chain.rules.get(position) else {
+            match stack.pop() {
+                Some(caller) => (name, chain, position) = caller,
+                None => return Ok(None),
+            }
+            continue;
+        };
+        position += 1;
+        if !matches(ruleset, &name, rule, view)? {
+            continue;
+        }
+        for statement in &rule.statements {
+            if let Statement::Log { prefix } = statement {
+                log.push(prefix.clone());
+            }
+        }
+        let verdict = match &rule.end {
+            End::Next => continue,
+            End::Verdict(verdict) => verdict,
+            End::Map { key, map } => match lookup(find_set(ruleset, &name, map)?, key, view) {
+                Some(Some(verdict)) => verdict,
+                _ => continue,
+            },
+        };
+        let target = match verdict {
+            Verdict::Accept | Verdict::Drop => return Ok(Some((verdict.clone(), rule.origin.clone()))),
+            Verdict::Return => {
+                match stack.pop() {
+                    Some(caller) => (name, chain, position) = caller,
+                    None => return Ok(None),
+                }
+                continue;
+            }
+            Verdict::Jump(target) => {
+                stack.push((name.clone(), chain, position));
+                target
+            }
+            Verdict::Goto(target) => target,
+        };
+        let next = ruleset
+            .chains
+            .get(target)
+            .ok_or_else(|| InterpretError::NoChain { chain: name.clone(), target: target.clone() })?;
+        (name, chain, position) = (target.clone(), next, 0);
+        if stack.len() > JUMPS_MAX {
+            break;
+        }
+    }
+    Err(InterpretError::TooDeep { chain: base.clone() })
+}
+
+fn matches(ruleset: &Ruleset, chain: &Name, rule: &Rule, view: &View<'_>) -> Result<bool, InterpretError> {
+    for criterion in &rule.matches {
+        let holds = match criterion {
+            Match::Equals { field, invert, value } => {
+                // A shorter value is a prefix: the kernel compares as many bytes as it is given.
+                view.load(*field).map(|loaded| loaded.starts_with(value) != *invert)
+            }
+            Match::Masked { field, mask, invert, value } => view.load(*field).map(|loaded| {
+                let masked: Vec<u8> = loaded.iter().zip(mask).map(|(byte, mask)| byte & mask).collect();
+                (masked == *value) != *invert
+            }),
+            Match::Range { field, invert, first, last } => {
+                view.load(*field).map(|loaded| (*first <= loaded && loaded <= *last) != *invert)
+            }
+            Match::Lookup { key, invert, set } => {
+                let set = find_set(ruleset, chain, set)?;
+                view.load_all(key).map(|value| contains(set, &value).is_some() != *invert)
+            }
+        };
+        // An expression that cannot be loaded ends the rule without a match (`NFT_BREAK`), inverted or not.
+        if holds != Some(true) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn find_set<'a>(ruleset: &'a Ruleset, chain: &Name, set: &Name) -> Result<&'a Set, InterpretError> {
+    let found = ruleset.sets.get(set);
+    found.map(AsRef::as_ref).ok_or_else(|| InterpretError::NoSet { chain: chain.clone(), set: set.clone() })
+}
+
+fn lookup<'a>(set: &'a Set, key: &[Field], view: &View<'_>) -> Option<&'a Option<Verdict>> {
+    contains(set, &view.load_all(key)?)
+}
+
+/// The element that holds `value`.
+fn contains<'a>(set: &'a Set, value: &[u8]) -> Option<&'a Option<Verdict>> {
+    if !set.is_interval {
+        return set.elements.get(&Element::exact(value));
+    }
+    if set.key.len() == 1 {
+        // Ranges of one field do not overlap: the last one that starts at or before the value is the only candidate.
+        let probe = Element::range(value, vec![0xff; value.len()]);
+        let (element, verdict) = set.elements.range(..=probe).next_back()?;
+        return (*element.first <= *value && *value <= *element.last).then_some(verdict);
+    }
+    set.elements.iter().find(|(element, _)| is_inside(element, set, value)).map(|(_, verdict)| verdict)
+}
+
+fn is_inside(element: &Element, set: &Set, value: &[u8]) -> bool {
+    let mut from = 0;
+    set.key.iter().all(|field| {
+        let part = from..from + field.len();
+        from = part.end;
+        element.first[part.clone()] <= value[part.clone()] && value[part.clone()] <= element.last[part]
+    })
+}
+
+impl View<'_> {
+    fn load_all(&self, key: &[Field]) -> Option<Vec<u8>> {
+        let mut value = Vec::new();
+        for field in key {
+            value.extend(self.load(*field)?);
+        }
+        Some(value)
+    }
+
+    /// The big-endian value of a field, or `None` when the packet has no such thing.
+    fn load(&self, field: Field) -> Option<Vec<u8>> {
+        let packet = self.packet;
+        let is_icmp = matches!(packet.protocol, Protocol::ICMP | Protocol::ICMPV6);
+        let has_ports = packet.protocol.has_ports() || packet.protocol == Protocol::UDPLITE;
+        match field {
+            Field::InInterface => self.in_interface().map(interface_value),
+            Field::OutInterface => self.out_interface().map(interface_value),
+            Field::NfProto => Some(vec![if packet.source.is_ipv4() { 2 } else { 10 }]),
+            Field::L4Proto => Some(vec![packet.protocol.0]),
+            Field::SourceV4 => v4(packet.source),
+            Field::DestinationV4 => v4(packet.destination),
+            Field::SourceV6 => v6(packet.source),
+            Field::DestinationV6 => v6(packet.destination),
+            Field::SourcePort => has_ports.then(|| packet.source_port.to_be_bytes().to_vec()),
+            Field::DestinationPort => has_ports.then(|| packet.destination_port.to_be_bytes().to_vec()),
+            Field::IcmpType => is_icmp.then(|| vec![packet.icmp_type]),
+            Field::IcmpCode => is_icmp.then(|| vec![packet.icmp_code]),
+            Field::HopLimit => packet.source.is_ipv6().then(|| vec![packet.hop_limit]),
+            Field::CtState => Some(state_bit(packet.state).to_be_bytes().to_vec()),
+            Field::CtStatus => {
+                // Without an entry in connection tracking there is no status (`nft_ct_get_eval`).
+                let is_tracked = !matches!(packet.state, ConnState::Untracked | ConnState::Invalid);
+                let status = if packet.dnat.is_some() { ct_status::DST_NAT } else { 0 };
+                is_tracked.then(|| status.to_be_bytes().to_vec())
+            }
+            Field::Mark => Some(vec![0; 4]),
+        }
+    }
+
+    fn in_interface(&self) -> Option<&str> {
+        match &self.packet.route {
+            Route::Delivered { in_interface } => Some(in_interface),
+            Route::Forwarded { in_interface, .. } => Some(in_interface),
+            Route::Generated { .. } => None,
+        }
+    }
+
+    fn out_interface(&self) -> Option<&str> {
+        match (&self.packet.route, self.hook) {
+            (_, Hook::Prerouting | Hook::Input) => None,
+            (Route::Generated { out_interface } | Route::Forwarded { out_interface, .. }, _) => Some(out_interface),
+            (Route::Delivered { .. }, _) => None,
+        }
+    }
+}
+
+fn interface_value(name: &str) -> Vec<u8> {
+    let mut value = name.as_bytes().to_vec();
+    value.resize(Field::InInterface.len(), 0);
+    value
+}
+
+fn v4(address: IpAddr) -> Option<Vec<u8>> {
+    match address {
+        IpAddr::V4(v4) => Some(v4.octets().to_vec()),
+        IpAddr::V6(_) => None,
+    }
+}
+
+fn v6(address: IpAddr) -> Option<Vec<u8>> {
+    match address {
+        IpAddr::V4(_) => None,
+        IpAddr::V6(v6) => Some(v6.octets().to_vec()),
+    }
+}
+
+fn state_bit(state: ConnState) -> u32 {
+    match state {
+        ConnState::New => ct_state::NEW,
+        ConnState::Established => ct_state::ESTABLISHED,
+        ConnState::Related => ct_state::RELATED,
+        ConnState::Invalid => ct_state::INVALID,
+        ConnState::Untracked => ct_state::UNTRACKED,
+    }
+}
