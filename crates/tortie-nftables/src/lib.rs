@@ -1,1 +1,21 @@
-//! nf_tables over netlink: encode, batch, read back, events.
+//! nf_tables over netlink: what plans say, told to the kernel, and read back (K-1).
+//!
+//! [`Kernel`] commits transactions and reads our table as a [`tortie_rules::Ruleset`]; [`Events`] tells when somebody
+//! changed a ruleset. Everything happens in the network namespace in which the handle was opened. Nothing outside the
+//! table `inet tortie` is ever touched (K-15). No other program is started.
+#![forbid(unsafe_code)]
+
+mod consts;
+mod decode;
+mod dump;
+mod encode;
+mod events;
+mod foreign;
+mod kernel;
+mod socket;
+mod wire;
+
+pub use decode::DecodeError;
+pub use events::{Event, Events};
+pub use foreign::ForeignChain;
+pub use kernel::{Actual, CommitError, Counter, Kernel, OpenError, ReadError};

@@ -229,7 +229,7 @@ fn contains<'a>(set: &'a Set, value: &[u8]) -> Option<&'a Option<Verdict>> {
 fn is_inside(element: &Element, set: &Set, value: &[u8]) -> bool {
     let mut from = 0;
     set.key.iter().all(|field| {
-        let part = from..from + field.len();
+        let part = from..from + field.width();
         from = part.end;
         element.first[part.clone()] <= value[part.clone()] && value[part.clone()] <= element.last[part]
     })
@@ -293,7 +293,7 @@ impl View<'_> {
 
 fn interface_value(name: &str) -> Vec<u8> {
     let mut value = name.as_bytes().to_vec();
-    value.resize(Field::InInterface.len(), 0);
+    value.resize(Field::InInterface.width(), 0);
     value
 }
 

@@ -1,9 +1,14 @@
 //! What must be told to a kernel that holds `actual` so that it comes to hold `desired`.
+//!
+//! Both are rulesets: the desired one with logical names, the actual one with the names of instances. A chain or set
+//! whose instance already says the same is kept. Everything else is built beside it, turned to in one transaction, and
+//! only then removed (K-4, D-10). So a plan that is cut off after any of its transactions leaves each endpoint whole,
+//! old or new, and the next plan does the rest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::ruleset::{BaseChain, Element, Name, Rule, Set, Verdict};
+use crate::ruleset::{BaseChain, Chain, Element, End, Match, Name, Rule, Ruleset, Set, Verdict};
 
 /// A plan: transactions, each of which the kernel takes as a whole or not at all.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -95,4 +100,537 @@ pub enum Op {
         /// The set's name.
         name: Name,
     },
+}
+
+/// What is wrong with a desired ruleset. A ruleset of the compiler never has it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// A rule or element names something that is not there.
+    #[error("`{from}` refers to `{to}`, which does not exist")]
+    Dangling {
+        /// The chain or map.
+        from: Name,
+        /// What it names.
+        to: Name,
+    },
+    /// Chains call each other in a circle.
+    #[error("chain `{chain}` calls itself")]
+    Circular {
+        /// One of them.
+        chain: Name,
+    },
+}
+
+/// Computes what turns `actual` into `desired`.
+///
+/// `actual` is `None` when the kernel has no table of ours. The plan is empty when nothing is to be done.
+///
+/// # Errors
+/// [`PlanError`] when `desired` is not consistent in itself.
+pub fn plan(desired: &Ruleset, actual: Option<&Ruleset>) -> Result<Plan, PlanError> {
+    let empty = Ruleset::default();
+    let has_table = actual.is_some();
+    let actual = actual.unwrap_or(&empty);
+    let order = calls_first(desired)?;
+    let instances = Instances::of(actual);
+    let live = reachable(actual);
+
+    let mut chosen;
+    let mut renewed_sets: BTreeSet<Name> = BTreeSet::new();
+    loop {
+        chosen = Choice::default();
+        for (name, set) in desired.sets.iter().filter(|(name, set)| is_instanced_set(desired, name, set)) {
+            let kept = (!renewed_sets.contains(name)).then(|| instances.set(name, set, &live)).flatten();
+            chosen.settle(name, kept, instances.next_set(name));
+        }
+        for name in &order {
+            let chain = &desired.chains[name];
+            if chain.base.is_none() {
+                let kept = instances.chain(name, |candidate| chosen.same_rules(&chain.rules, &candidate.rules), &live);
+                chosen.settle(name, kept, instances.next_chain(name));
+            }
+        }
+        // A set whose members change and that a turned chain uses is built anew, and so are all chains that use it.
+        let before = renewed_sets.len();
+        for (name, set) in &desired.sets {
+            let Some(kept) = chosen.kept.get(name) else { continue };
+            if actual.sets[kept].elements != set.elements
+                && desired.chains.iter().any(|(chain, c)| chosen.is_new(chain) && uses(c, name))
+            {
+                renewed_sets.insert(name.clone());
+            }
+        }
+        if renewed_sets.len() == before {
+            break;
+        }
+    }
+
+    let mut transactions = Vec::new();
+    let mut push = |phase, ops: Vec<Op>| {
+        if !ops.is_empty() {
+            transactions.push(Transaction { phase, ops });
+        }
+    };
+    let anchors = Anchors::compare(desired, actual, &chosen);
+    let mut build = build(desired, actual, &chosen, &order, &anchors);
+    if !has_table {
+        build.insert(0, Op::AddTable);
+    }
+    push(Phase::Build, build);
+    push(Phase::Members, members(desired, actual, &chosen));
+    push(Phase::Turn, anchors.turn);
+    push(Phase::Remove, remove(desired, actual, &chosen));
+    Ok(Plan { transactions })
+}
+
+impl Plan {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.transactions.is_empty()
+    }
+}
+
+impl Ruleset {
+    /// Applies what a kernel has taken, so that a ruleset that was read once stays true without reading again.
+    ///
+    /// Operations on what does not exist change nothing: the kernel would have refused them.
+    pub fn record(&mut self, transaction: &Transaction) {
+        for op in &transaction.ops {
+            match op {
+                Op::AddTable => {}
+                Op::DeleteTable => *self = Ruleset::default(),
+                Op::AddChain { name, base } => {
+                    let chain = Chain { base: *base, rules: Vec::new() };
+                    self.chains.entry(name.clone()).or_insert_with(|| Arc::new(chain));
+                }
+                Op::AddRule { chain, rule } => {
+                    if let Some(chain) = self.chains.get_mut(chain) {
+                        Arc::make_mut(chain).rules.push(rule.clone());
+                    }
+                }
+                Op::FlushChain { name } => {
+                    if let Some(chain) = self.chains.get_mut(name) {
+                        Arc::make_mut(chain).rules.clear();
+                    }
+                }
+                Op::DeleteChain { name } => {
+                    self.chains.remove(name);
+                }
+                Op::AddSet { name, set } => {
+                    let header = Set { elements: BTreeMap::new(), ..Set::clone(set) };
+                    self.sets.entry(name.clone()).or_insert_with(|| Arc::new(header));
+                }
+                Op::AddElements { set, elements, .. } => {
+                    if let Some(set) = self.sets.get_mut(set) {
+                        let added = elements.iter().map(|(element, verdict)| (element.clone(), verdict.clone()));
+                        Arc::make_mut(set).elements.extend(added);
+                    }
+                }
+                Op::DeleteElements { set, elements, .. } => {
+                    if let Some(set) = self.sets.get_mut(set) {
+                        let set = Arc::make_mut(set);
+                        elements.iter().for_each(|element| {
+                            set.elements.remove(element);
+                        });
+                    }
+                }
+                Op::DeleteSet { name } => {
+                    self.sets.remove(name);
+                }
+            }
+        }
+    }
+}
+
+/// Base chains, dispatch maps and constant sets have one instance; the other sets have numbered ones.
+fn is_instanced_set(desired: &Ruleset, name: &Name, set: &Set) -> bool {
+    !set.is_constant && !is_anchor(desired, name)
+}
+
+/// Dispatch maps: verdict maps that a base chain looks up. Only their elements ever change.
+fn is_anchor(ruleset: &Ruleset, set: &Name) -> bool {
+    ruleset.chains.values().any(|chain| chain.base.is_some() && uses(chain, set))
+}
+
+fn uses(chain: &Chain, set: &Name) -> bool {
+    chain.rules.iter().any(|rule| rule.sets().any(|used| used == set))
+}
+
+impl Rule {
+    /// Whether a kernel could not tell the two rules apart: all is equal, and the origins have the same comment.
+    pub fn is_same_in_kernel(&self, other: &Rule) -> bool {
+        self.matches == other.matches
+            && self.statements == other.statements
+            && self.end == other.end
+            && (self.origin == other.origin || self.origin.comment() == other.origin.comment())
+    }
+
+    /// The sets and maps it looks up.
+    pub fn sets(&self) -> impl Iterator<Item = &Name> {
+        let matched = self.matches.iter().filter_map(|criterion| match criterion {
+            Match::Lookup { set, .. } => Some(set),
+            _ => None,
+        });
+        let map = match &self.end {
+            End::Map { map, .. } => Some(map),
+            _ => None,
+        };
+        matched.chain(map)
+    }
+
+    /// The chain it goes to by itself, if any.
+    pub fn target(&self) -> Option<&Name> {
+        match &self.end {
+            End::Verdict(verdict) => verdict.target(),
+            _ => None,
+        }
+    }
+
+    /// The same rule with every name of a chain or set replaced.
+    fn renamed(&self, rename: &dyn Fn(&Name) -> Name) -> Rule {
+        let mut rule = self.clone();
+        for criterion in &mut rule.matches {
+            if let Match::Lookup { set, .. } = criterion {
+                *set = rename(set);
+            }
+        }
+        match &mut rule.end {
+            End::Map { map, .. } => *map = rename(map),
+            End::Verdict(verdict) => *verdict = verdict.renamed(rename),
+            End::Next => {}
+        }
+        rule
+    }
+}
+
+impl Verdict {
+    /// The chain it goes to.
+    pub fn target(&self) -> Option<&Name> {
+        match self {
+            Verdict::Jump(chain) | Verdict::Goto(chain) => Some(chain),
+            Verdict::Accept | Verdict::Drop | Verdict::Return => None,
+        }
+    }
+
+    fn renamed(&self, rename: &dyn Fn(&Name) -> Name) -> Verdict {
+        match self {
+            Verdict::Jump(chain) => Verdict::Jump(rename(chain)),
+            Verdict::Goto(chain) => Verdict::Goto(rename(chain)),
+            other => other.clone(),
+        }
+    }
+}
+
+/// Chains of `desired` so that each comes after those it calls.
+fn calls_first(desired: &Ruleset) -> Result<Vec<Name>, PlanError> {
+    #[derive(Clone, Copy, PartialEq)]
+    enum Mark {
+        Open,
+        Done,
+    }
+    fn visit(
+        desired: &Ruleset,
+        name: &Name,
+        marks: &mut BTreeMap<Name, Mark>,
+        order: &mut Vec<Name>,
+    ) -> Result<(), PlanError> {
+        match marks.get(name) {
+            Some(Mark::Done) => return Ok(()),
+            Some(Mark::Open) => return Err(PlanError::Circular { chain: name.clone() }),
+            None => marks.insert(name.clone(), Mark::Open),
+        };
+        let chain = &desired.chains[name];
+        for rule in &chain.rules {
+            for set in rule.sets() {
+                let found = desired.sets.get(set);
+                let found = found.ok_or_else(|| PlanError::Dangling { from: name.clone(), to: set.clone() })?;
+                for target in found.elements.values().flatten().filter_map(Verdict::target) {
+                    if !desired.chains.contains_key(target) {
+                        return Err(PlanError::Dangling { from: set.clone(), to: target.clone() });
+                    }
+                    // Calls through dispatch maps count as calls: a circle through one is a circle.
+                    visit(desired, target, marks, order)?;
+                }
+            }
+            if let Some(target) = rule.target() {
+                if !desired.chains.contains_key(target) {
+                    return Err(PlanError::Dangling { from: name.clone(), to: target.clone() });
+                }
+                visit(desired, target, marks, order)?;
+            }
+        }
+        marks.insert(name.clone(), Mark::Done);
+        order.push(name.clone());
+        Ok(())
+    }
+    let mut order = Vec::with_capacity(desired.chains.len());
+    let mut marks = BTreeMap::new();
+    for name in desired.chains.keys() {
+        visit(desired, name, &mut marks, &mut order)?;
+    }
+    Ok(order)
+}
+
+/// Chains and sets of `actual` that packets can meet now.
+fn reachable(actual: &Ruleset) -> BTreeSet<Name> {
+    let mut seen = BTreeSet::new();
+    let mut open: Vec<Name> =
+        actual.chains.iter().filter(|(_, chain)| chain.base.is_some()).map(|(name, _)| name.clone()).collect();
+    while let Some(name) = open.pop() {
+        if !seen.insert(name.clone()) {
+            continue;
+        }
+        let Some(chain) = actual.chains.get(&name) else { continue };
+        for rule in &chain.rules {
+            open.extend(rule.target().cloned());
+            for set in rule.sets() {
+                seen.insert(set.clone());
+                let elements = actual.sets.get(set).into_iter().flat_map(|set| set.elements.values());
+                open.extend(elements.flatten().filter_map(Verdict::target).cloned());
+            }
+        }
+    }
+    seen
+}
+
+/// The instances that a kernel holds, by logical name.
+struct Instances<'a> {
+    actual: &'a Ruleset,
+    chains: BTreeMap<&'a str, Vec<&'a Name>>,
+    sets: BTreeMap<&'a str, Vec<&'a Name>>,
+}
+
+impl<'a> Instances<'a> {
+    fn of(actual: &'a Ruleset) -> Self {
+        let group = |names: &mut dyn Iterator<Item = &'a Name>| {
+            let mut groups: BTreeMap<&str, Vec<&Name>> = BTreeMap::new();
+            for name in names.filter(|name| name.instance().is_some()) {
+                groups.entry(name.logical()).or_default().push(name);
+            }
+            groups
+        };
+        Self { actual, chains: group(&mut actual.chains.keys()), sets: group(&mut actual.sets.keys()) }
+    }
+
+    /// The instance of a chain that already says what is wanted; one in use is preferred.
+    fn chain(&self, logical: &Name, is_same: impl Fn(&Chain) -> bool, live: &BTreeSet<Name>) -> Option<Name> {
+        let candidates = self.chains.get(logical.as_str())?;
+        let same = candidates.iter().filter(|name| {
+            let chain = &self.actual.chains[**name];
+            chain.base.is_none() && is_same(chain)
+        });
+        same.max_by_key(|name| live.contains(**name)).map(|name| (*name).clone())
+    }
+
+    /// The instance of a set that has the wanted shape; one in use is preferred, then one with the wanted elements.
+    fn set(&self, logical: &Name, wanted: &Set, live: &BTreeSet<Name>) -> Option<Name> {
+        let candidates = self.sets.get(logical.as_str())?;
+        let same = candidates.iter().filter(|name| has_same_shape(&self.actual.sets[**name], wanted));
+        let key = |name: &&&Name| (live.contains(**name), self.actual.sets[**name].elements == wanted.elements);
+        same.max_by_key(key).map(|name| (*name).clone())
+    }
+
+    fn next_chain(&self, logical: &Name) -> Name {
+        next(logical, self.chains.get(logical.as_str()))
+    }
+
+    fn next_set(&self, logical: &Name) -> Name {
+        next(logical, self.sets.get(logical.as_str()))
+    }
+}
+
+fn next(logical: &Name, instances: Option<&Vec<&Name>>) -> Name {
+    let highest = instances.into_iter().flatten().filter_map(|name| name.instance()).max();
+    logical.with_instance(highest.map_or(1, |number| number.wrapping_add(1)))
+}
+
+fn has_same_shape(a: &Set, b: &Set) -> bool {
+    a.key == b.key && a.is_interval == b.is_interval && a.is_map == b.is_map
+}
+
+/// Which instance stands for each logical name.
+#[derive(Default)]
+struct Choice {
+    kept: BTreeMap<Name, Name>,
+    new: BTreeMap<Name, Name>,
+}
+
+impl Choice {
+    fn settle(&mut self, logical: &Name, kept: Option<Name>, next: Name) {
+        match kept {
+            Some(kept) => self.kept.insert(logical.clone(), kept),
+            None => self.new.insert(logical.clone(), next),
+        };
+    }
+
+    fn is_new(&self, logical: &Name) -> bool {
+        self.new.contains_key(logical)
+    }
+
+    /// The instance, or the name itself for what has only one.
+    fn name(&self, logical: &Name) -> Name {
+        self.kept.get(logical).or_else(|| self.new.get(logical)).unwrap_or(logical).clone()
+    }
+
+    fn verdict(&self, verdict: &Option<Verdict>) -> Option<Verdict> {
+        verdict.as_ref().map(|verdict| verdict.renamed(&|name| self.name(name)))
+    }
+
+    fn rule(&self, rule: &Rule) -> Rule {
+        rule.renamed(&|name| self.name(name))
+    }
+
+    fn same_rules(&self, desired: &[Rule], actual: &[Rule]) -> bool {
+        desired.len() == actual.len()
+            && desired.iter().zip(actual).all(|(desired, actual)| self.rule(desired) == *actual)
+    }
+}
+
+/// What changes in base chains and dispatch maps: the turn.
+struct Anchors {
+    turn: Vec<Op>,
+    /// Base chains that are not there, or are something else, and dispatch maps likewise.
+    missing: BTreeSet<Name>,
+}
+
+impl Anchors {
+    fn compare(desired: &Ruleset, actual: &Ruleset, chosen: &Choice) -> Self {
+        let mut turn = Vec::new();
+        let mut missing = BTreeSet::new();
+        for (name, set) in desired.sets.iter().filter(|(name, _)| is_anchor(desired, name)) {
+            let wanted: BTreeMap<Element, Option<Verdict>> =
+                set.elements.iter().map(|(element, verdict)| (element.clone(), chosen.verdict(verdict))).collect();
+            let there = actual.sets.get(name).filter(|there| has_same_shape(there, set));
+            if there.is_none() {
+                missing.insert(name.clone());
+            }
+            turn.extend(element_ops(name, set, there.map(|there| &there.elements), &wanted));
+        }
+        for (name, chain) in desired.chains.iter().filter(|(_, chain)| chain.base.is_some()) {
+            match actual.chains.get(name) {
+                Some(there) if there.base == chain.base => {
+                    if !chosen.same_rules(&chain.rules, &there.rules) {
+                        // Foreign hands, or another version of this program: rules are exchanged, never the chain (K-3).
+                        turn.push(Op::FlushChain { name: name.clone() });
+                        turn.extend(chain.rules.iter().map(|rule| add_rule(name, rule, chosen)));
+                    }
+                }
+                Some(_) => {
+                    // A chain of ours at another hook cannot be moved.
+                    turn.push(Op::FlushChain { name: name.clone() });
+                    turn.push(Op::DeleteChain { name: name.clone() });
+                    turn.push(Op::AddChain { name: name.clone(), base: chain.base });
+                    turn.extend(chain.rules.iter().map(|rule| add_rule(name, rule, chosen)));
+                }
+                None => {
+                    missing.insert(name.clone());
+                }
+            }
+        }
+        Self { turn, missing }
+    }
+}
+
+fn add_rule(chain: &Name, rule: &Rule, chosen: &Choice) -> Op {
+    Op::AddRule { chain: chain.clone(), rule: chosen.rule(rule) }
+}
+
+/// What nobody uses yet: sets with their elements, chains, then rules.
+fn build(desired: &Ruleset, actual: &Ruleset, chosen: &Choice, order: &[Name], anchors: &Anchors) -> Vec<Op> {
+    let mut ops = Vec::new();
+    let mut chains = Vec::new();
+    let mut rules = Vec::new();
+    for name in order {
+        let chain = &desired.chains[name];
+        let is_missing = if chain.base.is_some() { anchors.missing.contains(name) } else { chosen.is_new(name) };
+        if is_missing {
+            let instance = chosen.name(name);
+            chains.push(Op::AddChain { name: instance.clone(), base: chain.base });
+            rules.extend(chain.rules.iter().map(|rule| add_rule(&instance, rule, chosen)));
+        }
+    }
+    for (name, set) in &desired.sets {
+        let (is_missing, has_elements) = if is_anchor(desired, name) {
+            (anchors.missing.contains(name), false)
+        } else if set.is_constant {
+            (
+                actual.sets.get(name).is_none_or(|there| !has_same_shape(there, set) || there.elements != set.elements),
+                true,
+            )
+        } else {
+            (chosen.is_new(name), true)
+        };
+        if !is_missing {
+            continue;
+        }
+        let instance = chosen.name(name);
+        if actual.sets.contains_key(&instance) {
+            // A constant set that foreign hands changed: its elements are put right where it stands.
+            ops.extend(element_ops(&instance, set, Some(&actual.sets[&instance].elements), &set.elements));
+            continue;
+        }
+        ops.push(Op::AddSet { name: instance.clone(), set: set.clone() });
+        if has_elements {
+            ops.extend(element_ops(&instance, set, None, &set.elements));
+        }
+    }
+    ops.extend(chains);
+    ops.extend(rules);
+    ops
+}
+
+/// Changes of sets that stay in use as they are (K-5).
+fn members(desired: &Ruleset, actual: &Ruleset, chosen: &Choice) -> Vec<Op> {
+    let mut ops = Vec::new();
+    for (name, kept) in &chosen.kept {
+        if let (Some(set), Some(there)) = (desired.sets.get(name), actual.sets.get(kept))
+            && !Arc::ptr_eq(set, there)
+        {
+            ops.extend(element_ops(kept, set, Some(&there.elements), &set.elements));
+        }
+    }
+    ops
+}
+
+/// What turns the elements `there` into `wanted`: first removals, then additions, in one transaction.
+fn element_ops(
+    name: &Name,
+    shape: &Arc<Set>,
+    there: Option<&BTreeMap<Element, Option<Verdict>>>,
+    wanted: &BTreeMap<Element, Option<Verdict>>,
+) -> Vec<Op> {
+    let none = BTreeMap::new();
+    let there = there.unwrap_or(&none);
+    let is_gone = |(element, verdict): &(&Element, &Option<Verdict>)| wanted.get(*element) != Some(*verdict);
+    let is_added = |(element, verdict): &(&Element, &Option<Verdict>)| there.get(*element) != Some(*verdict);
+    let gone: Vec<Element> = there.iter().filter(is_gone).map(|(element, _)| element.clone()).collect();
+    let added: BTreeMap<Element, Option<Verdict>> =
+        wanted.iter().filter(is_added).map(|(element, verdict)| (element.clone(), verdict.clone())).collect();
+    let mut ops = Vec::new();
+    if !gone.is_empty() {
+        ops.push(Op::DeleteElements { set: name.clone(), shape: shape.clone(), elements: gone });
+    }
+    if !added.is_empty() {
+        ops.push(Op::AddElements { set: name.clone(), shape: shape.clone(), elements: added });
+    }
+    ops
+}
+
+/// What nobody uses any more: chains are emptied before anything they used is deleted (K-14).
+fn remove(desired: &Ruleset, actual: &Ruleset, chosen: &Choice) -> Vec<Op> {
+    let kept: BTreeSet<&Name> = chosen.kept.values().collect();
+    let is_wanted_chain =
+        |name: &Name| kept.contains(name) || desired.chains.get(name).is_some_and(|c| c.base.is_some());
+    let is_wanted_set = |name: &Name| {
+        kept.contains(name) || desired.sets.get(name).is_some_and(|set| set.is_constant || is_anchor(desired, name))
+    };
+    let chains: Vec<&Name> = actual.chains.keys().filter(|name| !is_wanted_chain(name)).collect();
+    let sets: Vec<&Name> = actual.sets.keys().filter(|name| !is_wanted_set(name)).collect();
+    let mut ops: Vec<Op> = chains.iter().map(|name| Op::FlushChain { name: (*name).clone() }).collect();
+    // Maps first: their elements may still name the chains.
+    let (maps, plain): (Vec<_>, Vec<_>) = sets.into_iter().partition(|name| actual.sets[*name].is_map);
+    ops.extend(maps.into_iter().map(|name| Op::DeleteSet { name: name.clone() }));
+    ops.extend(chains.into_iter().map(|name| Op::DeleteChain { name: name.clone() }));
+    ops.extend(plain.into_iter().map(|name| Op::DeleteSet { name: name.clone() }));
+    ops
 }

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
 use tortie_calc::policy::{Direction, PolicyId};
 
 /// The name of the one table, of family `inet` (K-2).
@@ -154,7 +155,7 @@ pub enum Field {
 
 impl Field {
     /// Bytes a value of this field has.
-    pub const fn len(self) -> usize {
+    pub const fn width(self) -> usize {
         match self {
             Field::InInterface | Field::OutInterface | Field::SourceV6 | Field::DestinationV6 => 16,
             Field::SourceV4 | Field::DestinationV4 | Field::CtState | Field::CtStatus | Field::Mark => 4,
@@ -367,6 +368,33 @@ pub enum Origin {
     },
     /// Nothing decided (E-226).
     NoMatch(Direction),
+    /// What a kernel was read to say; see [`Origin::comment`].
+    Comment(Arc<str>),
+}
+
+impl Origin {
+    /// The text that stands as comment on the kernel's rule: at most [`Origin::COMMENT_LEN_MAX`] bytes.
+    ///
+    /// A longer text is cut, and a hash of the whole takes the place of the rest, so that two origins never share one.
+    pub fn comment(&self) -> String {
+        if let Origin::Comment(text) = self {
+            return text.to_string();
+        }
+        let text = self.to_string();
+        if text.len() <= Self::COMMENT_LEN_MAX {
+            return text;
+        }
+        let digest = Sha256::digest(text.as_bytes());
+        let hash: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let mut cut = Self::COMMENT_LEN_MAX - hash.len() - 1;
+        while !text.is_char_boundary(cut) {
+            cut -= 1;
+        }
+        format!("{}~{hash}", &text[..cut])
+    }
+
+    /// The longest comment in bytes that `nft` shows (`NFTNL_UDATA_COMMENT_MAXLEN`, less the end).
+    pub const COMMENT_LEN_MAX: usize = 127;
 }
 
 /// One line for people: the comment of a kernel rule, the reason in `explain`.
@@ -388,6 +416,7 @@ impl fmt::Display for Origin {
             }
             Origin::ProfileMissing { name } => write!(f, "missing profile {name}"),
             Origin::NoMatch(direction) => write!(f, "no match {direction}"),
+            Origin::Comment(text) => f.write_str(text),
         }
     }
 }

@@ -291,6 +291,6 @@ fn map_rule(key: Vec<Field>, map: &str, what: &'static str) -> Rule {
 /// An interface name as the kernel compares it: 16 bytes (`IFNAMSIZ`), zero-padded.
 fn interface_key(name: &str) -> Vec<u8> {
     let mut key = name.as_bytes().to_vec();
-    key.resize(Field::InInterface.len(), 0);
+    key.resize(Field::InInterface.width(), 0);
     key
 }

@@ -161,7 +161,7 @@ pub(super) fn number(address: IpAddr) -> u128 {
 
 /// The big-endian bytes of `value`, as many as the field has.
 pub(super) fn bytes(value: u128, field: Field) -> Vec<u8> {
-    value.to_be_bytes()[16 - field.len()..].to_vec()
+    value.to_be_bytes()[16 - field.width()..].to_vec()
 }
 
 #[cfg(test)]

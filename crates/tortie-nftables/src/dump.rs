@@ -1,0 +1,166 @@
+//! Reads our table back as a ruleset, at one generation.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use tortie_rules::Ruleset;
+use tortie_rules::ruleset::{Chain, Name, Set, TABLE};
+
+use crate::consts::*;
+use crate::decode;
+use crate::kernel::Counter;
+use crate::socket::Netlink;
+use crate::wire::{Attributes, Message, Messages, Writer};
+
+/// The table as it was read.
+pub(crate) struct Table {
+    pub(crate) ruleset: Ruleset,
+    pub(crate) counters: Vec<Counter>,
+}
+
+pub(crate) fn request(message: u16, family: u8, content: impl Fn(&mut Writer)) -> impl Fn(u32, u16) -> Vec<u8> {
+    move |sequence, flags| {
+        let mut writer = Writer::default();
+        let open = writer.begin(message, flags, sequence, family);
+        content(&mut writer);
+        writer.end(open);
+        writer.into_bytes()
+    }
+}
+
+/// The present generation of all rulesets in this network namespace.
+pub(crate) fn generation(netlink: &mut Netlink) -> io::Result<u32> {
+    let bytes = netlink.get(request(NFT_MSG_GETGEN, NFPROTO_UNSPEC, |_| {}))?;
+    Messages(&bytes)
+        .find_map(|message| message.attributes().u32(NFTA_GEN_ID))
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the kernel named no generation"))
+}
+
+/// Reads our table; `None` when there is none. The caller makes sure that the generation did not move meanwhile.
+pub(crate) fn table(netlink: &mut Netlink) -> io::Result<Option<Table>> {
+    match netlink.get(request(NFT_MSG_GETTABLE, NFPROTO_INET, |w| w.text(NFTA_TABLE_NAME, TABLE))) {
+        Ok(_) => {}
+        Err(error) if error.raw_os_error() == Some(nix::libc::ENOENT) => return Ok(None),
+        Err(error) => return Err(error),
+    }
+    let mut ruleset = Ruleset::default();
+    for (name, mut set) in sets(netlink)? {
+        set.elements = elements(netlink, &name, &set)?;
+        ruleset.sets.insert(name, Arc::new(set));
+    }
+    let mut chains = chains(netlink)?;
+    let counters = rules(netlink, &mut chains)?;
+    ruleset.chains = chains.into_iter().map(|(name, chain)| (name, Arc::new(chain))).collect();
+    Ok(Some(Table { ruleset, counters }))
+}
+
+fn is(message: &Message<'_>, kind: u16) -> bool {
+    message.nftables() == Some(kind) && message.family() == NFPROTO_INET
+}
+
+fn chains(netlink: &mut Netlink) -> io::Result<BTreeMap<Name, Chain>> {
+    let found = std::cell::RefCell::new(BTreeMap::new());
+    netlink.dump(
+        request(NFT_MSG_GETCHAIN, NFPROTO_INET, |w| w.text(NFTA_CHAIN_TABLE, TABLE)),
+        || found.borrow_mut().clear(),
+        |message| {
+            let attributes = message.attributes();
+            if !is(message, NFT_MSG_NEWCHAIN) || attributes.text(NFTA_CHAIN_TABLE) != Some(TABLE) {
+                return;
+            }
+            let Some(name) = attributes.text(NFTA_CHAIN_NAME) else { return };
+            // A chain at a hook of which we know nothing is no chain of ours: without a base it equals none.
+            let base = decode::base_chain(attributes).unwrap_or_default();
+            found.borrow_mut().insert(Name::new(name), Chain { base, rules: Vec::new() });
+        },
+    )?;
+    Ok(found.into_inner())
+}
+
+fn rules(netlink: &mut Netlink, chains: &mut BTreeMap<Name, Chain>) -> io::Result<Vec<Counter>> {
+    let found = std::cell::RefCell::new(Vec::new());
+    netlink.dump(
+        request(NFT_MSG_GETRULE, NFPROTO_INET, |w| w.text(NFTA_RULE_TABLE, TABLE)),
+        || found.borrow_mut().clear(),
+        |message| {
+            let attributes = message.attributes();
+            if !is(message, NFT_MSG_NEWRULE) || attributes.text(NFTA_RULE_TABLE) != Some(TABLE) {
+                return;
+            }
+            let Some(chain) = attributes.text(NFTA_RULE_CHAIN) else { return };
+            let read = decode::rule(attributes).unwrap_or_else(|error| (decode::foreign_rule(&error), None));
+            found.borrow_mut().push((Name::new(chain), read));
+        },
+    )?;
+    let mut counters = Vec::new();
+    for (name, (rule, counted)) in found.into_inner() {
+        if let Some((packets, bytes)) = counted {
+            let comment = rule.origin.comment();
+            counters.push(Counter { chain: name.clone(), comment, packets, bytes });
+        }
+        if let Some(chain) = chains.get_mut(&name) {
+            chain.rules.push(rule);
+        }
+    }
+    Ok(counters)
+}
+
+fn sets(netlink: &mut Netlink) -> io::Result<BTreeMap<Name, Set>> {
+    let found = std::cell::RefCell::new(BTreeMap::new());
+    netlink.dump(
+        request(NFT_MSG_GETSET, NFPROTO_INET, |w| w.text(NFTA_SET_TABLE, TABLE)),
+        || found.borrow_mut().clear(),
+        |message| {
+            let attributes = message.attributes();
+            if !is(message, NFT_MSG_NEWSET) || attributes.text(NFTA_SET_TABLE) != Some(TABLE) {
+                return;
+            }
+            let Some(name) = attributes.text(NFTA_SET_NAME) else { return };
+            if attributes.u32(NFTA_SET_FLAGS).unwrap_or(0) & NFT_SET_ANONYMOUS != 0 {
+                return; // goes away with the foreign rule that holds it
+            }
+            let foreign = || Set {
+                key: Vec::new(),
+                is_interval: false,
+                is_map: false,
+                is_constant: false,
+                elements: BTreeMap::new(),
+            };
+            let set = decode::set(attributes).unwrap_or_else(|_| foreign());
+            found.borrow_mut().insert(Name::new(name), set);
+        },
+    )?;
+    Ok(found.into_inner())
+}
+
+fn elements(
+    netlink: &mut Netlink,
+    name: &Name,
+    set: &Set,
+) -> io::Result<BTreeMap<tortie_rules::ruleset::Element, Option<tortie_rules::ruleset::Verdict>>> {
+    if set.key.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let found = std::cell::RefCell::new(Vec::new());
+    netlink.dump(
+        request(NFT_MSG_GETSETELEM, NFPROTO_INET, |w| {
+            w.text(NFTA_SET_ELEM_LIST_TABLE, TABLE);
+            w.text(NFTA_SET_ELEM_LIST_SET, name.as_str());
+        }),
+        || found.borrow_mut().clear(),
+        |message| {
+            if !is(message, NFT_MSG_NEWSETELEM) {
+                return;
+            }
+            let list = message.attributes().nested(NFTA_SET_ELEM_LIST_ELEMENTS);
+            for (_, element) in list.into_iter().flatten() {
+                // What cannot be read cannot be ours; the elements then differ, and the set is renewed.
+                if let Ok(element) = decode::raw_element(Attributes(element), set) {
+                    found.borrow_mut().push(element);
+                }
+            }
+        },
+    )?;
+    Ok(decode::elements(set, found.into_inner()))
+}

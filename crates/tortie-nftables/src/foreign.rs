@@ -1,0 +1,110 @@
+//! Base chains of other tables that packets of hosts meet (K-16, E-409). They are read and named, never touched.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::io;
+
+use tortie_rules::ruleset::{Hook, TABLE};
+
+use crate::consts::*;
+use crate::decode::hook_of;
+use crate::dump::request;
+use crate::socket::Netlink;
+use crate::wire::Attributes;
+
+/// A base chain of somebody else.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ForeignChain {
+    /// `ip`, `ip6` or `inet`.
+    pub family: &'static str,
+    /// The table.
+    pub table: String,
+    /// The chain.
+    pub chain: String,
+    /// Where the kernel calls it.
+    pub hook: Hook,
+    /// Its netfilter priority.
+    pub priority: i32,
+    /// Whether its policy is drop, or a rule in its table drops.
+    pub can_drop: bool,
+}
+
+/// Families of the kernel by number (`NFPROTO_*`).
+fn family_name(number: u8) -> Option<&'static str> {
+    match number {
+        1 => Some("inet"),
+        2 => Some("ip"),
+        10 => Some("ip6"),
+        _ => None,
+    }
+}
+
+pub(crate) fn list(netlink: &mut Netlink) -> io::Result<Vec<ForeignChain>> {
+    let chains = RefCell::new(Vec::new());
+    netlink.dump(
+        request(NFT_MSG_GETCHAIN, NFPROTO_UNSPEC, |_| {}),
+        || chains.borrow_mut().clear(),
+        |message| {
+            let attributes = message.attributes();
+            let (Some(family), Some(table)) = (family_name(message.family()), attributes.text(NFTA_CHAIN_TABLE)) else {
+                return;
+            };
+            if message.family() == NFPROTO_INET && table == TABLE {
+                return;
+            }
+            let hook = attributes.nested(NFTA_CHAIN_HOOK).and_then(|hook| {
+                Some((hook_of(hook.u32(NFTA_HOOK_HOOKNUM)?)?, hook.u32(NFTA_HOOK_PRIORITY)?.cast_signed()))
+            });
+            let Some((hook, priority)) = hook else { return };
+            let policy = attributes.u32(NFTA_CHAIN_POLICY).map(u32::cast_signed);
+            chains.borrow_mut().push(ForeignChain {
+                family,
+                table: table.to_owned(),
+                chain: attributes.text(NFTA_CHAIN_NAME).unwrap_or_default().to_owned(),
+                hook,
+                priority,
+                can_drop: policy == Some(NF_DROP),
+            });
+        },
+    )?;
+    let mut chains = chains.into_inner();
+    let dropping = tables_with_drop(netlink)?;
+    for chain in &mut chains {
+        chain.can_drop |= dropping.contains(&(chain.family, chain.table.clone()));
+    }
+    chains.sort();
+    Ok(chains)
+}
+
+/// Tables with a rule that drops or rejects by itself. Which chain calls it does not matter: it may.
+fn tables_with_drop(netlink: &mut Netlink) -> io::Result<BTreeSet<(&'static str, String)>> {
+    let tables = RefCell::new(BTreeSet::new());
+    netlink.dump(
+        request(NFT_MSG_GETRULE, NFPROTO_UNSPEC, |_| {}),
+        || tables.borrow_mut().clear(),
+        |message| {
+            let attributes = message.attributes();
+            let (Some(family), Some(table)) = (family_name(message.family()), attributes.text(NFTA_RULE_TABLE)) else {
+                return;
+            };
+            let expressions = attributes.nested(NFTA_RULE_EXPRESSIONS);
+            if expressions.into_iter().flatten().any(|(_, expression)| drops(Attributes(expression))) {
+                tables.borrow_mut().insert((family, table.to_owned()));
+            }
+        },
+    )?;
+    Ok(tables.into_inner())
+}
+
+fn drops(expression: Attributes<'_>) -> bool {
+    match expression.text(NFTA_EXPR_NAME) {
+        Some("reject") => true,
+        Some("immediate") => expression
+            .nested(NFTA_EXPR_DATA)
+            .and_then(|data| data.nested(NFTA_IMMEDIATE_DATA))
+            .and_then(|data| data.nested(NFTA_DATA_VERDICT))
+            .and_then(|verdict| verdict.u32(NFTA_VERDICT_CODE))
+            .is_some_and(|code| code.cast_signed() == NF_DROP),
+        _ => false,
+    }
+}
