@@ -7,14 +7,30 @@
 //! This crate does no I/O, reads no clock and knows nothing of stores or kernels.
 #![forbid(unsafe_code)]
 
+mod checks;
+mod decode;
+pub mod defaults;
 pub mod facts;
 pub mod key;
 pub mod kind;
 pub mod model;
 pub mod packet;
+pub mod print;
+mod problem;
+mod scalar;
+pub mod schema;
+mod shape;
+mod source;
+mod stored;
+mod validate;
 
+pub use checks::nearest;
+pub use decode::{Decoded, Document, decode};
 pub use key::ResourceKey;
 pub use kind::Kind;
+pub use problem::{Position, Problem, Severity};
+pub use stored::{Stored, read_stored};
+pub use validate::is_built_in;
 
 /// The one `apiVersion` of every resource.
 pub const API_VERSION: &str = "projectcalico.org/v3";

@@ -1,0 +1,246 @@
+//! From what users write to objects in stored form, with all mistakes of all documents at once.
+
+use serde_json::{Map, Value, json};
+
+use crate::checks::nearest;
+use crate::kind::OUT_OF_SCOPE;
+use crate::problem::{Position, Problem, Severity};
+use crate::schema::{self, Field, Type, optional, required};
+use crate::shape::{Shaper, is_null, scalar};
+use crate::source::{Node, NodeValue, documents};
+use crate::validate::validate;
+use crate::{API_VERSION, Kind, ResourceKey, defaults};
+
+/// Everything that one text holds.
+#[derive(Clone, Debug, Default)]
+pub struct Decoded {
+    /// The objects that can be written.
+    pub documents: Vec<Document>,
+    /// What is wrong, warnings among it, in the order of the text.
+    pub problems: Vec<Problem>,
+}
+
+/// One object.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Document {
+    /// Its kind.
+    pub kind: Kind,
+    /// The object in stored form, defaults filled in as on create. `metadata.namespace` is missing where the text names
+    /// none: the caller knows the default.
+    pub value: Map<String, Value>,
+    /// `metadata.resourceVersion` as given: a precondition, never stored.
+    pub resource_version: Option<String>,
+    /// Where the document starts.
+    pub position: Position,
+}
+
+impl Document {
+    /// The key, in `namespace` when the kind has one and the document names none.
+    pub fn key(&self, namespace: &str) -> ResourceKey {
+        let text = |name: &str| self.value["metadata"].get(name).and_then(Value::as_str);
+        let namespace = self.kind.is_namespaced().then(|| text("namespace").unwrap_or(namespace).to_owned());
+        ResourceKey { kind: self.kind, namespace, name: text("name").unwrap_or_default().to_owned() }
+    }
+
+    /// The namespace that the document itself names.
+    pub fn namespace(&self) -> Option<&str> {
+        self.value["metadata"].get("namespace").and_then(Value::as_str)
+    }
+
+    /// Puts the object into a namespace.
+    pub fn set_namespace(&mut self, namespace: &str) {
+        self.value["metadata"]["namespace"] = json!(namespace);
+    }
+}
+
+impl Decoded {
+    /// Whether anything is refused.
+    pub fn has_errors(&self) -> bool {
+        self.problems.iter().any(|problem| problem.severity == Severity::Error)
+    }
+}
+
+/// Decodes a text: any number of documents, each an object, a list of objects, or a `List` kind.
+pub fn decode(text: &str) -> Decoded {
+    let (nodes, problems) = documents(text);
+    let mut decoded = Decoded { documents: Vec::new(), problems };
+    for node in &nodes {
+        decoded.node(node, true);
+    }
+    decoded
+}
+
+impl Decoded {
+    fn node(&mut self, node: &Node, is_top: bool) {
+        match &node.value {
+            NodeValue::Sequence(items) if is_top => items.iter().for_each(|item| self.node(item, false)),
+            NodeValue::Mapping(members) => self.object(node, members),
+            _ => {
+                self.problems.push(Problem::error("", "expected an object with apiVersion and kind").at(node.position))
+            }
+        }
+    }
+
+    fn object(&mut self, node: &Node, members: &[(String, Position, Node)]) {
+        let member = |name: &str| members.iter().find(|(found, ..)| found == name).map(|(.., value)| value);
+        let version = member("apiVersion").filter(|node| !is_null(node));
+        let mut is_known = true;
+        match version.map(|node| (scalar(node), node)) {
+            None => self.missing(node, "apiVersion", API_VERSION, &mut is_known),
+            Some((Some((API_VERSION, _)), _)) => {}
+            Some((found, at)) => {
+                let found = found.map_or("", |(text, _)| text);
+                let problem = Problem::error("apiVersion", format!("unknown apiVersion `{found}`")).at(at.position);
+                self.problems.push(problem.with_hint(format!("write `apiVersion: {API_VERSION}`")));
+                is_known = false;
+            }
+        }
+        let Some(kind_node) = member("kind").filter(|node| !is_null(node)) else {
+            self.missing(node, "kind", "HostEndpoint, for instance", &mut is_known);
+            return;
+        };
+        let name = scalar(kind_node).map_or("", |(text, _)| text);
+        if let Some(kind) = name.strip_suffix("List").and_then(Kind::from_document) {
+            self.list(kind, node, members);
+            return;
+        }
+        match Kind::from_document(name) {
+            Some(kind) if is_known => self.resource(kind, node),
+            Some(_) => {}
+            None => self.unknown_kind(name, kind_node.position),
+        }
+    }
+
+    fn missing(&mut self, node: &Node, field: &str, example: &str, is_known: &mut bool) {
+        let problem = Problem::error(field, format!("`{field}` is missing")).at(node.position);
+        self.problems.push(problem.with_hint(format!("write `{field}: {example}`")));
+        *is_known = false;
+    }
+
+    fn unknown_kind(&mut self, name: &str, position: Position) {
+        let problem = if OUT_OF_SCOPE.contains(&name) {
+            Problem::error("kind", format!("kind {name} is not managed by Tortie"))
+        } else {
+            let problem = Problem::error("kind", format!("unknown kind `{name}`"));
+            match nearest(name, Kind::all().map(Kind::name)) {
+                Some(near) => problem.with_hint(format!("did you mean `{near}`?")),
+                None => problem.with_hint("`tortie get` lists the kinds"),
+            }
+        };
+        self.problems.push(problem.at(position));
+    }
+
+    /// A `List` kind, whose items carry apiVersion and kind of their own.
+    fn list(&mut self, kind: Kind, node: &Node, members: &[(String, Position, Node)]) {
+        let fields = [
+            required("apiVersion", Type::Any),
+            required("kind", Type::Any),
+            optional("metadata", Type::Any),
+            optional("items", Type::List(&Type::Any, usize::MAX)),
+        ];
+        let mut shaper = Shaper::default();
+        shaper.object(&fields, node, "");
+        self.problems.append(&mut shaper.problems);
+        let items = members.iter().find(|(name, ..)| name == "items").map(|(.., items)| &items.value);
+        let Some(NodeValue::Sequence(items)) = items else { return };
+        for item in items {
+            let before = self.documents.len();
+            self.node(item, false);
+            if let Some(document) = self.documents.get(before).filter(|document| document.kind != kind) {
+                let message = format!("a {} in a {kind}List", document.kind);
+                self.problems.push(Problem::error("kind", message).at(item.position));
+                self.documents.truncate(before);
+            }
+        }
+    }
+
+    fn resource(&mut self, kind: Kind, node: &Node) {
+        let metadata = Type::Object(schema::METADATA);
+        let spec = Type::Object(schema::spec(kind));
+        let mut fields: Vec<Field> = vec![
+            required("apiVersion", Type::Any),
+            required("kind", Type::Any),
+            Field { keeps_empty: true, ..required("metadata", metadata) },
+            Field { keeps_empty: true, ..optional("spec", spec) },
+        ];
+        if schema::has_status(kind) {
+            fields.push(optional("status", Type::Any));
+        }
+        let mut shaper = Shaper::default();
+        let mut value = shaper.object(&fields, node, "");
+        if !value.contains_key("spec") {
+            // A missing spec misses what it must hold.
+            let empty = Node { value: NodeValue::Mapping(Vec::new()), position: node.position };
+            let spec = shaper.object(schema::spec(kind), &empty, "spec");
+            value.insert("spec".to_owned(), Value::Object(spec));
+        }
+        let has_types = value["spec"].get("types").is_some();
+        let mut problems = shaper.problems;
+        let is_shaped = !problems.iter().any(|problem| problem.severity == Severity::Error);
+
+        let resource_version = value
+            .get_mut("metadata")
+            .and_then(Value::as_object_mut)
+            .map(|metadata| {
+                metadata.remove("selfLink");
+                metadata.remove("resourceVersion")
+            })
+            .and_then(|version| version.and_then(|version| version.as_str().map(str::to_owned)));
+
+        // Warnings about what is inferred need the object as it was written, errors the object as it would be stored.
+        let written = value.clone();
+        defaults::fill(kind, &mut value);
+        let mut found = validate(kind, &value);
+        if !has_types {
+            let inferred = validate(kind, &written).into_iter();
+            found
+                .extend(inferred.filter(|p| p.severity == Severity::Warning && !found.contains(p)).collect::<Vec<_>>());
+        }
+        for mut problem in found {
+            // A field that was refused already is not refused again for what follows from that.
+            let is_known = problems.iter().any(|other| other.path == problem.path && other.severity == Severity::Error);
+            if !is_known || problem.severity == Severity::Warning {
+                problem.position = problem.position.or(Some(place(&shaper.positions, &problem.path, node.position)));
+                problems.push(problem);
+            }
+        }
+        let is_good = is_shaped && !problems.iter().any(|problem| problem.severity == Severity::Error);
+        problems.sort_by_key(|problem| problem.position);
+        self.problems.append(&mut problems);
+        if is_good {
+            drop_repeats(kind, &mut value);
+            self.documents.push(Document { kind, value, resource_version, position: node.position });
+        }
+    }
+}
+
+/// Repeated addresses and profiles of a host endpoint: the first one stays (resources.md section 2).
+fn drop_repeats(kind: Kind, value: &mut Map<String, Value>) {
+    if kind != Kind::HostEndpoint {
+        return;
+    }
+    for name in ["expectedIPs", "profiles"] {
+        if let Some(Value::Array(list)) = value["spec"].get_mut(name) {
+            let mut seen = Vec::new();
+            list.retain(|item| {
+                let is_new = !seen.contains(item);
+                seen.push(item.clone());
+                is_new
+            });
+        }
+    }
+}
+
+/// The place of a field, or of the nearest one around it that stands in the text.
+fn place(positions: &std::collections::BTreeMap<String, Position>, path: &str, document: Position) -> Position {
+    let mut path = path;
+    loop {
+        if let Some(position) = positions.get(path) {
+            return *position;
+        }
+        match path.rfind(['.', '[']) {
+            Some(end) => path = &path[..end],
+            None => return document,
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Defaults that are written to the store (datastore.md section 2.3), and members that are always there (section 2.2).
+
+use serde_json::{Map, Value, json};
+
+use crate::{DEFAULT_TIER, Kind};
+
+/// The label that names a policy's tier.
+pub const TIER_LABEL: &str = "projectcalico.org/tier";
+
+/// Fills defaults into an object in stored form. Filling twice changes nothing.
+pub fn fill(kind: Kind, object: &mut Map<String, Value>) {
+    if !matches!(object.get("spec"), Some(Value::Object(_))) {
+        object.insert("spec".to_owned(), json!({}));
+    }
+    let spec = object.get_mut("spec").and_then(Value::as_object_mut).expect("it was put there");
+    let mut tier = None;
+    match kind {
+        Kind::GlobalNetworkPolicy | Kind::NetworkPolicy => {
+            infer_types(spec);
+            tier = Some(fill_tier(spec));
+        }
+        Kind::StagedGlobalNetworkPolicy | Kind::StagedNetworkPolicy => {
+            set(spec, "stagedAction", json!("Set"));
+            if spec["stagedAction"] == "Delete" {
+                spec.remove("types");
+            } else {
+                infer_types(spec);
+            }
+            tier = Some(fill_tier(spec));
+        }
+        Kind::StagedKubernetesNetworkPolicy => {
+            set(spec, "stagedAction", json!("Set"));
+            set(spec, "podSelector", json!({}));
+        }
+        Kind::Tier => {
+            set(spec, "order", json!(1_000_000));
+            set(spec, "defaultAction", json!("Deny"));
+        }
+        Kind::FelixConfiguration => {
+            let (balancing, without) = match spec.get("bpfConnectTimeLoadBalancingEnabled") {
+                Some(Value::Bool(true)) => ("Enabled", "Disabled"),
+                Some(Value::Bool(false)) => ("Disabled", "Disabled"),
+                _ => ("TCP", "Enabled"),
+            };
+            if spec.contains_key("bpfConnectTimeLoadBalancingEnabled") {
+                spec.insert("bpfConnectTimeLoadBalancing".to_owned(), json!(balancing));
+                spec.insert("bpfHostNetworkedNATWithoutCTLB".to_owned(), json!(without));
+            }
+            set(spec, "bpfConnectTimeLoadBalancing", json!(balancing));
+            set(spec, "bpfHostNetworkedNATWithoutCTLB", json!(without));
+            set(spec, "floatingIPs", json!("Disabled"));
+            set(spec, "nftablesMode", json!("Auto"));
+            set(spec, "nftablesFlowTableOffload", json!("Disabled"));
+            set(spec, "bpfLogLevel", json!(""));
+        }
+        Kind::KubeControllersConfiguration => {
+            set(spec, "healthChecks", json!("Enabled"));
+            set(spec, "prometheusMetricsPort", json!(9094));
+            set(spec, "controllers", json!({}));
+            for (controller, member, value) in [
+                ("node", "leakGracePeriod", "15m0s"),
+                ("loadBalancer", "assignIPs", "AllServices"),
+                ("migration", "policyNameMigrator", "Enabled"),
+            ] {
+                if let Some(Value::Object(controller)) = spec["controllers"].get_mut(controller) {
+                    set(controller, member, json!(value));
+                }
+            }
+        }
+        _ => {}
+    }
+    if let Some(tier) = tier {
+        let metadata = object.entry("metadata").or_insert_with(|| json!({}));
+        if let Some(metadata) = metadata.as_object_mut() {
+            let labels = metadata.entry("labels").or_insert_with(|| json!({}));
+            if let Some(labels) = labels.as_object_mut() {
+                labels.insert(TIER_LABEL.to_owned(), json!(tier));
+            }
+        }
+    }
+    if matches!(kind, Kind::Tier | Kind::Node | Kind::KubeControllersConfiguration) {
+        set(object, "status", json!({}));
+    }
+}
+
+/// No egress rules: Ingress, also without any rule. Egress rules only: Egress. Both: both (E-209).
+fn infer_types(spec: &mut Map<String, Value>) {
+    if has_entries(spec, "types") {
+        return;
+    }
+    let types = match (has_entries(spec, "ingress"), has_entries(spec, "egress")) {
+        (_, false) => json!(["Ingress"]),
+        (false, true) => json!(["Egress"]),
+        (true, true) => json!(["Ingress", "Egress"]),
+    };
+    spec.insert("types".to_owned(), types);
+}
+
+fn fill_tier(spec: &mut Map<String, Value>) -> String {
+    set(spec, "tier", json!(DEFAULT_TIER));
+    spec["tier"].as_str().unwrap_or(DEFAULT_TIER).to_owned()
+}
+
+fn has_entries(spec: &Map<String, Value>, name: &str) -> bool {
+    spec.get(name).and_then(Value::as_array).is_some_and(|list| !list.is_empty())
+}
+
+fn set(object: &mut Map<String, Value>, name: &str, value: Value) {
+    object.entry(name).or_insert(value);
+}
