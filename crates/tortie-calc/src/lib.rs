@@ -4,8 +4,18 @@
 //! clock, keeps no "last good answer" (that memory stands in front of it, D-11) and knows nothing of nftables.
 #![forbid(unsafe_code)]
 
+mod dispatch;
+mod engine;
+mod items;
 pub mod policy;
+mod report;
+mod resolve;
+mod select;
+mod sets;
 pub mod settings;
 
+pub use engine::{Delta, Engine};
 pub use policy::HostPolicy;
+pub use report::{EndpointReport, EndpointState, NotEnforced, PolicyReport, Reason, Report};
+pub use sets::MemberDelta;
 pub use settings::Settings;

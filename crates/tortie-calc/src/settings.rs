@@ -61,6 +61,13 @@ pub enum HostAction {
     Accept,
 }
 
+impl Settings {
+    /// Whether a name is that of a workload interface (section 0 of enforcement.md).
+    pub fn is_workload_interface(&self, name: &str) -> bool {
+        self.interface_prefixes.iter().any(|prefix| name.starts_with(prefix))
+    }
+}
+
 impl Failsafe {
     /// An entry for all networks.
     pub const fn any(protocol: Protocol, port: u16) -> Self {

@@ -1,0 +1,498 @@
+//! The engine: keyed updates in, host policy and what changed in it out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use tortie_api::facts::Links;
+use tortie_api::model::{Action, HostEndpoint, Meta, Policy, PolicyClass, Profile, Resource, Rule, Tier};
+use tortie_api::{DEFAULT_ALLOW_PROFILE, Kind, ResourceKey};
+use tortie_selector::Selector;
+
+use crate::dispatch;
+use crate::items::Items;
+use crate::policy::{
+    ClassPolicy, Direction, EndpointPolicy, HostPolicy, NeverMatches, PolicyRules, ProfileRules, ResolvedRule, SetId,
+};
+use crate::report::{EndpointReport, EndpointState, NotEnforced, PolicyReport, Reason, Report};
+use crate::resolve::{self, Resolved};
+use crate::select::{self, Selected};
+use crate::sets::{Definition, MemberDelta, Sets};
+use crate::settings::Settings;
+
+/// The calculation. Feed it with updates and call [`Engine::flush`]; the order of updates does not matter.
+pub struct Engine {
+    settings: Arc<Settings>,
+    links: Links,
+    local: BTreeMap<String, Arc<Resource>>,
+    /// Host endpoints of other nodes: they become local when the node's name changes.
+    remote: BTreeMap<String, Arc<Resource>>,
+    policies: BTreeMap<ResourceKey, ActivePolicy>,
+    tiers: BTreeMap<String, Arc<Resource>>,
+    profiles: BTreeMap<String, Resolved<ProfileRules>>,
+    items: Items,
+    sets: Sets,
+    dirty: Dirty,
+    output: HostPolicy,
+    report: Report,
+}
+
+struct ActivePolicy {
+    resource: Arc<Resource>,
+    /// `None` for kinds that never select a host.
+    selector: Option<Selector>,
+    /// Resolved when the policy first selects a local endpoint.
+    rules: Option<Resolved<PolicyRules>>,
+    /// Local endpoints it selects.
+    selects: BTreeSet<String>,
+}
+
+impl ActivePolicy {
+    fn policy(&self) -> &Policy {
+        match &*self.resource {
+            Resource::Policy(policy) => policy,
+            _ => unreachable!("only policies are kept here"),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Dirty {
+    policies: BTreeSet<ResourceKey>,
+    endpoints: BTreeSet<String>,
+    items: BTreeSet<ResourceKey>,
+    /// Tiers, profiles, settings, links: everything local is put together again.
+    all: bool,
+    settings: bool,
+    any: bool,
+}
+
+/// What one flush changed in the output.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Delta {
+    /// Endpoints whose policy is new or another one.
+    pub endpoints_changed: BTreeSet<String>,
+    /// Endpoints that are gone.
+    pub endpoints_removed: BTreeSet<String>,
+    /// Whether another endpoint governs some interface.
+    pub dispatch_changed: bool,
+    /// Whether settings changed.
+    pub settings_changed: bool,
+    /// Sets that rules use now.
+    pub sets_added: Vec<SetId>,
+    /// Sets that no rule uses any more.
+    pub sets_removed: Vec<SetId>,
+    /// How many members joined and left the sets that were there.
+    pub set_members: BTreeMap<SetId, MemberDelta>,
+}
+
+impl Delta {
+    /// Whether nothing changed.
+    pub fn is_empty(&self) -> bool {
+        *self == Delta::default()
+    }
+}
+
+impl Engine {
+    /// An engine that knows no resources and no links.
+    pub fn new(settings: Settings) -> Engine {
+        let mut engine = Engine {
+            settings: Arc::new(settings),
+            links: Links::new(),
+            local: BTreeMap::new(),
+            remote: BTreeMap::new(),
+            policies: BTreeMap::new(),
+            tiers: BTreeMap::new(),
+            profiles: BTreeMap::new(),
+            items: Items::default(),
+            sets: Sets::default(),
+            dirty: Dirty { all: true, settings: true, any: true, ..Dirty::default() },
+            output: HostPolicy::default(),
+            report: Report::default(),
+        };
+        engine.set_profile(DEFAULT_ALLOW_PROFILE, None);
+        engine
+    }
+
+    /// Sets or removes one object.
+    pub fn update(&mut self, key: ResourceKey, resource: Option<Arc<Resource>>) {
+        self.dirty.any = true;
+        if Items::contributes(key.kind) {
+            self.items.set(&key, resource.as_deref());
+            self.dirty.items.insert(key.clone());
+        }
+        match key.kind {
+            Kind::HostEndpoint => self.set_endpoint(key.name, resource),
+            Kind::Tier => {
+                match resource {
+                    Some(tier) => self.tiers.insert(key.name, tier),
+                    None => self.tiers.remove(&key.name),
+                };
+                self.dirty.all = true;
+            }
+            Kind::Profile => self.set_profile(&key.name, resource),
+            kind if kind.is_tiered_policy() => {
+                let before = self.policies.remove(&key);
+                let was_active = before.is_some_and(|policy| !policy.selects.is_empty());
+                self.dirty.all |= was_active;
+                if let Some(resource) = resource
+                    && let Resource::Policy(policy) = &*resource
+                    && !policy.is_staged_inactive
+                {
+                    let selector = select::effective(policy);
+                    let active =
+                        ActivePolicy { selector, rules: None, selects: BTreeSet::new(), resource: resource.clone() };
+                    self.policies.insert(key.clone(), active);
+                    self.dirty.policies.insert(key);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The links of the host.
+    pub fn set_links(&mut self, links: Links) {
+        if self.links != links {
+            self.links = links;
+            self.dirty.all = true;
+            self.dirty.any = true;
+        }
+    }
+
+    /// The settings in force.
+    pub fn set_settings(&mut self, settings: Settings) {
+        if *self.settings == settings {
+            return;
+        }
+        let has_moved = self.settings.node != settings.node;
+        let reads_http_otherwise = self.settings.ignores_http != settings.ignores_http;
+        self.settings = Arc::new(settings);
+        self.dirty.all = true;
+        self.dirty.settings = true;
+        self.dirty.any = true;
+        if has_moved {
+            let mut endpoints = std::mem::take(&mut self.local);
+            endpoints.append(&mut self.remote);
+            for (name, resource) in endpoints {
+                self.set_endpoint(name, Some(resource));
+            }
+        }
+        if reads_http_otherwise {
+            for policy in self.policies.values_mut() {
+                policy.rules = None;
+            }
+            let names: Vec<String> = self.profiles.keys().cloned().collect();
+            for name in names {
+                self.resolve_profile(&name);
+            }
+        }
+    }
+
+    fn set_endpoint(&mut self, name: String, resource: Option<Arc<Resource>>) {
+        let was_local = self.local.remove(&name).is_some();
+        self.remote.remove(&name);
+        let is_local = match (&resource, resource.as_deref()) {
+            (Some(resource), Some(Resource::HostEndpoint(hep))) if hep.node == self.settings.node => {
+                self.local.insert(name.clone(), resource.clone());
+                true
+            }
+            (Some(resource), _) => {
+                self.remote.insert(name.clone(), resource.clone());
+                false
+            }
+            (None, _) => false,
+        };
+        if was_local || is_local {
+            self.dirty.endpoints.insert(name);
+            self.dirty.all = true;
+        }
+    }
+
+    fn set_profile(&mut self, name: &str, resource: Option<Arc<Resource>>) {
+        let resource = if name == DEFAULT_ALLOW_PROFILE { Some(Arc::new(default_allow())) } else { resource };
+        self.items.set_profile(name, resource);
+        self.resolve_profile(name);
+        let listing: Vec<ResourceKey> = self.items.listing(name).cloned().collect();
+        for key in listing {
+            if key.kind == Kind::HostEndpoint && self.local.contains_key(&key.name) {
+                self.dirty.endpoints.insert(key.name.clone());
+                self.dirty.all = true;
+            }
+            self.dirty.items.insert(key);
+        }
+    }
+
+    fn resolve_profile(&mut self, name: &str) {
+        match self.items.profile(name) {
+            Some(profile) => {
+                let resolved = resolve::profile(profile, self.settings.ignores_http);
+                self.profiles.insert(name.to_owned(), resolved);
+            }
+            None => {
+                self.profiles.remove(name);
+            }
+        }
+    }
+
+    /// Takes all updates since the last call into account.
+    pub fn flush(&mut self) -> Delta {
+        if !self.dirty.any {
+            return Delta::default();
+        }
+        let dirty = std::mem::take(&mut self.dirty);
+        let mut delta = Delta { settings_changed: dirty.settings, ..Delta::default() };
+        let touches_local = self.select(&dirty);
+        if dirty.all || touches_local {
+            self.assemble(&mut delta);
+        }
+        for key in &dirty.items {
+            self.sets.update(key, &self.items, &mut self.output.sets, &mut delta.set_members);
+        }
+        if dirty.all || touches_local {
+            let wanted = self.wanted_sets();
+            let (added, removed) = self.sets.retain(&wanted, &self.items, &mut self.output.sets);
+            delta.set_members.retain(|id, _| wanted.contains_key(id));
+            delta.sets_added = added;
+            delta.sets_removed = removed;
+        }
+        self.output.settings = self.settings.clone();
+        delta
+    }
+
+    /// The whole present output.
+    pub fn policy(&self) -> &HostPolicy {
+        &self.output
+    }
+
+    /// What status tells of it.
+    pub fn report(&self) -> &Report {
+        &self.report
+    }
+
+    /// Brings the selections up to date; says whether any local endpoint is touched.
+    fn select(&mut self, dirty: &Dirty) -> bool {
+        let mut touched = false;
+        let local: Vec<ResourceKey> =
+            self.local.keys().map(|name| ResourceKey::global(Kind::HostEndpoint, name)).collect();
+        for (key, policy) in &mut self.policies {
+            let is_new = dirty.policies.contains(key);
+            if !is_new && dirty.endpoints.is_empty() {
+                continue;
+            }
+            policy.selects.retain(|name| self.local.contains_key(name));
+            for endpoint in local.iter().filter(|endpoint| is_new || dirty.endpoints.contains(&endpoint.name)) {
+                let (_, labels) = self.items.get(endpoint).expect("local endpoints are items");
+                if policy.selector.as_ref().is_some_and(|selector| select::selects(selector, &labels)) {
+                    touched |= policy.selects.insert(endpoint.name.clone()) || is_new;
+                } else {
+                    touched |= policy.selects.remove(&endpoint.name);
+                }
+            }
+            if policy.selects.is_empty() {
+                policy.rules = None;
+            }
+        }
+        touched
+    }
+
+    /// Puts dispatch, endpoint policies and report together.
+    fn assemble(&mut self, delta: &mut Delta) {
+        let heps = self.local.values().map(|resource| match &**resource {
+            Resource::HostEndpoint(hep) => hep,
+            _ => unreachable!("only host endpoints are kept here"),
+        });
+        let resolution = dispatch::resolve(heps.clone(), &self.links, &self.settings);
+        delta.dispatch_changed = self.output.dispatch != resolution.dispatch;
+        self.output.dispatch = resolution.dispatch;
+
+        for policy in self.policies.values_mut().filter(|policy| !policy.selects.is_empty() && policy.rules.is_none()) {
+            policy.rules = Some(resolve::policy(policy.policy(), self.settings.ignores_http));
+        }
+        let tiers: BTreeMap<String, &Tier> = self
+            .tiers
+            .iter()
+            .filter_map(|(name, resource)| match &**resource {
+                Resource::Tier(tier) => Some((name.clone(), tier)),
+                _ => None,
+            })
+            .collect();
+
+        let governing: BTreeSet<&String> =
+            self.output.dispatch.interfaces.values().chain(self.output.dispatch.wildcard.as_ref()).collect();
+        let mut endpoints = BTreeMap::new();
+        let mut report = Report::default();
+        for hep in heps {
+            let name = &hep.meta.name;
+            let built = self.endpoint(hep, &tiers);
+            let state = resolution.states.get(name).cloned().unwrap_or(EndpointState::Unresolved);
+            self.report_endpoint(hep, &built, state, &tiers, &mut report);
+            if !governing.contains(name) {
+                continue;
+            }
+            let kept = self.output.endpoints.get(name).filter(|before| ***before == built).cloned();
+            if kept.is_none() {
+                delta.endpoints_changed.insert(name.clone());
+            }
+            endpoints.insert(name.clone(), kept.unwrap_or_else(|| Arc::new(built)));
+        }
+        delta.endpoints_removed =
+            self.output.endpoints.keys().filter(|name| !endpoints.contains_key(*name)).cloned().collect();
+        self.output.endpoints = endpoints;
+        report.not_enforced.sort();
+        report.not_enforced.dedup();
+        self.report = report;
+    }
+
+    fn endpoint(&self, hep: &HostEndpoint, tiers: &BTreeMap<String, &Tier>) -> EndpointPolicy {
+        let mut policies: Vec<&Policy> = Vec::new();
+        for active in self.policies.values().filter(|active| active.selects.contains(&hep.meta.name)) {
+            policies.push(active.policy());
+        }
+        select::sort(&mut policies, tiers);
+        let class = |class: PolicyClass, direction: Direction| -> ClassPolicy {
+            let selected: Vec<Selected<'_>> = policies
+                .iter()
+                .filter(|policy| select::is_of_class(policy, class) && select::governs(policy, direction))
+                .map(|policy| Selected { policy, rules: self.rules_of(policy, direction) })
+                .collect();
+            select::group(&selected, tiers, class)
+        };
+        let profiles =
+            |direction: Direction| hep.profiles.iter().map(|name| self.profile_rules(name, direction)).collect();
+        EndpointPolicy {
+            name: hep.meta.name.clone(),
+            normal_ingress: class(PolicyClass::Normal, Direction::Ingress),
+            normal_egress: class(PolicyClass::Normal, Direction::Egress),
+            forward_ingress: class(PolicyClass::NormalAndForward, Direction::Ingress),
+            forward_egress: class(PolicyClass::NormalAndForward, Direction::Egress),
+            pre_dnat: class(PolicyClass::PreDnat, Direction::Ingress),
+            untracked_ingress: class(PolicyClass::Untracked, Direction::Ingress),
+            untracked_egress: class(PolicyClass::Untracked, Direction::Egress),
+            profiles_ingress: profiles(Direction::Ingress),
+            profiles_egress: profiles(Direction::Egress),
+        }
+    }
+
+    fn rules_of(&self, policy: &Policy, direction: Direction) -> Arc<PolicyRules> {
+        let key = ResourceKey {
+            kind: policy.kind.kind(),
+            namespace: policy.meta.namespace.clone(),
+            name: policy.meta.name.clone(),
+        };
+        let resolved = self.policies[&key].rules.as_ref().expect("rules of selecting policies are resolved");
+        match direction {
+            Direction::Ingress => resolved.ingress.clone(),
+            Direction::Egress => resolved.egress.clone(),
+        }
+    }
+
+    fn profile_rules(&self, name: &str, direction: Direction) -> Arc<ProfileRules> {
+        match (self.profiles.get(name), direction) {
+            (Some(resolved), Direction::Ingress) => resolved.ingress.clone(),
+            (Some(resolved), Direction::Egress) => resolved.egress.clone(),
+            (None, _) => Arc::new(ProfileRules { name: name.to_owned(), rules: None }),
+        }
+    }
+
+    /// Sets of all rules that some local endpoint's policy holds.
+    fn wanted_sets(&self) -> BTreeMap<SetId, Definition> {
+        let mut wanted = BTreeMap::new();
+        let mut want = |definitions: &[Definition]| {
+            for definition in definitions {
+                wanted.entry(definition.id.clone()).or_insert_with(|| definition.clone());
+            }
+        };
+        for active in self.policies.values() {
+            let is_in_use = active.selects.iter().any(|name| self.output.endpoints.contains_key(name));
+            if let (true, Some(rules)) = (is_in_use, &active.rules) {
+                want(&rules.sets);
+            }
+        }
+        let listed: BTreeSet<&str> = self
+            .output
+            .endpoints
+            .values()
+            .flat_map(|endpoint| endpoint.profiles_ingress.iter().map(|profile| profile.name.as_str()))
+            .collect();
+        for name in listed {
+            if let Some(resolved) = self.profiles.get(name) {
+                want(&resolved.sets);
+            }
+        }
+        wanted
+    }
+
+    fn report_endpoint(
+        &self,
+        hep: &HostEndpoint,
+        built: &EndpointPolicy,
+        state: EndpointState,
+        tiers: &BTreeMap<String, &Tier>,
+        report: &mut Report,
+    ) {
+        let name = &hep.meta.name;
+        let mut policies = Vec::new();
+        for (class, direction) in
+            [(&built.normal_ingress, Direction::Ingress), (&built.normal_egress, Direction::Egress)]
+        {
+            for rules in class.tiers.iter().flat_map(|tier| &tier.policies) {
+                policies.push(PolicyReport { id: rules.id.clone(), direction, is_staged: rules.is_staged });
+                let key = ResourceKey {
+                    kind: rules.id.kind,
+                    namespace: rules.id.namespace.clone(),
+                    name: rules.id.name.clone(),
+                };
+                report.not_enforced.extend(never(&key, &rules.rules, direction));
+            }
+        }
+        let mut not = |key: ResourceKey, reason: Reason| {
+            report.not_enforced.push(NotEnforced { key, endpoint: Some(name.clone()), reason });
+        };
+        for (key, active) in self.policies.iter().filter(|(_, active)| active.selects.contains(name)) {
+            let policy = active.policy();
+            if policy.class != PolicyClass::Normal {
+                not(key.clone(), Reason::Class(policy.class));
+            }
+            if policy.class == PolicyClass::Untracked && state == EndpointState::Wildcard {
+                not(key.clone(), Reason::UntrackedOnWildcard);
+            }
+            if !tiers.contains_key(&policy.tier) {
+                not(key.clone(), Reason::MissingTier { tier: policy.tier.clone() });
+            }
+        }
+        let own = ResourceKey::global(Kind::HostEndpoint, name);
+        let mut profiles = Vec::new();
+        for profile in &hep.profiles {
+            let exists = self.profiles.contains_key(profile);
+            profiles.push((profile.clone(), exists));
+            if !exists {
+                not(own.clone(), Reason::MissingProfile { profile: profile.clone() });
+            }
+        }
+        report.endpoints.insert(name.clone(), EndpointReport { state, policies, profiles });
+    }
+}
+
+fn never<'a>(
+    key: &'a ResourceKey,
+    rules: &'a [Arc<ResolvedRule>],
+    direction: Direction,
+) -> impl Iterator<Item = NotEnforced> + 'a {
+    rules.iter().enumerate().filter_map(move |(rule, resolved)| {
+        let reason = match resolved.never? {
+            NeverMatches::Http => Reason::Http { direction, rule },
+            NeverMatches::Services => Reason::Services { direction, rule },
+        };
+        Some(NotEnforced { key: key.clone(), endpoint: None, reason })
+    })
+}
+
+/// The built-in profile (E-231).
+fn default_allow() -> Resource {
+    let allow = vec![Arc::new(Rule::any(Action::Allow))];
+    Resource::Profile(Profile {
+        meta: Meta { name: DEFAULT_ALLOW_PROFILE.to_owned(), ..Meta::default() },
+        ingress: allow.clone(),
+        egress: allow,
+        labels_to_apply: Default::default(),
+    })
+}

@@ -1,0 +1,221 @@
+//! From a store to an agent: one consistent snapshot, then every change, for ever (datastore.md section 5).
+//!
+//! One thread reads and watches. Its consumer is a function that must not block: it hands on to whoever calculates.
+//! Everything of one store revision is delivered at once. After trouble the whole snapshot is read again and compared
+//! with what was delivered before, so that nothing is lost and nothing comes twice.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use tortie_api::{Kind, ResourceKey};
+
+use crate::keys;
+use crate::kv::{EventBatch, Kv, KvError, RESOURCE_PREFIX, Revision, Span, WatchEvent, watch_receiver};
+
+/// The first pause after trouble with the store; it doubles.
+const PAUSE_MIN: Duration = Duration::from_millis(250);
+/// The longest pause.
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// How often the thread looks whether it is to stop.
+const STOP_CHECK: Duration = Duration::from_millis(200);
+
+/// One changed object.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Update {
+    /// Which.
+    pub key: ResourceKey,
+    /// The object as users see it, or why what is stored is none; `None` when it was deleted.
+    pub value: Option<Result<Map<String, Value>, String>>,
+}
+
+/// What the syncer tells.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SyncEvent {
+    /// Changes that belong together; the consumer has everything up to `revision` with them.
+    Updates {
+        /// The changed objects, each once. Empty when only the revision moved on.
+        updates: Vec<Update>,
+        /// The store's revision.
+        revision: Revision,
+        /// Whether this completes a snapshot: the consumer has all of the store now.
+        is_snapshot: bool,
+    },
+    /// The store is there, and says that it must not be used now (`datastoreReady` is not true).
+    Locked,
+    /// The store cannot be read; what was delivered stays valid.
+    Lost(String),
+}
+
+/// A running syncer; dropping it stops its thread.
+pub struct Syncer {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Syncer {
+    /// Starts to read `kv` on a thread of its own.
+    pub fn start(kv: Arc<dyn Kv>, deliver: impl FnMut(SyncEvent) + Send + 'static) -> std::io::Result<Syncer> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut worker =
+            Worker { kv, deliver: Box::new(deliver), stop: stop.clone(), delivered: BTreeMap::new(), is_locked: false };
+        let thread = std::thread::Builder::new().name("syncer".to_owned()).spawn(move || worker.run())?;
+        Ok(Syncer { stop, thread: Some(thread) })
+    }
+}
+
+impl Drop for Syncer {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread was printed when it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Worker {
+    kv: Arc<dyn Kv>,
+    deliver: Box<dyn FnMut(SyncEvent) + Send>,
+    stop: Arc<AtomicBool>,
+    /// The revision of each object that the consumer has.
+    delivered: BTreeMap<String, Revision>,
+    is_locked: bool,
+}
+
+impl Worker {
+    fn run(&mut self) {
+        let mut pause = PAUSE_MIN;
+        while !self.is_stopped() {
+            match self.session() {
+                Ok(()) => pause = PAUSE_MIN,
+                Err(error) if error.needs_full_read() => {
+                    tracing::warn!("{error}: reading everything anew");
+                    pause = PAUSE_MIN;
+                }
+                Err(error) => {
+                    (self.deliver)(SyncEvent::Lost(describe(&error)));
+                    self.wait(pause);
+                    pause = (pause * 2).min(PAUSE_MAX);
+                }
+            }
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    fn wait(&self, pause: Duration) {
+        let mut left = pause;
+        while !left.is_zero() && !self.is_stopped() {
+            let step = left.min(STOP_CHECK);
+            std::thread::sleep(step);
+            left -= step;
+        }
+    }
+
+    /// One snapshot, then changes until something goes wrong, or the store is locked or unlocked.
+    fn session(&mut self) -> Result<(), KvError> {
+        let snapshot = self.kv.read(&[Span::Prefix(RESOURCE_PREFIX.to_owned())])?;
+        let revision = snapshot.revision;
+        let entries = snapshot.spans.into_iter().flatten();
+        let mut found = BTreeMap::new();
+        for entry in entries {
+            found.insert(entry.key, (entry.mod_rev, entry.value));
+        }
+        self.is_locked = is_locked(&found);
+        if self.is_locked {
+            (self.deliver)(SyncEvent::Locked);
+        } else {
+            let mut updates = Vec::new();
+            for (key, (mod_rev, value)) in &found {
+                if self.delivered.get(key) != Some(mod_rev) {
+                    updates.extend(update(key, Some(value), *mod_rev));
+                }
+            }
+            let gone = self.delivered.keys().filter(|key| !found.contains_key(*key));
+            updates.extend(gone.filter_map(|key| update(key, None, revision)));
+            self.delivered = found.into_iter().map(|(key, (mod_rev, _))| (key, mod_rev)).collect();
+            (self.deliver)(SyncEvent::Updates { updates, revision, is_snapshot: true });
+        }
+
+        let watch = watch_receiver(&*self.kv, &[RESOURCE_PREFIX], revision.next())?;
+        while !self.is_stopped() {
+            match watch.next(STOP_CHECK) {
+                Some(WatchEvent::Batch(batch)) => {
+                    if self.batch(batch) {
+                        return Ok(());
+                    }
+                }
+                Some(WatchEvent::Progress(_)) | None => {}
+                Some(WatchEvent::End(error)) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Delivers the changes of one revision; `true` when the store was locked or unlocked by them.
+    fn batch(&mut self, batch: EventBatch) -> bool {
+        let flag = keys::key(&ResourceKey::global(Kind::ClusterInformation, "default"));
+        let mut updates = Vec::new();
+        for event in &batch.events {
+            if event.key == flag && is_ready(event.value.as_deref()) == self.is_locked {
+                return true;
+            }
+            if self.is_locked {
+                continue;
+            }
+            match &event.value {
+                Some(_) => self.delivered.insert(event.key.clone(), batch.revision),
+                None => self.delivered.remove(&event.key),
+            };
+            updates.extend(update(&event.key, event.value.as_deref(), batch.revision));
+        }
+        if !self.is_locked {
+            (self.deliver)(SyncEvent::Updates { updates, revision: batch.revision, is_snapshot: false });
+        }
+        false
+    }
+}
+
+fn update(key: &str, value: Option<&[u8]>, revision: Revision) -> Option<Update> {
+    let key = keys::parse(key)?;
+    let value = value.map(|bytes| keys::from_bytes(key.kind, bytes, revision));
+    // A policy of an older version is known by the name that its user gave it.
+    let mut key = key;
+    if let Some(Ok(object)) = &value
+        && key.kind.is_tiered_policy()
+        && let Some(name) = object["metadata"]["name"].as_str()
+    {
+        name.clone_into(&mut key.name);
+    }
+    Some(Update { key, value })
+}
+
+/// An empty store is not locked: it holds nothing yet (D-14).
+fn is_locked(found: &BTreeMap<String, (Revision, Vec<u8>)>) -> bool {
+    let flag = keys::key(&ResourceKey::global(Kind::ClusterInformation, "default"));
+    !found.is_empty() && !is_ready(found.get(&flag).map(|(_, value)| value.as_slice()))
+}
+
+fn is_ready(value: Option<&[u8]>) -> bool {
+    value
+        .and_then(|bytes| serde_json::from_slice::<Value>(bytes).ok())
+        .is_some_and(|object| object["spec"]["datastoreReady"] == Value::Bool(true))
+}
+
+/// An error with its causes, in one line.
+fn describe(error: &KvError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
