@@ -3,6 +3,10 @@
 use ipnet::IpNet;
 use tortie_api::model::Protocol;
 
+mod resolve;
+
+pub use resolve::{Local, SettingProblem, Sources, resolve};
+
 /// Settings in force, after all sources have been merged.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {

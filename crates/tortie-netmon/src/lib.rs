@@ -24,13 +24,15 @@ use tortie_api::facts::{Link, Links};
 const GROUPS: [u32; 3] = [1, 5, 9];
 /// Times a torn listing is started again.
 const LIST_TRIES: usize = 20;
+/// Milliseconds until a failed listing is tried again without a change.
+const RETRY_MS: u16 = 50;
 
 /// What the monitor tells.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// All links as they are now. Links whose name two indices share for a moment are left out (E-114).
     Links(Links),
-    /// Listing failed; it is tried again with the next change.
+    /// Listing failed; it is tried again soon.
     Failed(String),
 }
 
@@ -60,15 +62,21 @@ impl Monitor {
         let run = move || {
             let mut last = None;
             while !thread_stop.load(Ordering::Relaxed) {
+                let mut patience = PollTimeout::NONE;
                 match lister.list() {
                     Ok(links) if last.as_ref() == Some(&links) => {}
                     Ok(links) => {
                         last = Some(links.clone());
                         deliver(Event::Links(links));
                     }
-                    Err(error) => deliver(Event::Failed(error.to_string())),
+                    // Torn again and again: the flood of changes is not over yet.
+                    Err(error) if error.kind() == io::ErrorKind::ResourceBusy => patience = RETRY_MS.into(),
+                    Err(error) => {
+                        patience = RETRY_MS.into();
+                        deliver(Event::Failed(error.to_string()));
+                    }
                 }
-                if let Err(error) = wait(&events, &thread_wake) {
+                if let Err(error) = wait(&events, &thread_wake, patience) {
                     deliver(Event::Failed(error.to_string()));
                     return;
                 }
@@ -100,9 +108,9 @@ pub fn list_now() -> io::Result<Links> {
 
 /// Waits for a change and takes all that is there: what changed does not matter, the table is listed afresh. Lost events
 /// (`ENOBUFS`, E-724) are a change like any other.
-fn wait(events: &Socket, wake: &EventFd) -> io::Result<()> {
+fn wait(events: &Socket, wake: &EventFd, patience: PollTimeout) -> io::Result<()> {
     let mut fds = [PollFd::new(events.as_fd(), PollFlags::POLLIN), PollFd::new(wake.as_fd(), PollFlags::POLLIN)];
-    match poll(&mut fds, PollTimeout::NONE) {
+    match poll(&mut fds, patience) {
         Ok(_) | Err(nix::errno::Errno::EINTR) => {}
         Err(error) => return Err(error.into()),
     }
