@@ -1,7 +1,7 @@
 //! Watches: what they deliver, and how they are stopped.
 
 use std::ops::ControlFlow;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
 use super::{Kv, KvError, Revision};

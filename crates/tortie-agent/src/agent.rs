@@ -1,0 +1,675 @@
+//! The loop.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::os::fd::AsFd;
+use tokio::sync::oneshot;
+use tortie_api::Kind;
+use tortie_api::facts::Links;
+use tortie_api::model::{FelixConfiguration, Labels, PolicyClass, Resource};
+use tortie_calc::settings::{Failsafe, Local, SettingProblem, Sources, resolve};
+use tortie_calc::{EndpointState, Engine, Reason, Settings};
+use tortie_datastore::kv::Revision;
+use tortie_datastore::{Kv, SyncEvent, Syncer};
+use tortie_netmon::Monitor;
+use tortie_nftables::{Events, Kernel, OpenError};
+use tortie_rules::compile;
+
+use crate::api;
+use crate::event::{Event, Request};
+use crate::hold::Hold;
+use crate::lock::{LockError, NamespaceLock};
+use crate::program::{ProgramError, Programmer};
+use crate::report::{AgentReport, Reporter, now};
+use crate::status::{
+    EndpointStatus, Failsafes, InterfaceStatus, InvalidStatus, KernelStatus, NotEnforcedStatus, Status, StoreStatus,
+};
+
+/// How long the loop sleeps when nothing happens: then everything of ours is read again (E-619).
+const RESYNC: Duration = Duration::from_secs(180);
+/// How long a failed programming is left before it is tried again (E-712).
+const RETRY: Duration = Duration::from_secs(5);
+
+/// How an agent runs.
+pub struct Config {
+    /// The node whose host endpoints it enforces.
+    pub node: String,
+    /// The store.
+    pub kv: Arc<dyn Kv>,
+    /// The Unix socket of the local API.
+    pub socket: PathBuf,
+    /// Settings of the environment, names in lower case without prefix.
+    pub environment: Local,
+    /// Settings of the file, likewise.
+    pub file: Local,
+    /// Program once and end.
+    pub is_once: bool,
+}
+
+/// Why an agent does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// Another one runs.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// nf_tables cannot be used.
+    #[error(transparent)]
+    Kernel(#[from] OpenError),
+    /// A setting of environment or file must not be guessed (E-604).
+    #[error("setting {name} of the {origin}: {message}")]
+    Setting {
+        /// The setting.
+        name: String,
+        /// Where it stands.
+        origin: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// The local API cannot be served.
+    #[error("cannot serve the local API at `{}`", .socket.display())]
+    Socket {
+        /// The socket.
+        socket: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A part of the agent cannot be started.
+    #[error("cannot start to {what}")]
+    Start {
+        /// What it does.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// With `--once`: the kernel refused.
+    #[error("cannot program the kernel: {0}")]
+    Program(String),
+}
+
+/// A prepared agent: it holds the lock of its network namespace.
+pub struct Agent {
+    config: Config,
+    lock: NamespaceLock,
+    kernel: Kernel,
+    events: Events,
+    sender: Sender<Event>,
+    receiver: Receiver<Event>,
+}
+
+impl Agent {
+    /// Takes the lock and opens the kernel; changes nothing yet.
+    ///
+    /// # Errors
+    /// [`AgentError`] when another agent runs, the kernel cannot be used, or a local setting is bad.
+    pub fn prepare(config: Config) -> Result<Agent, AgentError> {
+        let fallback = config.socket.parent().map_or_else(|| PathBuf::from("."), PathBuf::from);
+        if !fallback.as_os_str().is_empty() {
+            std::fs::create_dir_all(&fallback)
+                .map_err(|source| AgentError::Socket { socket: config.socket.clone(), source })?;
+        }
+        // Opened first: who may not program the kernel is told so, and not about locks.
+        let kernel = Kernel::open()?;
+        let lock = NamespaceLock::take(&fallback)?;
+        // Listening starts before the first read, so that no change is missed.
+        let events = Events::open().map_err(|source| AgentError::Start { what: "listen to rulesets", source })?;
+        let sources = Sources {
+            node: &config.node,
+            node_labels: &Labels::new(),
+            environment: &config.environment,
+            file: &config.file,
+            stored: &[],
+        };
+        if let Some(problem) = resolve(&sources).1.into_iter().find(|problem| problem.is_fatal) {
+            return Err(AgentError::Setting { name: problem.name, origin: problem.source, message: problem.message });
+        }
+        let (sender, receiver) = channel();
+        Ok(Agent { config, lock, kernel, events, sender, receiver })
+    }
+
+    /// A function that makes [`Agent::run`] return, for signal handlers' threads.
+    pub fn stopper(&self) -> impl Fn() + Send + 'static {
+        let sender = self.sender.clone();
+        move || {
+            // The loop may have ended already.
+            let _ = sender.send(Event::Shutdown);
+        }
+    }
+
+    /// Runs until it is stopped. Rules stay in the kernel (E-706).
+    ///
+    /// # Errors
+    /// [`AgentError`] when a part cannot be started.
+    pub fn run(self) -> Result<(), AgentError> {
+        let Agent { config, lock: _lock, kernel, events, sender, receiver } = self;
+        let (store_events, link_events, kernel_events) = (sender.clone(), sender.clone(), sender.clone());
+        let _monitor = Monitor::start(move |event| forward(&link_events, Event::Links(event)))
+            .map_err(|source| AgentError::Start { what: "watch links", source })?;
+        listen(events, kernel_events).map_err(|source| AgentError::Start { what: "listen to rulesets", source })?;
+        let _syncer = Syncer::start(config.kv.clone(), move |event| forward(&store_events, Event::Store(event)))
+            .map_err(|source| AgentError::Start { what: "read the store", source })?;
+        let reporter = Reporter::start(config.kv.clone())
+            .map_err(|source| AgentError::Start { what: "report to the store", source })?;
+        api::serve(&config.socket, sender, config.kv.clone())
+            .map_err(|source| AgentError::Socket { socket: config.socket.clone(), source })?;
+        let socket = config.socket.clone();
+        let result = Loop::new(config, kernel, reporter).run(&receiver);
+        // Whoever asks next is told at once that nobody is there.
+        let _ = std::fs::remove_file(socket);
+        result
+    }
+}
+
+fn forward(sender: &Sender<Event>, event: Event) {
+    // The loop has ended: nobody needs the event.
+    let _ = sender.send(event);
+}
+
+/// Hands ruleset events to the loop.
+fn listen(mut events: Events, sender: Sender<Event>) -> std::io::Result<()> {
+    let run = move || {
+        loop {
+            let mut fds = [PollFd::new(events.as_fd(), PollFlags::POLLIN)];
+            let polled = poll(&mut fds, PollTimeout::NONE);
+            let drained = match polled {
+                Ok(_) | Err(nix::errno::Errno::EINTR) => events.drain(),
+                Err(error) => Err(error.into()),
+            };
+            match drained {
+                Ok(list) => {
+                    for event in list {
+                        if sender.send(Event::Kernel(event)).is_err() {
+                            return;
+                        }
+                    }
+                }
+                Err(error) => {
+                    forward(&sender, Event::KernelDeaf(error.to_string()));
+                    return;
+                }
+            }
+        }
+    };
+    std::thread::Builder::new().name("ruleset".to_owned()).spawn(run).map(|_| ())
+}
+
+struct Waiter {
+    revision: Revision,
+    reply: oneshot::Sender<Status>,
+}
+
+struct Loop {
+    config: Config,
+    engine: Engine,
+    hold: Hold,
+    programmer: Programmer,
+    reporter: Reporter,
+    store: StoreStatus,
+    kernel: KernelStatus,
+    setting_problems: Vec<SettingProblem>,
+    is_in_sync: bool,
+    links: Option<Links>,
+    /// The revision that the engine has.
+    revision: Revision,
+    needs_programming: bool,
+    retry_at: Option<Instant>,
+    waiters: Vec<Waiter>,
+}
+
+impl Loop {
+    fn new(config: Config, kernel: Kernel, reporter: Reporter) -> Self {
+        let store =
+            StoreStatus { place: config.kv.describe(), state: "connecting".to_owned(), ..StoreStatus::default() };
+        let mut this = Self {
+            engine: Engine::new(Settings { node: config.node.clone(), ..Settings::default() }),
+            config,
+            hold: Hold::default(),
+            programmer: Programmer::new(kernel),
+            reporter,
+            store,
+            kernel: KernelStatus::default(),
+            setting_problems: Vec::new(),
+            is_in_sync: false,
+            links: None,
+            revision: Revision::ZERO,
+            needs_programming: true,
+            retry_at: None,
+            waiters: Vec::new(),
+        };
+        this.read_settings();
+        this
+    }
+
+    fn run(mut self, receiver: &Receiver<Event>) -> Result<(), AgentError> {
+        loop {
+            let patience = self.retry_at.map_or(RESYNC, |at| at.saturating_duration_since(Instant::now()));
+            match receiver.recv_timeout(patience) {
+                Ok(event) => {
+                    // What has gathered is taken together: many updates, one apply.
+                    for event in std::iter::once(event).chain(receiver.try_iter()) {
+                        if let Event::Shutdown = event {
+                            tracing::info!("ending; rules stay in the kernel");
+                            return Ok(());
+                        }
+                        self.take(event);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) if self.retry_at.is_some() => {
+                    self.retry_at = None;
+                    self.needs_programming = true;
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    self.programmer.forget();
+                    self.needs_programming = true;
+                }
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            }
+            self.program();
+            if self.config.is_once && self.kernel.revision.is_some() {
+                return Ok(());
+            }
+            if let (true, true, Some(error)) = (self.config.is_once, self.is_in_sync, &self.kernel.error) {
+                return Err(AgentError::Program(error.clone()));
+            }
+        }
+    }
+
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::Store(event) => self.take_store(event),
+            Event::Links(tortie_netmon::Event::Links(links)) => self.take_links(links),
+            Event::Links(tortie_netmon::Event::Failed(error)) => tracing::warn!("cannot list links: {error}"),
+            Event::Kernel(event) => self.take_kernel(&event),
+            Event::KernelDeaf(error) => tracing::error!("ruleset events ended, only the timer repairs now: {error}"),
+            Event::Request(Request::Status(reply)) => {
+                // The caller may have gone.
+                let _ = reply.send(self.status());
+            }
+            Event::Request(Request::Wait { revision, links, reply }) => {
+                // The links of that moment are programmed before the answer.
+                self.take_links(links);
+                self.waiters.push(Waiter { revision, reply });
+            }
+            Event::Shutdown => {}
+        }
+    }
+
+    fn take_store(&mut self, event: SyncEvent) {
+        match event {
+            SyncEvent::Updates { updates, revision, is_snapshot } => {
+                let holds = self.is_holding();
+                let mut touches_settings = is_snapshot;
+                for update in updates {
+                    touches_settings |= matches!(update.key.kind, Kind::FelixConfiguration | Kind::Node);
+                    if let Some((key, resource)) = self.hold.update(update, holds) {
+                        self.engine.update(key, resource);
+                    }
+                }
+                if touches_settings {
+                    self.read_settings();
+                }
+                if is_snapshot && revision < self.revision {
+                    tracing::warn!("the store went back from revision {} to {revision}", self.revision);
+                }
+                self.revision = revision;
+                self.is_in_sync |= is_snapshot;
+                self.needs_programming = true;
+                self.store.revision = revision.0;
+                "in-sync".clone_into(&mut self.store.state);
+                self.store.message = None;
+                self.store.stale_since = None;
+            }
+            SyncEvent::Locked => {
+                tracing::warn!("the store is locked (datastoreReady is not true): what is enforced stays");
+                "locked".clone_into(&mut self.store.state);
+            }
+            SyncEvent::Lost(error) => {
+                if self.store.state != "lost" {
+                    tracing::warn!("{error}: what is enforced stays");
+                    self.store.stale_since = Some(now());
+                }
+                "lost".clone_into(&mut self.store.state);
+                self.store.message = Some(error);
+            }
+        }
+    }
+
+    /// Whether the last valid form of an object that became invalid stays in force (D-11).
+    fn is_holding(&self) -> bool {
+        let setting = |name: &str| {
+            let lower = name.to_lowercase();
+            let local = self.config.environment.get(&lower).or_else(|| self.config.file.get(&lower)).cloned();
+            local.or_else(|| {
+                let scopes = [format!("node.{}", self.config.node), "default".to_owned()];
+                let stored: Vec<&FelixConfiguration> = self.configurations();
+                scopes.iter().find_map(|scope| {
+                    let found = stored.iter().find(|c| c.meta.name == *scope)?;
+                    found.meta.annotations.get(&format!("tortie.dev/{name}")).cloned()
+                })
+            })
+        };
+        match setting("invalidObjectPolicy").as_deref() {
+            Some(word) if word.eq_ignore_ascii_case("Calico") => false,
+            Some(word) if word.eq_ignore_ascii_case("Hold") => true,
+            _ => !setting("compatibility").is_some_and(|word| word.eq_ignore_ascii_case("Strict")),
+        }
+    }
+
+    fn configurations(&self) -> Vec<&FelixConfiguration> {
+        self.hold
+            .of_kind(Kind::FelixConfiguration)
+            .filter_map(|resource| match &**resource {
+                Resource::FelixConfiguration(configuration) => Some(configuration),
+                _ => None,
+            })
+            .collect()
+    }
+
+    fn read_settings(&mut self) {
+        let node = self.config.node.clone();
+        let labels = self
+            .hold
+            .of_kind(Kind::Node)
+            .find(|resource| resource.meta().name == node)
+            .map(|resource| resource.meta().labels.clone())
+            .unwrap_or_default();
+        let (settings, problems) = resolve(&Sources {
+            node: &node,
+            node_labels: &labels,
+            environment: &self.config.environment,
+            file: &self.config.file,
+            stored: &self.configurations(),
+        });
+        for problem in problems.iter().filter(|problem| !self.setting_problems.contains(problem)) {
+            tracing::warn!("setting {} of {}: {}", problem.name, problem.source, problem.message);
+        }
+        self.setting_problems = problems;
+        self.engine.set_settings(settings);
+        self.needs_programming = true;
+    }
+
+    fn take_links(&mut self, links: Links) {
+        if self.links.as_ref() != Some(&links) {
+            self.engine.set_links(links.clone());
+            self.links = Some(links);
+            self.needs_programming = true;
+        }
+    }
+
+    fn take_kernel(&mut self, event: &tortie_nftables::Event) {
+        if event.port == self.programmer.port() && event.port != 0 {
+            return;
+        }
+        if !event.touches_ours {
+            self.programmer.moved_on(event.generation);
+            return;
+        }
+        let author = event.author.as_ref().map(|(pid, name)| format!("{name} (process {pid})"));
+        tracing::warn!("our table was changed by {}: repairing", author.as_deref().unwrap_or("somebody"));
+        self.kernel.repairs += 1;
+        self.kernel.last_repair_author = author;
+        self.programmer.forget();
+        self.needs_programming = true;
+    }
+
+    /// Brings the kernel up to date, once store and links are known (E-701).
+    fn program(&mut self) {
+        if !self.is_in_sync || self.links.is_none() || !self.needs_programming || self.retry_at.is_some() {
+            self.answer_waiters();
+            return;
+        }
+        self.needs_programming = false;
+        self.engine.flush();
+        let desired = compile(self.engine.policy());
+        match self.programmer.program(&desired) {
+            Ok(outcome) => {
+                if outcome.transactions > 0 || self.kernel.revision.is_none() {
+                    self.kernel.applies += 1;
+                    self.kernel.last_apply = Some(now());
+                    self.kernel.last_apply_us = outcome.took_us;
+                    tracing::info!(
+                        "programmed revision {} in {} transactions and {} us",
+                        self.revision,
+                        outcome.transactions,
+                        outcome.took_us
+                    );
+                }
+                self.kernel.revision = Some(self.revision.0);
+                self.kernel.error = None;
+            }
+            Err(error) => {
+                let text = chain(&error);
+                tracing::error!("{text}; the old rules stay, next try in {} s", RETRY.as_secs());
+                self.kernel.error = Some(text);
+                if matches!(error, ProgramError::Commit { .. } | ProgramError::Read(_) | ProgramError::Restless) {
+                    self.programmer.forget();
+                }
+                self.retry_at = Some(Instant::now() + RETRY);
+            }
+        }
+        self.reporter.tell(AgentReport {
+            node: self.config.node.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            revision: self.kernel.revision,
+            time: String::new(),
+            problems: self.problems(),
+        });
+        self.answer_waiters();
+    }
+
+    fn answer_waiters(&mut self) {
+        let is_settled = self.is_in_sync && self.kernel.error.is_none() && self.store.state == "in-sync";
+        let Some(enforced) = self.kernel.revision.filter(|_| is_settled && !self.needs_programming) else { return };
+        let (ready, waiting): (Vec<_>, Vec<_>) = std::mem::take(&mut self.waiters)
+            .into_iter()
+            .filter(|waiter| !waiter.reply.is_closed())
+            .partition(|waiter| waiter.revision.0 <= enforced);
+        self.waiters = waiting;
+        if ready.is_empty() {
+            return;
+        }
+        let status = self.status();
+        for waiter in ready {
+            let _ = waiter.reply.send(status.clone());
+        }
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let mut problems: Vec<String> = self.kernel.error.iter().cloned().collect();
+        for (key, problem) in self.hold.problems() {
+            problems.push(format!("{key} is invalid: {}", problem.messages.join("; ")));
+        }
+        problems
+            .extend(self.setting_problems.iter().map(|p| format!("setting {} of {}: {}", p.name, p.source, p.message)));
+        problems
+    }
+
+    fn status(&mut self) -> Status {
+        let report = self.engine.report().clone();
+        let policy = self.engine.policy();
+        let dispatch = policy.dispatch.clone();
+        let settings = policy.settings.clone();
+        let links = self.links.clone().unwrap_or_default();
+        let interfaces = links
+            .values()
+            .map(|link| {
+                let named = dispatch.interfaces.get(&link.name);
+                let is_workload = settings.is_workload_interface(&link.name);
+                let is_exempt = dispatch.exempt.contains(&link.name);
+                let endpoint = named.or(dispatch.wildcard.as_ref().filter(|_| !is_workload && !is_exempt));
+                let note = match (endpoint, is_workload, is_exempt) {
+                    (None, true, _) => Some("workload"),
+                    (None, _, true) => Some("exempt"),
+                    _ => None,
+                };
+                InterfaceStatus {
+                    name: link.name.clone(),
+                    is_running: link.is_running,
+                    addresses: link.addresses.iter().map(ToString::to_string).collect(),
+                    endpoint: endpoint.cloned(),
+                    note: note.map(str::to_owned),
+                }
+            })
+            .collect();
+        let endpoints =
+            report.endpoints.iter().map(|(name, endpoint)| endpoint_status(name, endpoint, &links)).collect();
+        let not_enforced = report
+            .not_enforced
+            .iter()
+            .filter(|entry| entry.reason != Reason::Class(PolicyClass::Normal))
+            .map(|entry| NotEnforcedStatus {
+                object: entry.key.to_string(),
+                endpoint: entry.endpoint.clone(),
+                reason: reason_text(&entry.reason),
+            })
+            .collect();
+        let invalid = self.hold.problems().iter().map(|(key, problem)| InvalidStatus {
+            object: key.to_string(),
+            messages: problem.messages.clone(),
+            is_held: problem.is_held,
+        });
+        let invalid = invalid.collect();
+        let mut warnings: Vec<String> = self
+            .setting_problems
+            .iter()
+            .map(|problem| format!("setting {} of {}: {}", problem.name, problem.source, problem.message))
+            .collect();
+        for (key, texts) in self.hold.warnings() {
+            warnings.extend(texts.iter().map(|text| format!("{key}: {text}")));
+        }
+        let failsafes = Failsafes {
+            inbound: settings.failsafe_inbound.iter().map(failsafe_text).collect(),
+            outbound: settings.failsafe_outbound.iter().map(failsafe_text).collect(),
+        };
+        let (chains, sets, rules) = self.programmer.size();
+        let foreign = match self.programmer.kernel().foreign_chains() {
+            Ok(chains) => chains
+                .into_iter()
+                .filter(|chain| chain.can_drop)
+                .map(|c| {
+                    format!("{} table {} chain {} ({:?}, priority {})", c.family, c.table, c.chain, c.hook, c.priority)
+                })
+                .collect(),
+            Err(error) => {
+                warnings.push(format!("other tables cannot be read: {error}"));
+                Vec::new()
+            }
+        };
+        let generation = self.programmer.generation();
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            node: self.config.node.clone(),
+            store: self.store.clone(),
+            kernel: KernelStatus { generation, chains, sets, rules, foreign, ..self.kernel.clone() },
+            interfaces,
+            endpoints,
+            failsafes,
+            not_enforced,
+            invalid,
+            warnings,
+        }
+    }
+}
+
+fn endpoint_status(name: &str, endpoint: &tortie_calc::EndpointReport, links: &Links) -> EndpointStatus {
+    use tortie_calc::policy::Direction;
+    let mut status = EndpointStatus { name: name.to_owned(), ..EndpointStatus::default() };
+    let (state, reason) = match &endpoint.state {
+        EndpointState::Governs { interfaces } => {
+            status.interfaces.clone_from(interfaces);
+            let is_running = interfaces.iter().all(|name| links.get(name).is_some_and(|link| link.is_running));
+            let enslaved =
+                interfaces.iter().find(|name| links.get(*name).is_some_and(|link| link.controller.is_some()));
+            let note = enslaved.map(|name| format!("{name} is a port of another interface: no packet is seen there"));
+            (if is_running { "up" } else { "down" }, note)
+        }
+        EndpointState::Wildcard => ("up", None),
+        EndpointState::InactiveWildcard { winner } => ("error", Some(format!("`{winner}` is the active wildcard"))),
+        EndpointState::Unresolved => ("error", Some("its interface does not exist; the rules wait for it".to_owned())),
+        EndpointState::Shadowed { by } => {
+            let list: Vec<String> = by.iter().map(|(interface, by)| format!("`{by}` on {interface}")).collect();
+            ("error", Some(format!("shadowed by {}", list.join(", "))))
+        }
+        EndpointState::WorkloadInterface { interface } => {
+            ("error", Some(format!("`{interface}` is an interface of a workload")))
+        }
+        EndpointState::Excluded { interface } => ("error", Some(format!("`{interface}` is excluded by the settings"))),
+    };
+    state.clone_into(&mut status.state);
+    status.reason = reason;
+    for policy in &endpoint.policies {
+        let staged = if policy.is_staged { " (staged)" } else { "" };
+        let text = format!("{}: {}{staged}", policy.id.tier, policy.id);
+        match policy.direction {
+            Direction::Ingress => status.ingress.push(text),
+            Direction::Egress => status.egress.push(text),
+        }
+    }
+    let missing = |exists: bool| if exists { "" } else { " (missing: denies everything)" };
+    status.profiles = endpoint.profiles.iter().map(|(name, exists)| format!("{name}{}", missing(*exists))).collect();
+    status
+}
+
+fn reason_text(reason: &Reason) -> String {
+    match reason {
+        Reason::Class(PolicyClass::PreDnat) => "preDNAT policies are not enforced by this version".to_owned(),
+        Reason::Class(PolicyClass::Untracked) => "doNotTrack policies are not enforced by this version".to_owned(),
+        Reason::Class(_) => {
+            "applyOnForward: enforced for local traffic, not for forwarded traffic by this version".to_owned()
+        }
+        Reason::UntrackedOnWildcard => "untracked policy never applies to a wildcard endpoint (E-415)".to_owned(),
+        Reason::Http { direction, rule } => {
+            format!("{direction} rule {rule} has `http`, which a host cannot check: it matches nothing (E-358)")
+        }
+        Reason::Services { direction, rule } => {
+            format!("{direction} rule {rule} has `services`, and there is no Kubernetes data: it matches nothing")
+        }
+        Reason::MissingProfile { profile } => {
+            format!("profile `{profile}` does not exist: at its place everything is denied (E-230)")
+        }
+        Reason::MissingTier { tier } => {
+            format!("tier `{tier}` does not exist: the policy comes after all others, default Deny (E-218)")
+        }
+    }
+}
+
+fn failsafe_text(failsafe: &Failsafe) -> String {
+    let protocol = failsafe.protocol.to_string().to_lowercase();
+    match failsafe.net {
+        Some(net) if net.addr().is_ipv6() => format!("{protocol}:[{net}]:{}", failsafe.port),
+        Some(net) => format!("{protocol}:{net}:{}", failsafe.port),
+        None => format!("{protocol}:{}", failsafe.port),
+    }
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// Settings as `name=value` pairs of an environment, with one of the prefixes.
+pub fn settings_of_environment(variables: impl Iterator<Item = (String, String)>) -> Local {
+    let mut found = BTreeMap::new();
+    for (name, value) in variables {
+        let upper = name.to_uppercase();
+        for prefix in ["FELIX_", "TORTIE_"] {
+            if let Some(rest) = upper.strip_prefix(prefix) {
+                found.insert(rest.to_lowercase(), value.clone());
+            }
+        }
+    }
+    found
+}

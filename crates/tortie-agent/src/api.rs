@@ -1,0 +1,94 @@
+//! The local API: HTTP/1.1 with JSON under `/v1/` on a Unix socket (D-13).
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::Deserialize;
+use tokio::net::UnixListener;
+use tokio::sync::oneshot;
+use tortie_datastore::Kv;
+
+use crate::event::{Event, Request};
+use crate::status::{Failure, Status};
+
+/// The longest wait that a caller may ask for, in seconds.
+const WAIT_MAX_S: f64 = 86_400.0;
+
+#[derive(Clone)]
+struct Shared {
+    events: Sender<Event>,
+    kv: Arc<dyn Kv>,
+}
+
+/// Serves until the process ends, on a thread of its own.
+pub(crate) fn serve(socket: &Path, events: Sender<Event>, kv: Arc<dyn Kv>) -> std::io::Result<()> {
+    if let Some(folder) = socket.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    // Left behind by an agent that was killed; a living one holds the lock of the namespace.
+    match std::fs::remove_file(socket) {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let listener = {
+        let _inside = runtime.enter();
+        UnixListener::bind(socket)?
+    };
+    std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o660))?;
+    let app = Router::new().route("/v1/status", get(status)).with_state(Shared { events, kv });
+    let serve = move || {
+        runtime.block_on(async {
+            if let Err(error) = axum::serve(listener, app).await {
+                tracing::error!("the local API ended: {error}");
+            }
+        });
+    };
+    std::thread::Builder::new().name("api".to_owned()).spawn(serve)?;
+    Ok(())
+}
+
+#[derive(Deserialize)]
+struct StatusQuery {
+    /// Seconds to wait until the store's present revision and the present links are in the kernel.
+    wait: Option<f64>,
+}
+
+type Answer = Result<Json<Status>, (StatusCode, Json<Failure>)>;
+
+fn failure(code: StatusCode, error: impl Into<String>) -> (StatusCode, Json<Failure>) {
+    (code, Json(Failure { error: error.into(), details: Default::default() }))
+}
+
+async fn status(State(shared): State<Shared>, Query(query): Query<StatusQuery>) -> Answer {
+    let ending = || failure(StatusCode::SERVICE_UNAVAILABLE, "the agent is ending");
+    let Some(seconds) = query.wait else {
+        let (reply, answer) = oneshot::channel();
+        shared.events.send(Event::Request(Request::Status(reply))).map_err(|_| ending())?;
+        return answer.await.map(Json).map_err(|_| ending());
+    };
+    let patience = Duration::from_secs_f64(if seconds.is_finite() { seconds.clamp(0.0, WAIT_MAX_S) } else { 0.0 });
+    let wait = async {
+        // Read afresh, so that everything written before this request counts (D-14).
+        let kv = shared.kv.clone();
+        let fresh = tokio::task::spawn_blocking(move || (kv.resource_revision(), tortie_netmon::list_now()));
+        let (revision, links) = fresh.await.map_err(|_| ending())?;
+        let revision = revision.map_err(|e| failure(StatusCode::BAD_GATEWAY, format!("cannot read the store: {e}")))?;
+        let links = links.map_err(|e| failure(StatusCode::INTERNAL_SERVER_ERROR, format!("cannot list links: {e}")))?;
+        let (reply, answer) = oneshot::channel();
+        shared.events.send(Event::Request(Request::Wait { revision, links, reply })).map_err(|_| ending())?;
+        answer.await.map(Json).map_err(|_| ending())
+    };
+    match tokio::time::timeout(patience, wait).await {
+        Ok(answer) => answer,
+        Err(_) => Err(failure(StatusCode::GATEWAY_TIMEOUT, "the present revision is not enforced yet")),
+    }
+}

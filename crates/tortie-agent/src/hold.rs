@@ -1,0 +1,117 @@
+//! Objects in force: those of the store, except where the last valid form of one that became invalid is kept (D-11).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Value;
+use tortie_api::ResourceKey;
+use tortie_api::model::Resource;
+use tortie_api::read_stored;
+use tortie_datastore::syncer::Update;
+
+/// What is wrong with a stored object, and what is in force instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StoredProblem {
+    /// One sentence for each mistake.
+    pub(crate) messages: Vec<String>,
+    /// Whether the last valid form stays in force.
+    pub(crate) is_held: bool,
+}
+
+/// The step between store and calculation.
+#[derive(Default)]
+pub(crate) struct Hold {
+    in_force: BTreeMap<ResourceKey, Arc<Resource>>,
+    problems: BTreeMap<ResourceKey, StoredProblem>,
+    warnings: BTreeMap<ResourceKey, Vec<String>>,
+}
+
+impl Hold {
+    /// Takes a stored object; gives what the calculation is to be told, if anything.
+    ///
+    /// With `holds` an invalid object leaves its last valid form in force, else it counts as missing (`Strict`).
+    pub(crate) fn update(&mut self, update: Update, holds: bool) -> Option<(ResourceKey, Option<Arc<Resource>>)> {
+        let key = update.key;
+        self.warnings.remove(&key);
+        let read = match update.value {
+            None => {
+                self.problems.remove(&key);
+                self.in_force.remove(&key);
+                return Some((key, None));
+            }
+            Some(Err(cause)) => Err(vec![cause]),
+            Some(Ok(object)) => read_stored(key.kind, &Value::Object(object))
+                .map_err(|problems| problems.iter().map(ToString::to_string).collect()),
+        };
+        match read {
+            Ok(stored) => {
+                self.problems.remove(&key);
+                if !stored.warnings.is_empty() {
+                    let texts = stored.warnings.iter().map(ToString::to_string).collect();
+                    self.warnings.insert(key.clone(), texts);
+                }
+                let resource = Arc::new(stored.resource);
+                self.in_force.insert(key.clone(), resource.clone());
+                Some((key, Some(resource)))
+            }
+            Err(messages) => {
+                let is_held = holds && self.in_force.contains_key(&key);
+                for message in &messages {
+                    let what = if is_held { "its last valid form stays in force" } else { "it counts as missing" };
+                    tracing::warn!("{key} in the store is invalid, {what}: {message}");
+                }
+                self.problems.insert(key.clone(), StoredProblem { messages, is_held });
+                if is_held {
+                    return None;
+                }
+                self.in_force.remove(&key);
+                Some((key, None))
+            }
+        }
+    }
+
+    /// Objects in force of one kind.
+    pub(crate) fn of_kind(&self, kind: tortie_api::Kind) -> impl Iterator<Item = &Arc<Resource>> {
+        self.in_force.iter().filter(move |(key, _)| key.kind == kind).map(|(_, resource)| resource)
+    }
+
+    /// Invalid objects.
+    pub(crate) fn problems(&self) -> &BTreeMap<ResourceKey, StoredProblem> {
+        &self.problems
+    }
+
+    /// Objects of which some entries are left out.
+    pub(crate) fn warnings(&self) -> &BTreeMap<ResourceKey, Vec<String>> {
+        &self.warnings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use tortie_api::Kind;
+
+    use super::*;
+
+    fn update(spec: Option<Value>) -> Update {
+        let key = ResourceKey::global(Kind::HostEndpoint, "a");
+        let object = spec.map(|spec| json!({"metadata": {"name": "a"}, "spec": spec}));
+        Update { key, value: object.map(|object| Ok(object.as_object().unwrap().clone())) }
+    }
+
+    #[test]
+    fn an_invalid_form_leaves_the_last_valid_one_in_force_d11() {
+        let mut hold = Hold::default();
+        let valid = json!({"node": "n", "interfaceName": "eth0"});
+        let invalid = json!({"interfaceName": "eth0"});
+        assert!(matches!(hold.update(update(Some(invalid.clone())), true), Some((_, None))), "none known");
+        assert!(matches!(hold.update(update(Some(valid.clone())), true), Some((_, Some(_)))));
+        assert!(hold.problems().is_empty());
+        assert!(hold.update(update(Some(invalid.clone())), true).is_none(), "held");
+        assert!(hold.problems().values().all(|problem| problem.is_held));
+        assert!(matches!(hold.update(update(None), true), Some((_, None))), "a real delete");
+        assert!(hold.problems().is_empty());
+        hold.update(update(Some(valid)), false);
+        assert!(matches!(hold.update(update(Some(invalid)), false), Some((_, None))), "Strict");
+    }
+}

@@ -1,0 +1,313 @@
+//! The command tree (cli.md part 2).
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Host firewall: host endpoints and label-driven policies, enforced by nftables.
+#[derive(Parser)]
+#[command(name = "tortie", version, max_term_width = 120, after_help = EXAMPLES)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  tortie demo                          show it all in namespaces of its own
+  tortie apply -f policy.yaml          store what the file says
+  tortie agent                         enforce it on this host
+  tortie status                        what is enforced, and what is not
+  tortie get hep -o wide               what is stored";
+
+#[derive(Args)]
+pub(crate) struct Global {
+    /// The store: `embedded:PATH` (a file, or a folder that holds `store.db`)
+    #[arg(long, global = true, env = "TORTIE_STORE", value_name = "URL", help_heading = "Connection")]
+    pub(crate) store: Option<String>,
+    /// The socket of the agent on this host
+    #[arg(
+        long,
+        global = true,
+        value_name = "PATH",
+        default_value = "/run/tortie/agent.sock",
+        help_heading = "Connection"
+    )]
+    pub(crate) socket: PathBuf,
+    /// How long to wait for an answer; `90s`, `1m30s`, `1.5s`, or seconds
+    #[arg(long, global = true, value_name = "D", value_parser = duration, help_heading = "Connection")]
+    pub(crate) timeout: Option<Duration>,
+    /// Namespace of namespaced kinds
+    #[arg(short, long, global = true, value_name = "NS", help_heading = "Input")]
+    pub(crate) namespace: Option<String>,
+    /// When to use colours
+    #[arg(long, global = true, value_enum, default_value = "auto", help_heading = "Output")]
+    pub(crate) color: Color,
+    /// Print results and errors only
+    #[arg(short, long, global = true, help_heading = "Output")]
+    pub(crate) quiet: bool,
+    /// Say more; may be repeated
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Output")]
+    pub(crate) verbose: u8,
+    /// error, warn, info, debug or trace
+    #[arg(long, global = true, value_name = "LEVEL", help_heading = "Output")]
+    pub(crate) log_level: Option<String>,
+    /// How log lines look
+    #[arg(long, global = true, value_enum, default_value = "text", help_heading = "Output")]
+    pub(crate) log_format: LogFormat,
+    /// Answer every question with yes
+    #[arg(long, global = true, help_heading = "Safety")]
+    pub(crate) yes: bool,
+    /// Accepted for scripts; versions never refuse each other
+    #[arg(long, global = true, hide = true)]
+    pub(crate) allow_version_mismatch: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+impl Color {
+    /// Whether standard error takes colours.
+    pub(crate) fn is_on_stderr(self) -> bool {
+        self.is_on(std::io::stderr().is_terminal())
+    }
+
+    /// Whether standard output takes colours.
+    pub(crate) fn is_on_stdout(self) -> bool {
+        self.is_on(std::io::stdout().is_terminal())
+    }
+
+    fn is_on(self, is_terminal: bool) -> bool {
+        let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0");
+        match self {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => !is_set("NO_COLOR") && (is_terminal || is_set("CLICOLOR_FORCE")),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Create or update resources
+    Apply(ApplyArgs),
+    /// Create resources that do not exist
+    Create(WriteArgs),
+    /// Update resources that exist
+    Replace(WriteArgs),
+    /// Delete resources
+    Delete(DeleteArgs),
+    /// Show resources
+    Get(GetArgs),
+    /// Check files without a store
+    Validate(InputArgs),
+    /// Show what the agent on this host enforces
+    Status(StatusArgs),
+    /// Enforce what is stored, until stopped; rules stay in the kernel
+    Agent(AgentArgs),
+    /// Remove all of Tortie's rules from this host
+    Clean,
+    /// Show it all in namespaces of its own; touches nothing else
+    Demo(DemoArgs),
+    /// Show versions
+    Version(VersionArgs),
+    /// Look after the store
+    Datastore(DatastoreArgs),
+    /// Print the completion script of a shell
+    Completion {
+        /// bash, zsh, fish, powershell or elvish
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct InputArgs {
+    /// A file, a folder of .yaml, .yml and .json files, or `-` for standard input; may be repeated
+    #[arg(short, long, required = true, value_name = "PATH", help_heading = "Input")]
+    pub(crate) filename: Vec<String>,
+    /// Descend into folders of folders
+    #[arg(short = 'R', long, help_heading = "Input")]
+    pub(crate) recursive: bool,
+    /// Nothing to do is no error
+    #[arg(long, help_heading = "Input")]
+    pub(crate) skip_empty: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct WriteArgs {
+    #[command(flatten)]
+    pub(crate) input: InputArgs,
+    /// All objects or none; the default when there are several kinds
+    #[arg(long, help_heading = "Safety")]
+    pub(crate) atomic: bool,
+    /// `client`: check everything and write nothing
+    #[arg(long, value_enum, value_name = "WHERE", help_heading = "Safety")]
+    pub(crate) dry_run: Option<DryRun>,
+    /// An object that exists already counts as success (create only)
+    #[arg(long, help_heading = "Safety")]
+    pub(crate) skip_exists: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct ApplyArgs {
+    #[command(flatten)]
+    pub(crate) write: WriteArgs,
+    /// Wait until the hosts concerned enforce the change, at most this long
+    #[arg(long, value_name = "D", num_args = 0..=1, require_equals = true, default_missing_value = "30s", value_parser = duration, help_heading = "Safety")]
+    pub(crate) wait: Option<Duration>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DryRun {
+    Client,
+}
+
+#[derive(Args)]
+pub(crate) struct DeleteArgs {
+    /// Kind and names, or TYPE/NAME, when no file is given
+    pub(crate) what: Vec<String>,
+    /// A file, a folder, or `-`; may be repeated
+    #[arg(short, long, value_name = "PATH", conflicts_with = "what", help_heading = "Input")]
+    pub(crate) filename: Vec<String>,
+    /// Descend into folders of folders
+    #[arg(short = 'R', long, help_heading = "Input")]
+    pub(crate) recursive: bool,
+    /// Nothing to do is no error
+    #[arg(long, help_heading = "Input")]
+    pub(crate) skip_empty: bool,
+    /// An object that does not exist counts as success
+    #[arg(short = 's', long, help_heading = "Safety")]
+    pub(crate) skip_not_exists: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct GetArgs {
+    /// Kind and names, several kinds as `hep,gnp`, or TYPE/NAME; without any, the kinds with their counts
+    pub(crate) what: Vec<String>,
+    /// Of all namespaces
+    #[arg(short = 'A', long, help_heading = "Input")]
+    pub(crate) all_namespaces: bool,
+    /// ps, wide, yaml, json, jsonl, name or custom-columns=A,B
+    #[arg(short, long, value_name = "FORMAT", default_value = "ps", help_heading = "Output")]
+    pub(crate) output: String,
+    /// Leave out what belongs to this store: uid, resourceVersion, creation time
+    #[arg(long, help_heading = "Output")]
+    pub(crate) export: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct StatusArgs {
+    /// Wait until the store's present revision and the host's present links are in the kernel
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// text or json
+    #[arg(short, long, value_name = "FORMAT", default_value = "text", help_heading = "Output")]
+    pub(crate) output: String,
+}
+
+#[derive(Args)]
+pub(crate) struct AgentArgs {
+    /// The node whose host endpoints are enforced; the host's name in lower case by default
+    #[arg(long, value_name = "NAME")]
+    pub(crate) node: Option<String>,
+    /// Program the present state and end
+    #[arg(long)]
+    pub(crate) once: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct DemoArgs {
+    /// Say what is done at each step
+    #[arg(long)]
+    pub(crate) explain: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct VersionArgs {
+    /// This program's version only, without asking the store
+    #[arg(long)]
+    pub(crate) client: bool,
+    /// text or json
+    #[arg(short, long, value_name = "FORMAT", default_value = "text", help_heading = "Output")]
+    pub(crate) output: String,
+}
+
+#[derive(Args)]
+pub(crate) struct DatastoreArgs {
+    #[command(subcommand)]
+    pub(crate) command: DatastoreCommand,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum DatastoreCommand {
+    /// Make ClusterInformation and the built-in tiers
+    Init,
+    /// Check the integrity of the embedded store
+    Check,
+}
+
+/// A duration: `90s`, `1m30s`, `1.5s`, `500ms`, or a bare number of seconds.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is not a duration: write for instance `90s`, `1m30s` or `1.5s`");
+    let seconds = |number: &str, scale: f64| {
+        let number: f64 = number.parse().map_err(|_| wrong())?;
+        Duration::try_from_secs_f64(number * scale).map_err(|_| wrong())
+    };
+    if text.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
+        return seconds(text, 1.0);
+    }
+    let mut rest = text;
+    let mut total = Duration::ZERO;
+    while !rest.is_empty() {
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(wrong)?;
+        let (number, behind) = rest.split_at(end);
+        let end = behind.find(|c: char| c.is_ascii_digit()).unwrap_or(behind.len());
+        let (unit, next) = behind.split_at(end);
+        let scale = match unit {
+            "ms" => 0.001,
+            "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3600.0,
+            _ => return Err(wrong()),
+        };
+        total = total.checked_add(seconds(number, scale)?).ok_or_else(wrong)?;
+        rest = next;
+    }
+    Ok(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_tree_is_consistent() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_are_those_of_cli_md_2_1() {
+        for (text, ms) in
+            [("90s", 90_000), ("1m30s", 90_000), ("1.5s", 1_500), ("5", 5_000), ("500ms", 500), ("2h", 7_200_000)]
+        {
+            assert_eq!(duration(text), Ok(Duration::from_millis(ms)), "{text}");
+        }
+        for text in ["", "x", "5x", "-1s", "1s5", "s", "1e9h"] {
+            assert!(text.is_empty() || duration(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Output formats of `get` (cli.md sections 1.5 and 2.8).
+
+use serde_json::{Map, Value, json};
+use tortie_api::print::to_yaml;
+use tortie_api::{API_VERSION, Kind, nearest};
+use tortie_datastore::resources::Object;
+
+use crate::exit::{Code, Failure};
+use crate::table;
+
+/// How results are shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    Table { is_wide: bool },
+    Columns(Vec<String>),
+    Yaml,
+    Json,
+    JsonLines,
+    Name,
+}
+
+impl Format {
+    pub(crate) fn parse(text: &str) -> Result<Format, Failure> {
+        match text {
+            "ps" => Ok(Format::Table { is_wide: false }),
+            "wide" => Ok(Format::Table { is_wide: true }),
+            "yaml" | "yml" => Ok(Format::Yaml),
+            "json" => Ok(Format::Json),
+            "jsonl" => Ok(Format::JsonLines),
+            "name" => Ok(Format::Name),
+            _ => match text.strip_prefix("custom-columns=") {
+                Some("") => Err(Failure::new(Code::Usage, "need to specify at least one column")),
+                Some(columns) => Ok(Format::Columns(columns.split(',').map(str::to_owned).collect())),
+                None => {
+                    let words = ["ps", "wide", "yaml", "json", "jsonl", "name", "custom-columns="];
+                    let failure = Failure::new(Code::Usage, format!("unrecognized output format '{text}'"));
+                    Err(match nearest(text, words) {
+                        Some(word) => failure.with_hint(format!("did you mean `{word}`?")),
+                        None => failure.with_hint(format!("use one of {}", words.join(", "))),
+                    })
+                }
+            },
+        }
+    }
+}
+
+/// Results of one kind.
+pub(crate) struct Results {
+    pub(crate) kind: Kind,
+    pub(crate) objects: Vec<Object>,
+    /// All objects of the kind were asked for, at this revision.
+    pub(crate) list_revision: Option<String>,
+}
+
+/// Prints results; several kinds give several tables.
+pub(crate) fn print(format: &Format, results: &[Results], with_namespace: bool, is_bold: bool) -> Result<(), Failure> {
+    match format {
+        Format::Table { is_wide } => {
+            for (number, results) in results.iter().enumerate() {
+                let mut columns = columns(results.kind, *is_wide);
+                if with_namespace && results.kind.is_namespaced() {
+                    columns.insert(0, "NAMESPACE");
+                }
+                if number > 0 {
+                    println!();
+                }
+                print!("{}", table(&columns, results, is_bold));
+            }
+        }
+        Format::Columns(names) => {
+            for results in results {
+                let known = columns(results.kind, true);
+                let mut wanted = Vec::new();
+                for name in names {
+                    let all = || known.iter().copied().chain(["NAMESPACE"]);
+                    let found = all().find(|column| column == name);
+                    wanted.push(found.ok_or_else(|| {
+                        let valid: Vec<&str> = all().collect();
+                        let failure = Failure::new(
+                            Code::Usage,
+                            format!("unknown heading {name}, valid values are: {}", valid.join(", ")),
+                        );
+                        match nearest(name, valid) {
+                            Some(near) => failure.with_hint(format!("did you mean `{near}`?")),
+                            None => failure,
+                        }
+                    })?);
+                }
+                print!("{}", table(&wanted, results, is_bold));
+            }
+        }
+        Format::Name => {
+            for object in results.iter().flat_map(|results| &results.objects) {
+                println!("{}/{}", object.key.kind.plural(), name(object));
+            }
+        }
+        Format::JsonLines => {
+            for object in results.iter().flat_map(|results| &results.objects) {
+                println!("{}", Value::Object(object.value.clone()));
+            }
+        }
+        Format::Yaml => print!("{}", to_yaml(&whole(results))),
+        Format::Json => println!("{:#}", whole(results)),
+    }
+    Ok(())
+}
+
+/// One result is an object, all of a kind are a list object, anything else is an array.
+fn whole(results: &[Results]) -> Value {
+    if let [Results { kind, objects, list_revision: Some(revision) }] = results {
+        let items: Vec<Value> = objects.iter().map(|object| Value::Object(object.value.clone())).collect();
+        return json!({
+            "apiVersion": API_VERSION,
+            "kind": format!("{kind}List"),
+            "metadata": {"resourceVersion": revision},
+            "items": items,
+        });
+    }
+    let mut objects: Vec<Value> =
+        results.iter().flat_map(|r| &r.objects).map(|object| Value::Object(object.value.clone())).collect();
+    if objects.len() == 1 { objects.remove(0) } else { Value::Array(objects) }
+}
+
+fn table(columns: &[&str], results: &Results, is_bold: bool) -> String {
+    let rows: Vec<Vec<String>> =
+        results.objects.iter().map(|object| columns.iter().map(|column| cell(object, column)).collect()).collect();
+    table::render(columns, &rows, is_bold)
+}
+
+fn columns(kind: Kind, is_wide: bool) -> Vec<&'static str> {
+    let (short, wide): (&[&str], &[&str]) = match kind {
+        Kind::HostEndpoint => (&["NAME", "NODE"], &["INTERFACE", "IPS", "PROFILES"]),
+        kind if kind.is_tiered_policy() => (&["NAME", "TIER"], &["ORDER", "SELECTOR"]),
+        Kind::StagedKubernetesNetworkPolicy => (&["NAME"], &["PODSELECTOR"]),
+        Kind::Tier => (&["NAME", "ORDER"], &["DEFAULTACTION"]),
+        Kind::Profile => (&["NAME"], &["LABELS"]),
+        Kind::GlobalNetworkSet | Kind::NetworkSet => (&["NAME"], &["NETS"]),
+        Kind::Node => (&["NAME"], &["ASN", "IPV4", "IPV6"]),
+        Kind::WorkloadEndpoint => (&["NAME", "NODE", "NETWORKS", "INTERFACE"], &["PROFILES"]),
+        Kind::ClusterInformation => (&["NAME", "CLUSTERGUID", "CLUSTERTYPE", "CALICOVERSION", "DATASTOREREADY"], &[]),
+        _ => (&["NAME"], &[]),
+    };
+    if is_wide { [short, wide].concat() } else { short.to_vec() }
+}
+
+fn name(object: &Object) -> &str {
+    object.value["metadata"]["name"].as_str().unwrap_or(&object.key.name)
+}
+
+fn cell(object: &Object, column: &str) -> String {
+    let spec = object.value.get("spec").unwrap_or(&Value::Null);
+    let list = |name: &str| {
+        let items = spec.get(name).and_then(Value::as_array);
+        items.map(|items| items.iter().map(plain).collect::<Vec<_>>().join(",")).unwrap_or_default()
+    };
+    let map = |name: &str| {
+        let members = spec.get(name).and_then(Value::as_object);
+        members
+            .map(|m: &Map<String, Value>| {
+                m.iter().map(|(k, v)| format!("{k}={}", plain(v))).collect::<Vec<_>>().join(",")
+            })
+            .unwrap_or_default()
+    };
+    match column {
+        "NAME" => name(object).to_owned(),
+        "NAMESPACE" => object.value["metadata"].get("namespace").map(plain).unwrap_or_default(),
+        "NODE" => spec.get("node").map(plain).unwrap_or_default(),
+        "INTERFACE" => spec.get("interfaceName").map(plain).unwrap_or_default(),
+        "IPS" => list("expectedIPs"),
+        "PROFILES" => list("profiles"),
+        "TIER" => spec.get("tier").map(plain).unwrap_or_default(),
+        "ORDER" => spec.get("order").map_or_else(|| "-".to_owned(), plain),
+        "SELECTOR" => spec.get("selector").map(plain).unwrap_or_default(),
+        "PODSELECTOR" => spec.get("podSelector").map(plain).unwrap_or_default(),
+        "DEFAULTACTION" => spec.get("defaultAction").map(plain).unwrap_or_default(),
+        "LABELS" => map("labelsToApply"),
+        "NETS" => list("nets"),
+        "NETWORKS" => list("ipNetworks"),
+        "ASN" => spec["bgp"].get("asNumber").map(plain).unwrap_or_default(),
+        "IPV4" => spec["bgp"].get("ipv4Address").map(plain).unwrap_or_default(),
+        "IPV6" => spec["bgp"].get("ipv6Address").map(plain).unwrap_or_default(),
+        "CLUSTERGUID" => spec.get("clusterGUID").map(plain).unwrap_or_default(),
+        "CLUSTERTYPE" => spec.get("clusterType").map(plain).unwrap_or_default(),
+        "CALICOVERSION" => spec.get("calicoVersion").map(plain).unwrap_or_default(),
+        "DATASTOREREADY" => spec.get("datastoreReady").map(plain).unwrap_or_default(),
+        _ => String::new(),
+    }
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,96 @@
+//! Opens the store that flags and environment name (D-13, datastore.md section 2.9).
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tortie_datastore::kv::FaultKind;
+use tortie_datastore::{Access, Embedded, Kv, KvError, ResourceError};
+
+use crate::args::Global;
+use crate::exit::{Code, Failure, chain};
+
+/// Where the embedded store lies when nothing names another place.
+const DEFAULT_PATH: &str = "/var/lib/tortie/store.db";
+
+/// Opens the store.
+pub(crate) fn open(global: &Global, access: Access) -> Result<Arc<dyn Kv>, Failure> {
+    Ok(Arc::new(embedded(global, access)?))
+}
+
+/// Opens the embedded store.
+pub(crate) fn embedded(global: &Global, access: Access) -> Result<Embedded, Failure> {
+    let path = path(global.store.as_deref())?;
+    if access == Access::Write
+        && global.store.is_none()
+        && let Some(folder) = path.parent()
+    {
+        std::fs::create_dir_all(folder).map_err(|error| {
+            let code =
+                if error.kind() == std::io::ErrorKind::PermissionDenied { Code::NotAuthorised } else { Code::General };
+            Failure::new(code, format!("cannot make folder `{}`: {error}", folder.display()))
+                .with_hint("run as root, or name a store of your own with `--store embedded:PATH`")
+        })?;
+    }
+    Embedded::open(&path, access).map_err(|error| kv_failure(&error))
+}
+
+fn path(url: Option<&str>) -> Result<PathBuf, Failure> {
+    let Some(url) = url.filter(|url| !url.is_empty()) else { return Ok(PathBuf::from(DEFAULT_PATH)) };
+    if let Some(path) = url.strip_prefix("embedded:") {
+        let path = path.strip_prefix("//").unwrap_or(path);
+        if path.is_empty() {
+            return Err(
+                Failure::new(Code::Usage, "`--store embedded:` names no file").with_hint("write `embedded:PATH`")
+            );
+        }
+        return Ok(PathBuf::from(path));
+    }
+    let scheme = url.split(':').next().unwrap_or_default();
+    if ["etcd", "etcds", "kubernetes", "config"].contains(&scheme) {
+        let message = format!("store `{url}`: this version knows the embedded store only");
+        return Err(Failure::new(Code::Usage, message).with_hint("write `--store embedded:PATH`"));
+    }
+    if url.contains("://") {
+        return Err(Failure::new(Code::Usage, format!("`{url}` is not a store")).with_hint("write `embedded:PATH`"));
+    }
+    Ok(PathBuf::from(url))
+}
+
+/// The exit code of a store's error.
+pub(crate) fn kv_code(error: &KvError) -> Code {
+    match error.fault() {
+        Some(FaultKind::PermissionDenied { .. }) => Code::NotAuthorised,
+        Some(FaultKind::Busy { .. } | FaultKind::Unavailable) => Code::Unreachable,
+        _ => Code::General,
+    }
+}
+
+pub(crate) fn kv_failure(error: &KvError) -> Failure {
+    Failure::new(kv_code(error), chain(error))
+}
+
+/// The exit code of a resource's error.
+pub(crate) fn resource_code(error: &ResourceError) -> Code {
+    match error {
+        ResourceError::AlreadyExists(_) | ResourceError::Conflict(_) => Code::Conflict,
+        ResourceError::DoesNotExist(_) => Code::NotFound,
+        ResourceError::NoTier { .. } | ResourceError::BadRevision(_) | ResourceError::RevisionOnCreate(_) => {
+            Code::Invalid
+        }
+        ResourceError::NotSupported { .. } | ResourceError::Unparsable { .. } => Code::General,
+        ResourceError::Store(error) => kv_code(error),
+    }
+}
+
+pub(crate) fn resource_failure(error: &ResourceError) -> Failure {
+    let failure = Failure::new(resource_code(error), chain(error));
+    match error {
+        ResourceError::NoTier { .. } => {
+            failure.with_hint("create the tier first, or in the same file; `tortie get tiers` lists them")
+        }
+        ResourceError::Conflict(_) => {
+            failure.with_hint("somebody changed it: get it again, and apply your change to that")
+        }
+        _ => failure,
+    }
+}

@@ -1,0 +1,251 @@
+//! `apply`, `create`, `replace`, `delete`, `validate` and `datastore init` (cli.md sections 1.4 and 2.4).
+
+use std::collections::BTreeSet;
+
+use tortie_api::{Kind, ResourceKey};
+use tortie_datastore::resources::{Change, Done, Mode};
+use tortie_datastore::{Access, ResourceError, Resources};
+
+use crate::args::{ApplyArgs, DeleteArgs, DryRun, Global, InputArgs, WriteArgs};
+use crate::exit::{Code, Failure, chain};
+use crate::input::{self, Given, rank};
+use crate::store::{self, kv_failure, resource_code, resource_failure};
+use crate::{get, wait};
+
+pub(crate) fn apply(global: &Global, args: &ApplyArgs) -> Result<Code, Failure> {
+    let given = input::read(global, &args.write.input)?;
+    let changes = changes(given, Mode::Apply);
+    let code = write(global, &args.write, &changes, Verb::APPLY)?;
+    match args.wait {
+        Some(patience) if args.write.dry_run.is_none() && !changes.is_empty() => {
+            wait::for_hosts(global, &changes, patience).map(|()| code)
+        }
+        _ => Ok(code),
+    }
+}
+
+pub(crate) fn create(global: &Global, args: &WriteArgs) -> Result<Code, Failure> {
+    let changes = changes(input::read(global, &args.input)?, Mode::Create);
+    write(global, args, &changes, Verb::CREATE)
+}
+
+pub(crate) fn replace(global: &Global, args: &WriteArgs) -> Result<Code, Failure> {
+    let changes = changes(input::read(global, &args.input)?, Mode::Replace);
+    write(global, args, &changes, Verb::REPLACE)
+}
+
+pub(crate) fn validate(global: &Global, args: &InputArgs) -> Result<Code, Failure> {
+    let given = input::read(global, args)?;
+    println!("{}", summary("validated", &given.iter().map(|g| g.document.kind).collect::<Vec<_>>()));
+    Ok(Code::Success)
+}
+
+pub(crate) fn delete(global: &Global, args: &DeleteArgs) -> Result<Code, Failure> {
+    let mut changes = if args.filename.is_empty() {
+        if args.what.is_empty() {
+            return Err(
+                Failure::new(Code::Usage, "nothing to delete").with_hint("name a kind and names, or a file with `-f`")
+            );
+        }
+        named(global, &args.what)?
+    } else {
+        let input =
+            InputArgs { filename: args.filename.clone(), recursive: args.recursive, skip_empty: args.skip_empty };
+        changes(input::read(global, &input)?, Mode::Delete)
+    };
+    // What names others goes first.
+    changes.sort_by_key(|change| std::cmp::Reverse(rank(change.key.kind)));
+    if changes.is_empty() {
+        println!("No resources specified");
+        return Ok(Code::Success);
+    }
+    let kv = store::open(global, Access::Write)?;
+    let resources = Resources::new(&*kv);
+    let kinds: Vec<Kind> = changes.iter().map(|change| change.key.kind).collect();
+    if args.filename.is_empty() || changes.len() == 1 {
+        return one_by_one(&resources, &changes, Verb::DELETE, |error| {
+            args.skip_not_exists && matches!(error, ResourceError::DoesNotExist(_))
+        });
+    }
+    match resources.write(&changes) {
+        Ok(_) => {
+            println!("{}", summary("deleted", &kinds));
+            Ok(Code::Success)
+        }
+        // One that is missing does not keep the others alive.
+        Err(_) => one_by_one(&resources, &changes, Verb::DELETE, |error| {
+            args.skip_not_exists && matches!(error, ResourceError::DoesNotExist(_))
+        }),
+    }
+}
+
+fn named(global: &Global, words: &[String]) -> Result<Vec<Change>, Failure> {
+    let keys = get::keys(global, words)?;
+    let delete =
+        |key: ResourceKey| Change { mode: Mode::Delete, key, value: Default::default(), resource_version: None };
+    let mut changes = Vec::new();
+    for (kind, name) in keys {
+        let name = name.ok_or_else(|| {
+            Failure::new(Code::Usage, format!("which {kind} is to be deleted?")).with_hint("name it behind the kind")
+        })?;
+        changes.push(delete(get::key(global, kind, &name)));
+    }
+    Ok(changes)
+}
+
+pub(crate) fn init(global: &Global) -> Result<Code, Failure> {
+    let kv = store::open(global, Access::Write)?;
+    Resources::new(&*kv).ensure_initialised().map_err(|error| resource_failure(&error))?;
+    println!("store {} is initialised", kv.describe());
+    Ok(Code::Success)
+}
+
+pub(crate) fn check(global: &Global) -> Result<Code, Failure> {
+    let embedded = store::embedded(global, Access::Read)?;
+    let report = embedded.check().map_err(|error| kv_failure(&error))?;
+    println!("{report:?}");
+    Ok(Code::Success)
+}
+
+#[derive(Clone, Copy)]
+struct Verb {
+    past: &'static str,
+    infinitive: &'static str,
+}
+
+impl Verb {
+    const APPLY: Verb = Verb { past: "applied", infinitive: "apply" };
+    const CREATE: Verb = Verb { past: "created", infinitive: "create" };
+    const REPLACE: Verb = Verb { past: "replaced", infinitive: "replace" };
+    const DELETE: Verb = Verb { past: "deleted", infinitive: "delete" };
+}
+
+fn changes(given: Vec<Given>, mode: Mode) -> Vec<Change> {
+    let mut changes: Vec<Change> = given
+        .into_iter()
+        .map(|given| {
+            let key = given.document.key("default");
+            let resource_version = given.document.resource_version;
+            Change { mode, key, value: given.document.value, resource_version }
+        })
+        .collect();
+    changes.sort_by_key(|change| rank(change.key.kind));
+    changes
+}
+
+fn write(global: &Global, args: &WriteArgs, changes: &[Change], verb: Verb) -> Result<Code, Failure> {
+    if changes.is_empty() {
+        println!("No resources specified");
+        return Ok(Code::Success);
+    }
+    let mut seen = BTreeSet::new();
+    if let Some(twice) = changes.iter().find(|change| !seen.insert(&change.key)) {
+        let message = format!("{} is given twice; nothing was written", twice.key);
+        return Err(
+            Failure::new(Code::Invalid, message).with_hint("join the two documents, or give them different names")
+        );
+    }
+    if args.dry_run == Some(DryRun::Client) {
+        for change in changes {
+            println!("{} would be {}", change.key, verb.past);
+        }
+        return Ok(Code::Success);
+    }
+    let kv = store::open(global, Access::Write)?;
+    let resources = Resources::new(&*kv);
+    if let Err(error) = resources.ensure_initialised() {
+        // A failure here does not fail the user's command (datastore.md section 2.8): the command itself will.
+        tracing::debug!("cannot initialise the store: {error}");
+    }
+    let kinds: BTreeSet<Kind> = changes.iter().map(|change| change.key.kind).collect();
+    let is_atomic = args.atomic || kinds.len() > 1;
+    if !is_atomic {
+        let skips = |error: &ResourceError| args.skip_exists && matches!(error, ResourceError::AlreadyExists(_));
+        return one_by_one(&resources, changes, verb, skips);
+    }
+    match resources.write(changes) {
+        Ok(done) => {
+            report(changes, &done, verb);
+            Ok(Code::Success)
+        }
+        Err(failures) => {
+            let code = failures.first().map_or(Code::General, |(_, error)| resource_code(error));
+            let mut failure = resource_failure(&failures[0].1);
+            failure.messages = failures.iter().map(|(_, error)| chain(error)).collect();
+            failure.messages.push(format!("nothing was written: all {} objects or none", changes.len()));
+            failure.code = code;
+            Err(failure)
+        }
+    }
+}
+
+/// Tries every object, whatever became of the others.
+fn one_by_one(
+    resources: &Resources<'_>,
+    changes: &[Change],
+    verb: Verb,
+    skips: impl Fn(&ResourceError) -> bool,
+) -> Result<Code, Failure> {
+    let mut done = Vec::new();
+    let mut good = Vec::new();
+    let mut errors = Vec::new();
+    for change in changes {
+        match resources.write(std::slice::from_ref(change)) {
+            Ok(mut what) => {
+                done.append(&mut what);
+                good.push(change.clone());
+            }
+            Err(failures) => {
+                for (_, error) in failures {
+                    if skips(&error) {
+                        done.push(Done::Unchanged);
+                        good.push(change.clone());
+                    } else {
+                        errors.push(error);
+                    }
+                }
+            }
+        }
+    }
+    if errors.is_empty() {
+        report(&good, &done, verb);
+        return Ok(Code::Success);
+    }
+    let mut failure = resource_failure(&errors[0]);
+    failure.messages = errors.iter().map(|error| chain(error)).collect();
+    if good.is_empty() {
+        failure.messages.insert(0, format!("failed to {} {} resource(s)", verb.infinitive, errors.len()));
+        return Err(failure);
+    }
+    report(&good, &done, verb);
+    failure.messages.insert(0, format!("{} of {} resources failed", errors.len(), changes.len()));
+    failure.code = Code::Partial;
+    Err(failure)
+}
+
+/// The line that scripts know, and what became of the objects behind it.
+fn report(changes: &[Change], done: &[Done], verb: Verb) {
+    let kinds: Vec<Kind> = changes.iter().map(|change| change.key.kind).collect();
+    let count = |what: Done| done.iter().filter(|found| **found == what).count();
+    let parts: Vec<String> =
+        [(Done::Created, "created"), (Done::Configured, "configured"), (Done::Unchanged, "unchanged")]
+            .into_iter()
+            .filter(|(what, _)| count(*what) > 0)
+            .map(|(what, word)| format!("{} {word}", count(what)))
+            .collect();
+    let line = summary(verb.past, &kinds);
+    if verb.past == Verb::APPLY.past && !parts.is_empty() {
+        println!("{line} ({})", parts.join(", "));
+    } else {
+        println!("{line}");
+    }
+}
+
+fn summary(past: &str, kinds: &[Kind]) -> String {
+    match kinds {
+        [first, rest @ ..] if rest.iter().all(|kind| kind == first) => {
+            format!("Successfully {past} {} '{first}' resource(s)", kinds.len())
+        }
+        _ => format!("Successfully {past} {} resource(s)", kinds.len()),
+    }
+}
