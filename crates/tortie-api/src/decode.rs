@@ -62,15 +62,38 @@ impl Decoded {
 
 /// Decodes a text: any number of documents, each an object, a list of objects, or a `List` kind.
 pub fn decode(text: &str) -> Decoded {
-    let (nodes, problems) = documents(text);
-    let mut decoded = Decoded { documents: Vec::new(), problems };
-    for node in &nodes {
-        decoded.node(node, true);
-    }
-    decoded
+    Decoder::read(text, Depth::Whole)
 }
 
-impl Decoded {
+/// Decodes which objects a text names, for a deletion: kind, name, namespace and revision count, the rest is not looked
+/// at, so that an object can be deleted by less than what made it.
+pub fn identify(text: &str) -> Decoded {
+    Decoder::read(text, Depth::Identity)
+}
+
+/// How much of an object matters.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    Whole,
+    Identity,
+}
+
+struct Decoder {
+    depth: Depth,
+    documents: Vec<Document>,
+    problems: Vec<Problem>,
+}
+
+impl Decoder {
+    fn read(text: &str, depth: Depth) -> Decoded {
+        let (nodes, problems) = documents(text);
+        let mut decoder = Decoder { depth, documents: Vec::new(), problems };
+        for node in &nodes {
+            decoder.node(node, true);
+        }
+        Decoded { documents: decoder.documents, problems: decoder.problems }
+    }
+
     fn node(&mut self, node: &Node, is_top: bool) {
         match &node.value {
             NodeValue::Sequence(items) if is_top => items.iter().for_each(|item| self.node(item, false)),
@@ -105,7 +128,10 @@ impl Decoded {
             return;
         }
         match Kind::from_document(name) {
-            Some(kind) if is_known => self.resource(kind, node),
+            Some(kind) if is_known => match self.depth {
+                Depth::Whole => self.resource(kind, node),
+                Depth::Identity => self.identity(kind, node, member("metadata").unwrap_or(node)),
+            },
             Some(_) => {}
             None => self.unknown_kind(name, kind_node.position),
         }
@@ -152,6 +178,24 @@ impl Decoded {
                 self.documents.truncate(before);
             }
         }
+    }
+
+    fn identity(&mut self, kind: Kind, node: &Node, metadata: &Node) {
+        let mut shaper = Shaper::default();
+        let mut metadata = shaper.object(schema::METADATA, metadata, "metadata");
+        let is_shaped = shaper.problems.is_empty();
+        self.problems.append(&mut shaper.problems);
+        let resource_version = metadata.remove("resourceVersion").and_then(|v| v.as_str().map(str::to_owned));
+        metadata.retain(|name, _| ["name", "namespace"].contains(&name.as_str()));
+        if !metadata.contains_key("name") {
+            if is_shaped {
+                self.problems.push(Problem::error("metadata.name", "the object has no name").at(node.position));
+            }
+            return;
+        }
+        let mut value = Map::new();
+        value.insert("metadata".to_owned(), Value::Object(metadata));
+        self.documents.push(Document { kind, value, resource_version, position: node.position });
     }
 
     fn resource(&mut self, kind: Kind, node: &Node) {

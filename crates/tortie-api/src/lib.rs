@@ -25,7 +25,7 @@ mod stored;
 mod validate;
 
 pub use checks::nearest;
-pub use decode::{Decoded, Document, decode};
+pub use decode::{Decoded, Document, decode, identify};
 pub use key::ResourceKey;
 pub use kind::Kind;
 pub use problem::{Position, Problem, Severity};

@@ -6,6 +6,12 @@ use std::collections::BTreeMap;
 use std::process::Command;
 use std::sync::Arc;
 
+use tortie_api::model::{Action, PortRange, Protocol};
+use tortie_calc::HostPolicy;
+use tortie_calc::policy::{
+    ClassPolicy, Dispatch, EndpointPolicy, Peer, PolicyId, PolicyRules, ResolvedRule, SetId, SetMembers, TierEnd,
+    TierPolicies,
+};
 use tortie_nftables::{CommitError, Events, Kernel};
 use tortie_rules::Ruleset;
 use tortie_rules::plan::{Op, Phase, Transaction, plan};
@@ -215,6 +221,90 @@ fn every_shape_is_read_back_as_it_was_written() {
         let actual = kernel.read().unwrap().ruleset.unwrap();
         assert_eq!(actual.chains.len(), desired.chains.len());
         assert_eq!(actual.sets.len(), desired.sets.len());
+    });
+}
+
+/// A host with a named and a wildcard endpoint, rules with sets of all kinds, and profiles.
+fn a_host() -> HostPolicy {
+    let peer = |set: &str| Peer { set: Some(SetId::Selector(set.into())), ..Peer::default() };
+    let rule = |protocol, source: Peer, destination: Peer| {
+        Arc::new(ResolvedRule {
+            action: Action::Allow,
+            ip_version: None,
+            protocol: Some(protocol),
+            not_protocol: None,
+            icmp: None,
+            not_icmp: None,
+            source,
+            destination,
+            never: None,
+            annotations: BTreeMap::new(),
+        })
+    };
+    let port = SetId::NamedPort { name: "http".into(), protocol: None, selector: None };
+    let named = Peer { named_ports: vec![port.clone()], ..Peer::default() };
+    let ranges = Peer {
+        ports: vec![PortRange::single(80), PortRange::new(8000, 8099).unwrap()],
+        nets: vec!["10.0.0.0/8".parse().unwrap(), "192.0.2.0/24".parse().unwrap()],
+        ..Peer::default()
+    };
+    let rules = vec![
+        rule(Protocol::TCP, peer("a == \"b\""), named),
+        rule(Protocol::UDP, peer("c == \"d\""), ranges),
+        rule(Protocol::ICMPV6, Peer::default(), Peer::default()),
+    ];
+    let id = |name: &str| PolicyId {
+        kind: tortie_api::Kind::GlobalNetworkPolicy,
+        namespace: None,
+        name: name.to_owned(),
+        tier: "default".to_owned(),
+    };
+    let tier = || TierPolicies {
+        name: "default".to_owned(),
+        end: TierEnd::Deny,
+        policies: vec![Arc::new(PolicyRules { id: id("web"), is_staged: false, rules: rules.clone() })],
+    };
+    let class = || ClassPolicy { tiers: vec![tier()] };
+    let endpoint = |name: &str| {
+        let endpoint = EndpointPolicy {
+            name: name.to_owned(),
+            normal_ingress: class(),
+            normal_egress: class(),
+            forward_ingress: ClassPolicy::default(),
+            forward_egress: ClassPolicy::default(),
+            pre_dnat: ClassPolicy::default(),
+            untracked_ingress: ClassPolicy::default(),
+            untracked_egress: ClassPolicy::default(),
+            profiles_ingress: vec![],
+            profiles_egress: vec![],
+        };
+        (name.to_owned(), Arc::new(endpoint))
+    };
+    let nets = |texts: &[&str]| SetMembers::Nets(texts.iter().map(|text| text.parse().unwrap()).collect());
+    HostPolicy {
+        dispatch: Dispatch {
+            interfaces: BTreeMap::from([("eth0".to_owned(), "named".to_owned())]),
+            wildcard: Some("any".to_owned()),
+            exempt: ["lo".to_owned()].into(),
+        },
+        endpoints: BTreeMap::from([endpoint("named"), endpoint("any")]),
+        sets: BTreeMap::from([
+            (SetId::Selector("a == \"b\"".into()), Arc::new(nets(&["10.0.0.1/32", "2001:db8::1/128"]))),
+            (SetId::Selector("c == \"d\"".into()), Arc::new(nets(&["10.0.0.0/8", "0.0.0.0/0", "2001:db8::/32"]))),
+            (port, Arc::new(SetMembers::Ports([("10.0.0.1".parse().unwrap(), Protocol::TCP, 8080)].into()))),
+        ]),
+        settings: Arc::default(),
+    }
+}
+
+#[test]
+fn what_the_compiler_makes_is_read_back_and_nothing_is_left_to_do() {
+    in_namespace(|| {
+        let mut kernel = Kernel::open().unwrap();
+        let desired = tortie_rules::compile(&a_host());
+        apply(&mut kernel, &desired);
+        assert_settled(&mut kernel, &desired);
+        nft(&["list", "table", "inet", "tortie"]);
     });
 }
 

@@ -445,7 +445,8 @@ fn next(logical: &Name, instances: Option<&Vec<&Name>>) -> Name {
 }
 
 fn has_same_shape(a: &Set, b: &Set) -> bool {
-    a.key == b.key && a.is_interval == b.is_interval && a.is_map == b.is_map
+    let keys = |set: &Set| set.key.iter().map(|field| field.as_key()).collect::<Vec<_>>();
+    keys(a) == keys(b) && a.is_interval == b.is_interval && a.is_map == b.is_map
 }
 
 /// Which instance stands for each logical name.
@@ -482,7 +483,7 @@ impl Choice {
 
     fn same_rules(&self, desired: &[Rule], actual: &[Rule]) -> bool {
         desired.len() == actual.len()
-            && desired.iter().zip(actual).all(|(desired, actual)| self.rule(desired) == *actual)
+            && desired.iter().zip(actual).all(|(desired, actual)| self.rule(desired).is_same_in_kernel(actual))
     }
 }
 

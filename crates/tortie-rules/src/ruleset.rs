@@ -164,6 +164,18 @@ impl Field {
         }
     }
 
+    /// The field that stands for this one in the key of a set: a set knows what it holds, not from which end of the
+    /// packet it is asked.
+    pub const fn as_key(self) -> Field {
+        match self {
+            Field::OutInterface => Field::InInterface,
+            Field::DestinationV4 => Field::SourceV4,
+            Field::DestinationV6 => Field::SourceV6,
+            Field::DestinationPort => Field::SourcePort,
+            other => other,
+        }
+    }
+
     /// Fields the kernel keeps in its own byte order. Values of a ruleset are always big-endian; whoever speaks to the
     /// kernel turns these round.
     pub const fn is_host_endian(self) -> bool {

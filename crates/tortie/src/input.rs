@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
-use tortie_api::{Document, Kind, Position, Problem, Severity, decode};
+use tortie_api::{Decoded, Document, Kind, Position, Problem, Severity, decode, identify};
 
 use crate::args::{Color, Global, InputArgs};
 use crate::exit::{Code, Failure};
@@ -16,6 +16,15 @@ pub(crate) struct Given {
 
 /// Reads everything; all mistakes of all documents are shown at once.
 pub(crate) fn read(global: &Global, args: &InputArgs) -> Result<Vec<Given>, Failure> {
+    read_with(global, args, decode)
+}
+
+/// Reads which objects are meant, for a deletion.
+pub(crate) fn read_names(global: &Global, args: &InputArgs) -> Result<Vec<Given>, Failure> {
+    read_with(global, args, identify)
+}
+
+fn read_with(global: &Global, args: &InputArgs, decode: fn(&str) -> Decoded) -> Result<Vec<Given>, Failure> {
     let mut given = Vec::new();
     let mut errors = 0;
     let mut has_unreadable = false;

@@ -51,7 +51,7 @@ pub(crate) fn delete(global: &Global, args: &DeleteArgs) -> Result<Code, Failure
     } else {
         let input =
             InputArgs { filename: args.filename.clone(), recursive: args.recursive, skip_empty: args.skip_empty };
-        changes(input::read(global, &input)?, Mode::Delete)
+        changes(input::read_names(global, &input)?, Mode::Delete)
     };
     // What names others goes first.
     changes.sort_by_key(|change| std::cmp::Reverse(rank(change.key.kind)));
