@@ -1,2 +1,55 @@
-//! Project chores: check, test, conformance, demo.
-fn main() {}
+//! Project chores: `cargo xtask` lists them.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+mod check;
+mod conformance;
+mod demo;
+mod links;
+mod packages;
+mod run;
+mod test;
+
+/// Name, what it does, and the function.
+type Task = (&'static str, &'static str, fn(&[String]) -> anyhow::Result<()>);
+
+const TASKS: &[Task] = &[
+    ("demo", "build the release binary and show it all in namespaces of its own", demo::demo),
+    ("test", "everything that CI runs: format, lints, docs, checks, all tests, the conformance kit", test::test),
+    ("check", "direction of dependencies, purity of the core, unsafe, licences, links", check::check),
+    (
+        "conformance",
+        "the packet-level kit against the release binary; `-- ARGS` go to conformance/run.py",
+        conformance::conformance,
+    ),
+    ("golden", "rewrite the golden files of all tests", test::golden),
+];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let Some((name, rest)) = arguments.split_first() else {
+        list();
+        return ExitCode::SUCCESS;
+    };
+    let Some((.., task)) = TASKS.iter().find(|(task, ..)| task == name) else {
+        eprintln!("error: there is no task `{name}`");
+        list();
+        return ExitCode::from(2);
+    };
+    let rest: Vec<String> = rest.iter().filter(|argument| *argument != "--").cloned().collect();
+    match task(&rest) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn list() {
+    println!("cargo xtask TASK");
+    for (name, what, _) in TASKS {
+        println!("  {name:<12}{what}");
+    }
+}

@@ -1,1 +1,7 @@
-//! Namespaces, packets, generators and state sequences for tests and the demo.
+//! Namespaces and probes for tests and the demo.
+//!
+//! It knows nothing of policy, stores or rulesets. Nothing here ever changes the network namespace of its caller: a
+//! program enters a [`sandbox`] of its own first.
+
+pub mod probe;
+pub mod sandbox;

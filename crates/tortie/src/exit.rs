@@ -18,7 +18,6 @@ pub(crate) enum Code {
     Unreachable = 7,
     NotAuthorised = 8,
     NotReached = 11,
-    Interrupted = 130,
 }
 
 impl From<Code> for ExitCode {

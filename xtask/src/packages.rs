@@ -1,0 +1,38 @@
+//! Debian packages that tests and demo need.
+
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::run::{command, run};
+
+/// Programs, and the Debian package that holds each.
+const NEEDED: &[(&str, &str)] =
+    &[("nft", "nftables"), ("ip", "iproute2"), ("python3", "python3"), ("cc", "build-essential")];
+
+/// Makes sure that the programs are there: installs them as root, names the packages otherwise.
+pub(crate) fn ensure() -> Result<()> {
+    let missing: Vec<&str> =
+        NEEDED.iter().filter(|(program, _)| !is_there(program)).map(|(_, package)| *package).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    if !is_root() {
+        bail!("please install {} (Debian packages), or run this as root", missing.join(", "));
+    }
+    run(&mut command("apt-get", &["update", "-q"]))?;
+    let mut arguments = vec!["install", "-q", "-y", "--no-install-recommends"];
+    arguments.extend(&missing);
+    run(command("apt-get", &arguments).env("DEBIAN_FRONTEND", "noninteractive"))
+}
+
+fn is_there(program: &str) -> bool {
+    let places = std::env::var("PATH").unwrap_or_default();
+    let places = places.split(':').map(str::to_owned).chain(["/usr/sbin".to_owned(), "/sbin".to_owned()]);
+    places.into_iter().any(|place| std::path::Path::new(&place).join(program).is_file())
+}
+
+/// Whether this runs as root.
+pub(crate) fn is_root() -> bool {
+    Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n")
+}
