@@ -144,7 +144,8 @@ impl Drop for Stage {
 
 impl Stage {
     fn build() -> Result<Stage, Failure> {
-        let program = std::env::current_exe().map_err(|error| failed("cannot find this program", &error))?;
+        // Not the program's path: it may lie in a folder that the sandbox hides.
+        let program = PathBuf::from("/proc/self/exe");
         let folder = PathBuf::from("/tmp/tortie-demo");
         std::fs::create_dir_all(&folder).map_err(|error| failed("cannot make a folder", &error))?;
 
