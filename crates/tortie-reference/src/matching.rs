@@ -1,0 +1,219 @@
+//! Whether one rule matches one packet (enforcement.md section 3). Every criterion is asked on its own.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use tortie_api::model::{EndpointPort, Entity, Family, IcmpMatch, Labels, Port, Protocol, Resource, Rule};
+use tortie_api::packet::Packet;
+use tortie_selector::Selector;
+
+use crate::world::World;
+
+/// The label that tells in which namespace something is.
+const NAMESPACE: &str = "projectcalico.org/namespace";
+
+/// Whether all criteria of `rule` hold (E-301). `namespace` is that of the policy, for namespaced kinds.
+pub(crate) fn matches(world: &World<'_>, rule: &Rule, namespace: Option<&str>, packet: &Packet) -> bool {
+    if rule.has_http && !world.settings.ignores_http {
+        return false; // E-358
+    }
+    if rule.source.services.is_some() || rule.destination.services.is_some() {
+        return false; // no Kubernetes data (resources.md section 3)
+    }
+    let family = packet.family();
+    if !rule.exists_in(family) {
+        return false; // E-314, E-315, E-316
+    }
+    if rule.protocol.is_some_and(|protocol| protocol != packet.protocol) {
+        return false; // E-310
+    }
+    if rule.not_protocol == Some(packet.protocol) {
+        return false; // E-311
+    }
+    if rule.icmp.is_some_and(|icmp| !icmp_matches(icmp, packet)) {
+        return false; // E-312
+    }
+    if rule.not_icmp.is_some_and(|icmp| icmp_matches(icmp, packet)) {
+        return false; // E-313
+    }
+    let source = End { address: packet.source, port: packet.source_port };
+    let destination = End { address: packet.destination, port: packet.destination_port };
+    // E-302: always the packet's own source and destination.
+    entity_matches(world, rule, &rule.source, namespace, packet, source)
+        && entity_matches(world, rule, &rule.destination, namespace, packet, destination)
+}
+
+/// The packet is ICMP of its family, of this type, and of this code if one is given.
+fn icmp_matches(icmp: IcmpMatch, packet: &Packet) -> bool {
+    let own = match packet.family() {
+        Family::V4 => Protocol::ICMP,
+        Family::V6 => Protocol::ICMPV6,
+    };
+    packet.protocol == own
+        && packet.icmp_type == icmp.icmp_type
+        && icmp.code.is_none_or(|code| code == packet.icmp_code)
+}
+
+#[derive(Clone, Copy)]
+struct End {
+    address: IpAddr,
+    port: u16,
+}
+
+fn entity_matches(
+    world: &World<'_>,
+    rule: &Rule,
+    entity: &Entity,
+    namespace: Option<&str>,
+    packet: &Packet,
+    end: End,
+) -> bool {
+    let in_any = |nets: &[IpNet]| nets.iter().any(|net| net.contains(&end.address));
+    if !entity.nets.is_empty() && !in_any(&entity.nets) {
+        return false;
+    }
+    if in_any(&entity.not_nets) {
+        return false;
+    }
+    let positive = positive(entity, namespace);
+    if let Some(positive) = &positive {
+        // E-345: known things that satisfy the one and not the other; E-343: never unknown addresses.
+        let wanted = |labels: &Labels| {
+            holds(positive, labels) && !entity.not_selector.as_ref().is_some_and(|not| not.matches(labels))
+        };
+        if !known(world, end.address, wanted) {
+            return false;
+        }
+    } else if let Some(not) = &entity.not_selector
+        && known(world, end.address, |labels| not.matches(labels))
+    {
+        return false; // E-344
+    }
+    if !entity.ports.is_empty() {
+        // E-329: the positive selector with notSelector.
+        let counts = |labels: &Labels| {
+            positive.as_ref().is_none_or(|positive| {
+                holds(positive, labels) && !entity.not_selector.as_ref().is_some_and(|not| not.matches(labels))
+            })
+        };
+        if !entity.ports.iter().any(|port| port_matches(world, rule, port, packet, end, counts)) {
+            return false;
+        }
+    }
+    // E-332: the positive selector only.
+    let counts = |labels: &Labels| positive.as_ref().is_none_or(|positive| holds(positive, labels));
+    !entity.not_ports.iter().any(|port| port_matches(world, rule, port, packet, end, counts))
+}
+
+/// One condition on the labels of a known thing.
+enum Condition {
+    Plain(Selector),
+    /// In this namespace.
+    In(String),
+    /// A service account of one of these names.
+    Account(Vec<String>),
+}
+
+/// The conditions of the positive selector of one end (selectors.md section 6), or `None` when there is no condition.
+fn positive(entity: &Entity, namespace: Option<&str>) -> Option<Vec<Condition>> {
+    let accounts = entity.service_accounts.as_ref();
+    let has_accounts = accounts.is_some_and(|a| !a.names.is_empty() || a.selector.is_some());
+    let is_given = entity.selector.is_some()
+        || entity.not_selector.is_some()
+        || entity.namespace_selector.is_some()
+        || has_accounts;
+    if !is_given {
+        return None;
+    }
+    let mut conditions = Vec::new();
+    match (&entity.namespace_selector, namespace) {
+        (Some(selector), _) => {
+            let selector = selector.with_prefix("pcns.");
+            let selector = selector.replace_all_with(&Selector::has(NAMESPACE));
+            let selector = selector.replace_global_with(&Selector::not_has(NAMESPACE));
+            conditions.push(Condition::Plain(selector));
+        }
+        (None, Some(namespace)) => conditions.push(Condition::In(namespace.to_owned())),
+        (None, None) => {}
+    }
+    if let Some(accounts) = accounts {
+        if let Some(selector) = &accounts.selector {
+            conditions.push(Condition::Plain(selector.with_prefix("pcsa.")));
+        }
+        if !accounts.names.is_empty() {
+            conditions.push(Condition::Account(accounts.names.clone()));
+        }
+    }
+    if let Some(selector) = &entity.selector {
+        conditions.push(Condition::Plain(selector.clone()));
+    }
+    // notSelector alone, in a global policy, is no positive condition.
+    if conditions.is_empty() { None } else { Some(conditions) }
+}
+
+fn holds(conditions: &[Condition], labels: &Labels) -> bool {
+    conditions.iter().all(|condition| match condition {
+        Condition::Plain(selector) => selector.matches(labels),
+        Condition::In(namespace) => labels.get(NAMESPACE) == Some(namespace),
+        Condition::Account(names) => {
+            labels.get("projectcalico.org/serviceaccount").is_some_and(|name| names.contains(name))
+        }
+    })
+}
+
+/// Whether any known thing with this address has labels that are wanted (E-340, E-341).
+fn known(world: &World<'_>, address: IpAddr, wanted: impl Fn(&Labels) -> bool) -> bool {
+    world.resources.iter().any(|resource| match resource {
+        Resource::HostEndpoint(hep) => {
+            hep.expected_ips.contains(&address) && wanted(&world.labels(&hep.meta.labels, &hep.profiles))
+        }
+        Resource::WorkloadEndpoint(wep) => {
+            wep.addresses.contains(&address) && wanted(&world.labels(&wep.meta.labels, &wep.profiles))
+        }
+        Resource::NetworkSet(set) => {
+            set.nets.iter().any(|net| net.contains(&address)) && {
+                let mut own = set.meta.labels.clone();
+                let mut profiles = Vec::new();
+                if let Some(namespace) = &set.meta.namespace {
+                    own.insert(NAMESPACE.to_owned(), namespace.clone());
+                    profiles.push(format!("kns.{namespace}"));
+                }
+                wanted(&world.labels(&own, &profiles))
+            }
+        }
+        _ => false,
+    })
+}
+
+/// One entry of a list of ports (E-325 to E-333).
+fn port_matches(
+    world: &World<'_>,
+    rule: &Rule,
+    port: &Port,
+    packet: &Packet,
+    end: End,
+    counts: impl Fn(&Labels) -> bool,
+) -> bool {
+    let name = match port {
+        Port::Range(range) => return range.contains(end.port),
+        Port::Named(name) => name,
+    };
+    let defines = |addresses: &[IpAddr], ports: &[EndpointPort]| {
+        addresses.contains(&end.address)
+            && ports.iter().any(|port| {
+                port.name == *name
+                    && port.protocol == packet.protocol
+                    && rule.protocol.is_none_or(|protocol| protocol == port.protocol)
+                    && port.port == end.port
+            })
+    };
+    world.resources.iter().any(|resource| match resource {
+        Resource::HostEndpoint(hep) => {
+            defines(&hep.expected_ips, &hep.ports) && counts(&world.labels(&hep.meta.labels, &hep.profiles))
+        }
+        Resource::WorkloadEndpoint(wep) => {
+            defines(&wep.addresses, &wep.ports) && counts(&world.labels(&wep.meta.labels, &wep.profiles))
+        }
+        _ => false,
+    })
+}

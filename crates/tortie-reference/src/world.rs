@@ -1,0 +1,115 @@
+//! What the evaluator is given.
+
+use ipnet::IpNet;
+use tortie_api::facts::Links;
+use tortie_api::model::{HostEndpoint, Labels, Policy, Profile, Protocol, Resource, Tier};
+
+/// All resources, and one host.
+#[derive(Clone, Copy, Debug)]
+pub struct World<'a> {
+    /// The host's node name (E-101).
+    pub node: &'a str,
+    /// Every resource of the cluster, in any order.
+    pub resources: &'a [Resource],
+    /// The host's links.
+    pub links: &'a Links,
+    /// Settings in force on the host.
+    pub settings: &'a Settings,
+    /// The classes of policy that are enforced at all.
+    pub classes: Classes,
+}
+
+/// Which classes of policy the evaluated agent enforces. The specification wants all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Classes {
+    /// All stages S1 to S8.
+    All,
+    /// Local traffic only: S3 and S7.
+    LocalOnly,
+}
+
+/// Settings, as far as they change verdicts (enforcement.md section 6).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// Prefixes of workload interfaces.
+    pub interface_prefixes: Vec<String>,
+    /// Interfaces that no endpoint governs, by exact name.
+    pub interface_exclude: Vec<String>,
+    /// E-121.
+    pub is_loopback_exempt: bool,
+    /// Section 5, inward.
+    pub failsafe_inbound: Vec<Failsafe>,
+    /// Section 5, outward.
+    pub failsafe_outbound: Vec<Failsafe>,
+    /// E-421.
+    pub drops_invalid: bool,
+    /// E-461, E-462.
+    pub allows_ipv6_essentials: bool,
+    /// E-358: `http` is ignored instead of matching nothing.
+    pub ignores_http: bool,
+    /// E-440; `None` is Return (E-442).
+    pub endpoint_to_host_action: Option<HostAction>,
+}
+
+/// A failsafe entry.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Failsafe {
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The port.
+    pub port: u16,
+    /// Only for these peers.
+    pub net: Option<IpNet>,
+}
+
+/// What happens to packets from workloads to the host (E-440).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostAction {
+    /// Drop.
+    Drop,
+    /// Leave it to others.
+    Return,
+    /// Accept.
+    Accept,
+}
+
+impl<'a> World<'a> {
+    pub(crate) fn host_endpoints(&self) -> impl Iterator<Item = &'a HostEndpoint> {
+        self.resources.iter().filter_map(|resource| match resource {
+            Resource::HostEndpoint(hep) => Some(hep),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn policies(&self) -> impl Iterator<Item = &'a Policy> {
+        self.resources.iter().filter_map(|resource| match resource {
+            Resource::Policy(policy) => Some(policy),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn tier(&self, name: &str) -> Option<&'a Tier> {
+        self.resources.iter().find_map(|resource| match resource {
+            Resource::Tier(tier) if tier.meta.name == name => Some(tier),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn profile(&self, name: &str) -> Option<&'a Profile> {
+        self.resources.iter().find_map(|resource| match resource {
+            Resource::Profile(profile) if profile.meta.name == name => Some(profile),
+            _ => None,
+        })
+    }
+
+    /// Own labels; then, for labels it lacks, those of its profiles in order (E-202).
+    pub(crate) fn labels(&self, own: &Labels, profiles: &[String]) -> Labels {
+        let mut labels = own.clone();
+        for profile in profiles.iter().filter_map(|name| self.profile(name)) {
+            for (key, value) in &profile.labels_to_apply {
+                labels.entry(key.clone()).or_insert_with(|| value.clone());
+            }
+        }
+        labels
+    }
+}

@@ -1,0 +1,454 @@
+//! Random hosts, policies and packets, from a seed: the same seed always gives the same world.
+//!
+//! Labels, ports and addresses come from small alphabets, so that things meet; packets are aimed at what the drawn
+//! rules speak of, and at the values just beside it.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use tortie_api::facts::{Link, Links};
+use tortie_api::model::{
+    Action, Attachment, EndpointPort, Entity, Family, HostEndpoint, IcmpMatch, Labels, Meta, NetworkSet, Policy,
+    PolicyClass, PolicyKind, Port, PortRange, Profile, Protocol, Resource, Rule, ServiceAccounts, Tier, TierAction,
+    WorkloadEndpoint,
+};
+use tortie_api::packet::{ConnState, Packet, Route};
+use tortie_selector::Selector;
+
+/// The node whose host is judged.
+pub const NODE: &str = "n1";
+
+/// A random generator with 64 bits of state (SplitMix64, Steele and others 2014): good enough to draw worlds.
+#[derive(Clone, Debug)]
+pub struct Random(u64);
+
+impl Random {
+    /// A generator that always gives the same numbers for the same seed.
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// The next 64 bits.
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `end`.
+    pub fn below(&mut self, end: usize) -> usize {
+        (self.next() % end as u64) as usize
+    }
+
+    /// True once in `times`.
+    pub fn one_in(&mut self, times: usize) -> bool {
+        self.below(times) == 0
+    }
+
+    /// One of the items.
+    pub fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
+        &items[self.below(items.len())]
+    }
+}
+
+/// Everything one host is judged by.
+#[derive(Clone, Debug)]
+pub struct World {
+    /// Resources of the cluster, in the order in which they were drawn.
+    pub resources: Vec<Resource>,
+    /// The host's links.
+    pub links: Links,
+    /// Failsafe entries: protocol, port, network; inward and outward.
+    pub failsafes: [Vec<(Protocol, u16, Option<IpNet>)>; 2],
+    /// E-121.
+    pub is_loopback_exempt: bool,
+    /// E-421.
+    pub drops_invalid: bool,
+    /// E-461.
+    pub allows_ipv6_essentials: bool,
+    /// E-358.
+    pub ignores_http: bool,
+    /// E-102.
+    pub interface_exclude: Vec<String>,
+}
+
+const LABELS: &[&str] = &["a", "b", "c"];
+const VALUES: &[&str] = &["x", "y"];
+const TIERS: &[&str] = &["default", "t1", "t2", "missing"];
+const PROFILES: &[&str] = &["p1", "p2", "none", "projectcalico-default-allow"];
+const INTERFACES: &[&str] = &["eth0", "eth1", "lo", "cali1", "bond0", "kube-ipvs0"];
+const PORTS: &[u16] = &[22, 53, 80, 443, 546, 547, 8000, 8099, 0, 65535];
+const PORT_NAMES: &[&str] = &["http", "dns", "nobody"];
+const PROTOCOLS: &[Protocol] =
+    &[Protocol::TCP, Protocol::UDP, Protocol::SCTP, Protocol::ICMP, Protocol::ICMPV6, Protocol(47), Protocol::UDPLITE];
+const ADDRESSES: &[&str] = &[
+    "10.0.0.1",
+    "10.0.0.2",
+    "10.0.1.1",
+    "192.0.2.1",
+    "127.0.0.1",
+    "255.255.255.255",
+    "2001:db8::1",
+    "2001:db8::2",
+    "2001:db8:1::1",
+    "fe80::1",
+    "::1",
+    "::",
+    "ff02::1:2",
+];
+const NETS: &[&str] = &[
+    "10.0.0.0/24",
+    "10.0.0.0/8",
+    "10.0.0.1/32",
+    "10.0.0.2/32",
+    "192.0.2.0/24",
+    "0.0.0.0/0",
+    "10.0.1.0/25",
+    "2001:db8::/32",
+    "2001:db8::1/128",
+    "2001:db8:1::/48",
+    "::/0",
+    "fe80::/10",
+];
+const SELECTORS: &[&str] = &[
+    "all()",
+    "a == 'x'",
+    "a != 'x'",
+    "has(b)",
+    "!has(b)",
+    "a in {'x','y'} && !has(c)",
+    "b == 'y' || c == 'x'",
+    "!all()",
+    "a not in {'y'}",
+    "c starts with ''",
+];
+const ICMP_TYPES: &[u8] = &[0, 3, 8, 128, 130, 133, 135, 137, 143, 254];
+
+fn address(random: &mut Random) -> IpAddr {
+    random.pick(ADDRESSES).parse().expect("the table holds addresses")
+}
+
+fn net(random: &mut Random) -> IpNet {
+    random.pick(NETS).parse().expect("the table holds networks")
+}
+
+fn selector(random: &mut Random) -> Selector {
+    let text: &&str = random.pick(SELECTORS);
+    Selector::parse(text).expect("the table holds selectors")
+}
+
+fn labels(random: &mut Random) -> Labels {
+    let mut labels = Labels::new();
+    for _ in 0..random.below(3) {
+        labels.insert((*random.pick(LABELS)).to_owned(), (*random.pick(VALUES)).to_owned());
+    }
+    labels
+}
+
+fn meta(random: &mut Random, name: String) -> Meta {
+    Meta { name, labels: labels(random), ..Meta::default() }
+}
+
+fn some<T>(random: &mut Random, most: usize, mut one: impl FnMut(&mut Random) -> T) -> Vec<T> {
+    (0..random.below(most + 1)).map(|_| one(random)).collect()
+}
+
+fn order(random: &mut Random) -> Option<f64> {
+    *random.pick(&[None, Some(0.0), Some(-1.5), Some(10.0), Some(10.0)])
+}
+
+/// Draws a world.
+pub fn world(seed: u64) -> World {
+    let mut random = Random::new(seed);
+    let random = &mut random;
+    let mut resources = Vec::new();
+    for name in TIERS.iter().filter(|name| **name != "missing") {
+        if *name != "default" && random.one_in(3) {
+            continue;
+        }
+        let default_action = *random.pick(&[TierAction::Deny, TierAction::Deny, TierAction::Pass]);
+        let order = if random.one_in(4) { None } else { Some(*random.pick(&[100.0, 200.0, 1_000_000.0])) };
+        resources.push(Resource::Tier(Tier { meta: meta(random, (*name).to_owned()), order, default_action }));
+    }
+    for name in PROFILES.iter().take(2) {
+        if random.one_in(4) {
+            continue;
+        }
+        let profile = Profile {
+            meta: meta(random, (*name).to_owned()),
+            ingress: some(random, 3, |r| Arc::new(rule(r, false))),
+            egress: some(random, 3, |r| Arc::new(rule(r, false))),
+            labels_to_apply: labels(random),
+        };
+        resources.push(Resource::Profile(profile));
+    }
+    for number in 0..random.below(5) {
+        resources.push(Resource::HostEndpoint(host_endpoint(random, format!("h{number}"))));
+    }
+    if random.one_in(3) {
+        let labels_to_apply = labels(random);
+        let meta = Meta { name: "kns.ns".to_owned(), ..Meta::default() };
+        resources.push(Resource::Profile(Profile { meta, ingress: vec![], egress: vec![], labels_to_apply }));
+    }
+    for number in 0..random.below(3) {
+        let mut meta = meta(random, format!("s{number}"));
+        meta.namespace = random.one_in(3).then(|| "ns".to_owned());
+        resources.push(Resource::NetworkSet(NetworkSet { meta, nets: some(random, 4, net) }));
+    }
+    for number in 0..random.below(2) {
+        let mut meta = meta(random, format!("w{number}"));
+        meta.namespace = Some("ns".to_owned());
+        meta.labels.insert("projectcalico.org/namespace".to_owned(), "ns".to_owned());
+        meta.labels.insert("projectcalico.org/serviceaccount".to_owned(), "sa".to_owned());
+        resources.push(Resource::WorkloadEndpoint(WorkloadEndpoint {
+            meta,
+            node: NODE.to_owned(),
+            profiles: vec!["kns.ns".to_owned()],
+            addresses: some(random, 2, address),
+            ports: some(random, 2, endpoint_port),
+        }));
+    }
+    for number in 0..random.below(7) {
+        resources.push(Resource::Policy(policy(random, format!("g{number}"))));
+    }
+    World {
+        resources,
+        links: links(random),
+        failsafes: [some(random, 3, failsafe), some(random, 3, failsafe)],
+        is_loopback_exempt: !random.one_in(3),
+        drops_invalid: !random.one_in(5),
+        allows_ipv6_essentials: !random.one_in(3),
+        ignores_http: random.one_in(5),
+        interface_exclude: if random.one_in(2) { vec!["kube-ipvs0".to_owned()] } else { vec![] },
+    }
+}
+
+fn failsafe(random: &mut Random) -> (Protocol, u16, Option<IpNet>) {
+    let protocol = *random.pick(&[Protocol::TCP, Protocol::UDP, Protocol::SCTP]);
+    let net = if random.one_in(2) { Some(net(random)) } else { None };
+    (protocol, *random.pick(PORTS), net)
+}
+
+fn links(random: &mut Random) -> Links {
+    let mut links = Links::new();
+    for (index, name) in INTERFACES.iter().enumerate() {
+        if *name != "lo" && random.one_in(4) {
+            continue;
+        }
+        let addresses: BTreeSet<IpAddr> = some(random, 2, address).into_iter().collect();
+        let link = Link {
+            index: index as u32 + 1,
+            name: (*name).to_owned(),
+            is_running: !random.one_in(3),
+            controller: None,
+            addresses,
+        };
+        links.insert(link.name.clone(), link);
+    }
+    links
+}
+
+fn endpoint_port(random: &mut Random) -> EndpointPort {
+    EndpointPort {
+        name: (*random.pick(&PORT_NAMES[..2])).to_owned(),
+        protocol: *random.pick(&[Protocol::TCP, Protocol::UDP, Protocol::SCTP]),
+        port: *random.pick(&PORTS[..5]),
+    }
+}
+
+fn host_endpoint(random: &mut Random, name: String) -> HostEndpoint {
+    let expected_ips = some(random, 3, address);
+    let attachment = match random.below(4) {
+        0 => Attachment::AllInterfaces,
+        1 if !expected_ips.is_empty() => Attachment::ByAddress,
+        _ => Attachment::Named((*random.pick(INTERFACES)).to_owned()),
+    };
+    let mut profiles: Vec<String> = some(random, 2, |r| (*r.pick(PROFILES)).to_owned());
+    profiles.dedup();
+    HostEndpoint {
+        meta: meta(random, name),
+        node: (*random.pick(&[NODE, NODE, NODE, "n2"])).to_owned(),
+        attachment,
+        expected_ips,
+        profiles,
+        ports: some(random, 2, endpoint_port),
+    }
+}
+
+fn policy(random: &mut Random, name: String) -> Policy {
+    let kind = *random.pick(&[
+        PolicyKind::Global,
+        PolicyKind::Global,
+        PolicyKind::Global,
+        PolicyKind::Global,
+        PolicyKind::StagedGlobal,
+        PolicyKind::Namespaced,
+    ]);
+    let mut meta = meta(random, name);
+    let is_namespaced = kind == PolicyKind::Namespaced;
+    meta.namespace = is_namespaced.then(|| "ns".to_owned());
+    let class = if is_namespaced {
+        PolicyClass::Normal
+    } else {
+        *random.pick(&[
+            PolicyClass::Normal,
+            PolicyClass::Normal,
+            PolicyClass::Normal,
+            PolicyClass::NormalAndForward,
+            PolicyClass::PreDnat,
+            PolicyClass::Untracked,
+        ])
+    };
+    let governs_ingress = !random.one_in(4) || class == PolicyClass::PreDnat;
+    let governs_egress = class != PolicyClass::PreDnat && (!governs_ingress || !random.one_in(3));
+    Policy {
+        meta,
+        kind,
+        tier: (*random.pick(TIERS)).to_owned(),
+        order: order(random),
+        selector: selector(random),
+        namespace_selector: random.one_in(8).then(|| selector(random)),
+        service_account_selector: random.one_in(10).then(|| selector(random)),
+        governs_ingress,
+        governs_egress,
+        ingress: some(random, 4, |r| Arc::new(rule(r, true))),
+        egress: if class == PolicyClass::PreDnat { vec![] } else { some(random, 4, |r| Arc::new(rule(r, true))) },
+        class,
+        is_staged_inactive: kind == PolicyKind::StagedGlobal && random.one_in(3),
+    }
+}
+
+fn rule(random: &mut Random, may_log: bool) -> Rule {
+    let action = *random.pick(&[Action::Allow, Action::Allow, Action::Deny, Action::Pass, Action::Log]);
+    let action = if action == Action::Log && !may_log { Action::Allow } else { action };
+    let protocol = if random.one_in(2) { Some(*random.pick(PROTOCOLS)) } else { None };
+    let is_icmp = matches!(protocol, Some(Protocol::ICMP | Protocol::ICMPV6));
+    let icmp = |random: &mut Random| IcmpMatch {
+        icmp_type: *random.pick(ICMP_TYPES),
+        code: if random.one_in(2) { Some(*random.pick(&[0, 1, 255])) } else { None },
+    };
+    let of_protocol = match protocol {
+        Some(Protocol::ICMP) => Some(Family::V4),
+        Some(Protocol::ICMPV6) => Some(Family::V6),
+        _ => None,
+    };
+    let ip_version = if random.one_in(6) { of_protocol.or(Some(*random.pick(&Family::BOTH))) } else { None };
+    Rule {
+        action,
+        ip_version,
+        protocol,
+        not_protocol: if random.one_in(8) { Some(*random.pick(PROTOCOLS)) } else { None },
+        icmp: if is_icmp && random.one_in(2) { Some(icmp(random)) } else { None },
+        not_icmp: if random.one_in(10) { Some(icmp(random)) } else { None },
+        source: entity(random, protocol),
+        destination: entity(random, protocol),
+        has_http: action == Action::Allow && random.one_in(20),
+        annotations: Default::default(),
+    }
+}
+
+fn entity(random: &mut Random, protocol: Option<Protocol>) -> Entity {
+    let mut entity = Entity::default();
+    if random.one_in(2) {
+        return entity;
+    }
+    if random.one_in(3) {
+        entity.nets = some(random, 3, net);
+    }
+    if random.one_in(5) {
+        entity.not_nets = some(random, 2, net);
+    }
+    let may_have_ports = protocol.is_none_or(Protocol::has_ports);
+    if may_have_ports && random.one_in(2) {
+        entity.ports = some(random, 3, |r| port(r, protocol));
+    }
+    if may_have_ports && random.one_in(5) {
+        entity.not_ports = some(random, 2, |r| port(r, protocol));
+    }
+    if random.one_in(3) {
+        entity.selector = Some(selector(random));
+    }
+    if random.one_in(5) {
+        entity.not_selector = Some(selector(random));
+    }
+    if random.one_in(12) {
+        let text = *random.pick(&["all()", "global()", "a == 'x'", "!has(a)"]);
+        entity.namespace_selector = Selector::parse(text).ok();
+    }
+    if random.one_in(15) {
+        let names = some(random, 1, |_| "sa".to_owned());
+        entity.service_accounts = Some(ServiceAccounts { names, selector: None });
+    }
+    entity
+}
+
+fn port(random: &mut Random, protocol: Option<Protocol>) -> Port {
+    if protocol.is_none() || random.one_in(3) {
+        return Port::Named((*random.pick(PORT_NAMES)).to_owned());
+    }
+    let first = *random.pick(PORTS);
+    let last = *random.pick(PORTS);
+    let range = if random.one_in(2) { PortRange::new(first.min(last), first.max(last)).ok() } else { None };
+    Port::Range(range.unwrap_or(PortRange::single(first)))
+}
+
+/// Draws a packet that local processes of the world's host receive or send.
+pub fn packet(random: &mut Random) -> Packet {
+    let interface = (*random.pick(INTERFACES)).to_owned();
+    let route = if random.one_in(2) {
+        Route::Delivered { in_interface: interface }
+    } else {
+        Route::Generated { out_interface: interface }
+    };
+    let source = near(random);
+    let mut destination = near(random);
+    while destination.is_ipv4() != source.is_ipv4() {
+        destination = near(random);
+    }
+    let protocol = *random.pick(PROTOCOLS);
+    Packet {
+        route,
+        source,
+        destination,
+        protocol,
+        source_port: near_port(random),
+        destination_port: near_port(random),
+        icmp_type: *random.pick(ICMP_TYPES),
+        icmp_code: *random.pick(&[0, 1, 2, 255]),
+        hop_limit: *random.pick(&[255, 64]),
+        state: *random.pick(&[
+            ConnState::New,
+            ConnState::New,
+            ConnState::New,
+            ConnState::New,
+            ConnState::Established,
+            ConnState::Related,
+            ConnState::Invalid,
+            ConnState::Untracked,
+        ]),
+        dnat: None,
+    }
+}
+
+/// An address of the alphabet, an edge of a network, or the one beside it.
+fn near(random: &mut Random) -> IpAddr {
+    if random.one_in(2) {
+        return address(random);
+    }
+    let net = net(random);
+    let edge = if random.one_in(2) { net.network() } else { net.broadcast() };
+    let step = random.below(3) as i128 - 1;
+    match edge {
+        IpAddr::V4(v4) => IpAddr::V4(u32::from(v4).wrapping_add_signed(step as i32).into()),
+        IpAddr::V6(v6) => IpAddr::V6(u128::from(v6).wrapping_add_signed(step).into()),
+    }
+}
+
+fn near_port(random: &mut Random) -> u16 {
+    let step = random.below(3) as i16 - 1;
+    random.pick(PORTS).wrapping_add_signed(step)
+}
