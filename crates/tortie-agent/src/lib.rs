@@ -1,6 +1,6 @@
 //! The agent: one loop that joins the store and the kernel to the calculation.
 //!
-//! Everything that can wake the agent is one [`event::Event`]. Readers of store, links and kernel run on threads of their
+//! Everything that can wake the agent is one event of a closed list. Readers of store, links and kernel run on threads of their
 //! own and never wait for the kernel; the loop takes all that has gathered, calculates once and programs once. Nothing
 //! is programmed before the first full snapshot and the first list of links (E-701), and rules outlive the process
 //! (E-706). The agent decides nothing about policy: that is `tortie-calc`, and what the kernel holds is `tortie-rules`.

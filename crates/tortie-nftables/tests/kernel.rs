@@ -1,6 +1,7 @@
 //! The real kernel, each test in a network namespace of its own.
 //!
 //! A namespace belongs to the one thread that made it and has no name, so nothing is left behind however a test ends.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::process::Command;

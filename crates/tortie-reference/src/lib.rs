@@ -3,7 +3,7 @@
 //!
 //! It is written from the specification alone and shares nothing with the engine and the compiler but the typed
 //! resources and the meaning of one plain selector. There are no indexes, no caches and no sets here: every question is
-//! answered by looking at all objects. Read it from [`judge`] downwards.
+//! answered by looking at all objects. Read it from [`judge()`] downwards.
 #![forbid(unsafe_code)]
 
 mod endpoints;

@@ -1,6 +1,6 @@
 //! Backend-neutral rules: what the kernel has to hold, as data.
 //!
-//! [`compile`] turns a [`tortie_calc::HostPolicy`] into a [`Ruleset`] by small passes, [`plan()`] says what must be told
+//! [`compile()`] turns a [`tortie_calc::HostPolicy`] into a [`Ruleset`] by small passes, [`plan()`] says what must be told
 //! to a kernel that holds something else, and [`interpret()`] runs a packet through a ruleset as the kernel would. All
 //! three are pure functions. This crate knows no netlink, does no I/O and reads no clock.
 #![forbid(unsafe_code)]

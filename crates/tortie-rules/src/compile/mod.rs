@@ -2,8 +2,8 @@
 //!
 //! 1. [`flatten`]: tiers, policies and profiles of one endpoint, class and direction become first-match sections (C-2).
 //! 2. [`simplify`]: what no packet can reach goes away.
-//! 3. [`lower`]: criteria of one address family become matches; members go into sets (K-6).
-//! 4. [`frame`]: base chains, dispatch by verdict map (K-9), connection state first (K-8), failsafes.
+//! 3. `lower`: criteria of one address family become matches; members go into sets (K-6).
+//! 4. `frame`: base chains, dispatch by verdict map (K-9), connection state first (K-8), failsafes.
 //!
 //! Every pass keeps the verdict of every packet. Only the normal class is compiled by this version; whoever calls this
 //! reports policies of the other classes as not enforced.
