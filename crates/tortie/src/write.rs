@@ -103,8 +103,13 @@ pub(crate) fn init(global: &Global) -> Result<Code, Failure> {
 pub(crate) fn check(global: &Global) -> Result<Code, Failure> {
     let embedded = store::embedded(global, Access::Read)?;
     let report = embedded.check().map_err(|error| kv_failure(&error))?;
-    println!("{report:?}");
-    Ok(Code::Success)
+    println!("revision {}, {} keys, history after revision {}", report.revision, report.keys, report.trimmed);
+    if report.problems.is_empty() {
+        println!("the store is sound");
+        return Ok(Code::Success);
+    }
+    let failure = Failure { code: Code::General, messages: report.problems, hint: None };
+    Err(failure.with_hint("stop what uses the store, and restore a backup"))
 }
 
 #[derive(Clone, Copy)]
