@@ -167,6 +167,47 @@ fn reference_and_compiled_ruleset_agree_on_every_packet() {
     }
 }
 
+/// From one world to the next, and the next, one object or all at once, back and forth: the state alone counts.
+#[test]
+fn whatever_the_path_the_policy_is_that_of_the_present_state() {
+    for seed in 0..300 {
+        let mut random = Random::new(seed);
+        let states: Vec<World> = (0..4).map(|step| world(seed * 10 + step)).collect();
+        let mut walker = Engine::new(Settings { node: NODE.to_owned(), ..Settings::default() });
+        let mut present: BTreeMap<_, Arc<tortie_api::model::Resource>> = BTreeMap::new();
+        for step in [0, 1, 2, 3, 2, 1, 0, 2, 0] {
+            let state = &states[step];
+            let wanted: BTreeMap<_, _> = state.resources.iter().map(|r| (r.key(), Arc::new(r.clone()))).collect();
+            let mut changes: Vec<_> =
+                wanted.iter().map(|(key, resource)| (key.clone(), Some(resource.clone()))).collect();
+            changes.extend(present.keys().filter(|key| !wanted.contains_key(*key)).map(|key| (key.clone(), None)));
+            for last in (1..changes.len()).rev() {
+                changes.swap(last, random.below(last + 1));
+            }
+            let is_squashed = random.one_in(2);
+            for (key, resource) in changes {
+                walker.update(key, resource);
+                if !is_squashed {
+                    walker.flush();
+                }
+            }
+            walker.set_links(state.links.clone());
+            walker.flush();
+            present = wanted;
+
+            let mut fresh = Engine::new(Settings { node: NODE.to_owned(), ..Settings::default() });
+            fresh.set_links(state.links.clone());
+            for (key, resource) in &present {
+                fresh.update(key.clone(), Some(resource.clone()));
+            }
+            fresh.flush();
+            assert_eq!(walker.policy(), fresh.policy(), "seed {seed}, state {step}");
+            assert_eq!(walker.report(), fresh.report(), "seed {seed}, state {step}");
+            assert!(walker.flush().is_empty(), "nothing is left to do");
+        }
+    }
+}
+
 #[test]
 fn an_endpoint_without_policy_denies_and_its_failsafes_stay_open_b1_b2() {
     let mut world = world(1);

@@ -1,0 +1,181 @@
+//! Plans: whatever a kernel holds, they lead to what is desired, and no packet ever meets half of a change.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tortie_api::model::Resource;
+use tortie_api::packet::Packet;
+use tortie_calc::settings::Failsafe;
+use tortie_calc::{Engine, Settings};
+use tortie_rules::interpret::Outcome;
+use tortie_rules::plan::{Op, Phase, Transaction, plan};
+use tortie_rules::{Ruleset, compile, interpret};
+use tortie_testkit::generators::{NODE, Random, World, packet, world};
+
+fn engine(world: &World, resources: &[Resource]) -> Engine {
+    let failsafe = |(protocol, port, net): &(_, _, _)| Failsafe { protocol: *protocol, port: *port, net: *net };
+    let mut engine = Engine::new(Settings {
+        node: NODE.to_owned(),
+        is_loopback_exempt: world.is_loopback_exempt,
+        drops_invalid: world.drops_invalid,
+        allows_ipv6_essentials: world.allows_ipv6_essentials,
+        failsafe_inbound: world.failsafes[0].iter().map(failsafe).collect(),
+        failsafe_outbound: world.failsafes[1].iter().map(failsafe).collect(),
+        ..Settings::default()
+    });
+    engine.set_links(world.links.clone());
+    for resource in resources {
+        engine.update(resource.key(), Some(Arc::new(resource.clone())));
+    }
+    engine.flush();
+    engine
+}
+
+/// A world and the same one after some of its objects were taken from another.
+fn two_states(seed: u64) -> (World, Ruleset, Ruleset) {
+    let (first, other) = (world(seed), world(seed + 1_000_000));
+    let mut random = Random::new(seed);
+    let mut changed: Vec<Resource> = first.resources.iter().filter(|_| !random.one_in(4)).cloned().collect();
+    for resource in &other.resources {
+        if random.one_in(3) {
+            changed.retain(|old| old.key() != resource.key());
+            changed.push(resource.clone());
+        }
+    }
+    let before = compile(engine(&first, &first.resources).policy());
+    let after = compile(engine(&first, &changed).policy());
+    (first, before, after)
+}
+
+fn verdict(ruleset: &Ruleset, packet: &Packet) -> (Outcome, String) {
+    let outcome = interpret(ruleset, packet).unwrap();
+    let reason = outcome.origin.as_ref().map(|origin| origin.comment()).unwrap_or_default();
+    (outcome, reason)
+}
+
+/// What a kernel that holds nothing holds after a plan for `desired`.
+fn programmed(desired: &Ruleset) -> Ruleset {
+    let mut kernel = Ruleset::default();
+    for transaction in plan(desired, None).unwrap().transactions {
+        kernel.record(&transaction);
+    }
+    kernel
+}
+
+#[test]
+fn each_packet_meets_the_old_policy_or_the_new_one_after_every_transaction_d10() {
+    let mut turns = 0;
+    for seed in 0..400 {
+        let (_, before, after) = two_states(seed);
+        let mut kernel = programmed(&before);
+        let plan = plan(&after, Some(&kernel)).unwrap();
+        let mut random = Random::new(seed ^ 0xabc);
+        let packets: Vec<Packet> = (0..40).map(|_| packet(&mut random)).collect();
+        let is_turning = |transaction: &Transaction| transaction.phase == Phase::Turn;
+        assert!(plan.transactions.iter().filter(|t| is_turning(t)).count() <= 1, "seed {seed}: one turn at most");
+        turns += plan.transactions.iter().filter(|t| is_turning(t)).count();
+        for transaction in &plan.transactions {
+            kernel.record(transaction);
+            for packet in &packets {
+                let now = verdict(&kernel, packet);
+                let (old, new) = (verdict(&before, packet), verdict(&after, packet));
+                let is_whole = now.0.verdict == old.0.verdict && now.1 == old.1
+                    || now.0.verdict == new.0.verdict && now.1 == new.1;
+                // Members that change in place may come a transaction before the turn, in programs that do not turn.
+                assert!(
+                    is_whole,
+                    "seed {seed} after {:?}: {packet:?}\nnow {now:?}\nold {old:?}\nnew {new:?}",
+                    transaction.phase
+                );
+            }
+        }
+        for packet in &packets {
+            assert_eq!(verdict(&kernel, packet).1, verdict(&after, packet).1, "seed {seed}");
+        }
+    }
+    assert!(turns > 100, "hardly anything ever turned: {turns}");
+}
+
+#[test]
+fn a_plan_leaves_nothing_to_do_and_nothing_behind() {
+    for seed in 0..300 {
+        let (_, before, after) = two_states(seed);
+        let mut kernel = programmed(&before);
+        for transaction in plan(&after, Some(&kernel)).unwrap().transactions {
+            kernel.record(&transaction);
+        }
+        assert!(plan(&after, Some(&kernel)).unwrap().is_empty(), "seed {seed}");
+        let logical = |ruleset: &Ruleset| -> BTreeSet<String> {
+            ruleset.chains.keys().chain(ruleset.sets.keys()).map(|name| name.logical().to_owned()).collect()
+        };
+        assert_eq!(logical(&kernel), logical(&after), "seed {seed}");
+        assert_eq!(kernel.chains.len() + kernel.sets.len(), logical(&kernel).len(), "seed {seed}: one instance each");
+    }
+}
+
+#[test]
+fn a_plan_that_was_cut_off_is_taken_up_by_the_next_one_a6() {
+    for seed in 0..200 {
+        let (_, before, after) = two_states(seed);
+        let transactions = plan(&after, Some(&programmed(&before))).unwrap().transactions;
+        for cut in 0..transactions.len() {
+            let mut kernel = programmed(&before);
+            for transaction in &transactions[..cut] {
+                kernel.record(transaction);
+            }
+            // The next start may want either of the two.
+            for desired in [&before, &after] {
+                let mut kernel = kernel.clone();
+                for transaction in plan(desired, Some(&kernel)).unwrap().transactions {
+                    kernel.record(&transaction);
+                }
+                assert!(plan(desired, Some(&kernel)).unwrap().is_empty(), "seed {seed}, cut after {cut}");
+            }
+        }
+    }
+}
+
+/// The laws of `docs/design.md` section 3 that a plan alone can break.
+#[test]
+fn plans_keep_the_laws_k3_k4_k5_k14() {
+    for seed in 0..300 {
+        let (_, before, after) = two_states(seed);
+        let kernel = programmed(&before);
+        for transaction in plan(&after, Some(&kernel)).unwrap().transactions {
+            let mut deleted_chain = BTreeSet::new();
+            for op in &transaction.ops {
+                match (transaction.phase, op) {
+                    // K-3: base chains are made once.
+                    (_, Op::AddChain { base: Some(_), .. }) => panic!("seed {seed}: a base chain is made again"),
+                    (_, Op::FlushChain { name } | Op::DeleteChain { name }) => {
+                        assert!(kernel.chains[name].base.is_none(), "seed {seed}: base chain {name} is touched");
+                        assert_eq!(transaction.phase, Phase::Remove, "seed {seed}");
+                        deleted_chain.insert(name.clone());
+                    }
+                    // K-4: what is filled is not used yet, so rules are built before the turn and never in it.
+                    (
+                        Phase::Build,
+                        Op::AddRule { .. } | Op::AddSet { .. } | Op::AddElements { .. } | Op::AddChain { .. },
+                    ) => {}
+                    // K-5: members change in a transaction of their own.
+                    (Phase::Members | Phase::Turn, Op::AddElements { .. } | Op::DeleteElements { .. }) => {}
+                    // K-14: chains are emptied before what they used is deleted.
+                    (Phase::Remove, Op::DeleteSet { name }) => {
+                        let users = kernel
+                            .chains
+                            .iter()
+                            .filter(|(_, chain)| chain.rules.iter().any(|rule| rule.sets().any(|set| set == name)));
+                        for (user, _) in users {
+                            assert!(
+                                deleted_chain.contains(user),
+                                "seed {seed}: {name} is deleted before {user} is empty"
+                            );
+                        }
+                    }
+                    (phase, op) => panic!("seed {seed}: {op:?} in {phase:?}"),
+                }
+            }
+        }
+    }
+}

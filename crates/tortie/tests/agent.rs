@@ -1,0 +1,278 @@
+//! The real binary and the real kernel, each test in a network namespace that vanishes with its thread.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::io::Write;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// Runs `test` in a network namespace of its own; what it starts is in there as well.
+fn in_namespace(test: impl FnOnce(&Host) + Send + 'static) {
+    let thread = std::thread::spawn(move || {
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).expect("agent tests need root");
+        let host = Host { folder: tempfile::tempdir().unwrap() };
+        host.sh(
+            "ip link set lo up; ip link add eth0 type veth peer name peer0; ip link set eth0 up; ip link set peer0 up",
+        );
+        test(&host);
+    });
+    if let Err(panic) = thread.join() {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+struct Host {
+    folder: TempDir,
+}
+
+/// An agent that ends with its test.
+struct Agent(Child);
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Host {
+    fn sh(&self, script: &str) -> String {
+        let output = Command::new("sh").args(["-ec", script]).output().unwrap();
+        assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tortie"));
+        command
+            .args(arguments)
+            .arg("--store")
+            .arg(format!("embedded:{}", self.folder.path().join("store.db").display()))
+            .arg("--socket")
+            .arg(self.folder.path().join("agent.sock"));
+        command
+    }
+
+    fn tortie(&self, arguments: &[&str], input: &str) -> (i32, String, String) {
+        let mut command = self.command(arguments);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        let output = child.wait_with_output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
+    }
+
+    fn agent(&self) -> Agent {
+        let agent = Agent(
+            self.command(&["agent", "--node", "n1", "--log-level", "warn"]).stdin(Stdio::null()).spawn().unwrap(),
+        );
+        self.settle();
+        agent
+    }
+
+    /// Waits for the event that everything stored is enforced.
+    fn settle(&self) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let (code, _, err) = self.tortie(&["status", "--wait", "--timeout", "30s"], "");
+            if code == 0 {
+                return;
+            }
+            // The agent may not have its socket yet.
+            assert!(code == 7 && Instant::now() < deadline, "exit code {code}: {err}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn apply(&self, input: &str) {
+        let (code, _, err) = self.tortie(&["apply", "-f", "-"], input);
+        assert_eq!(code, 0, "{err}");
+        self.settle();
+    }
+
+    fn table(&self) -> String {
+        self.sh("nft list ruleset")
+    }
+
+    fn status(&self) -> String {
+        let (code, out, err) = self.tortie(&["status"], "");
+        assert_eq!(code, 0, "{err}");
+        out
+    }
+}
+
+fn endpoint(extra: &str) -> String {
+    format!(
+        "apiVersion: projectcalico.org/v3\nkind: HostEndpoint\nmetadata: {{name: h, labels: {{role: web}}}}\n\
+         spec: {{node: n1, interfaceName: eth0, expectedIPs: [192.0.2.1]{extra}}}\n"
+    )
+}
+
+fn policy(name: &str, spec: &str) -> String {
+    format!("apiVersion: projectcalico.org/v3\nkind: GlobalNetworkPolicy\nmetadata: {{name: {name}}}\nspec: {spec}\n")
+}
+
+const WEB: &str =
+    "{selector: \"role == 'web'\", ingress: [{action: Allow, protocol: TCP, destination: {ports: [8055]}}]}";
+
+#[test]
+fn rules_outlive_the_agent_and_a_restart_changes_nothing_e706_e709() {
+    in_namespace(|host| {
+        let mut agent = host.agent();
+        host.apply(&format!("{}---\n{}", endpoint(""), policy("web", WEB)));
+        let before = host.table();
+        assert!(before.contains("policy GlobalNetworkPolicy web ingress[0]"), "{before}");
+        agent.0.kill().unwrap();
+        agent.0.wait().unwrap();
+        assert_eq!(host.table(), before, "killed");
+        let agent = host.agent();
+        assert_eq!(host.table(), before, "the same instances: nothing was rewritten");
+        drop(agent);
+        let (code, out, err) = host.tortie(&["clean"], "");
+        assert_eq!(code, 0, "{out}{err}");
+        assert_eq!(host.table(), "");
+    });
+}
+
+#[test]
+fn a_second_agent_in_the_same_namespace_is_refused_and_so_is_clean_d13() {
+    in_namespace(|host| {
+        let _agent = host.agent();
+        let (code, _, err) = host.tortie(&["agent", "--node", "n1", "--socket", "other.sock"], "");
+        assert_eq!(code, 2, "the flag is given twice: {err}");
+        let mut second = Command::new(env!("CARGO_BIN_EXE_tortie"));
+        second
+            .args(["agent", "--node", "n1", "--store"])
+            .arg(format!("embedded:{}", host.folder.path().join("b.db").display()));
+        let output = second.arg("--socket").arg(host.folder.path().join("b.sock")).output().unwrap();
+        let err = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{err}");
+        assert!(err.contains("another agent runs in this network namespace already"), "{err}");
+        let (code, _, err) = host.tortie(&["clean"], "");
+        assert!(code == 1 && err.contains("an agent runs here"), "{code}: {err}");
+    });
+}
+
+#[test]
+fn foreign_changes_are_repaired_and_their_author_is_named_e721() {
+    in_namespace(|host| {
+        let _agent = host.agent();
+        host.apply(&format!("{}---\n{}", endpoint(""), policy("web", WEB)));
+        // Instances may get other numbers, and the kernel lists in the order of making.
+        let lines = || {
+            let table = host.table();
+            let plain = |line: &str| {
+                line.split("..").map(|part| part.trim_start_matches(|c: char| c.is_ascii_digit())).collect::<String>()
+            };
+            let mut lines: Vec<String> = table.lines().map(plain).collect();
+            lines.sort();
+            lines
+        };
+        let before = lines();
+        host.sh("nft flush ruleset");
+        // The repair is an event of the kernel: whoever asks afterwards finds it done.
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while lines() != before {
+            assert!(Instant::now() < deadline, "not repaired: {}", host.table());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let status = host.status();
+        assert!(status.contains("repairs") && status.contains("nft (process"), "{status}");
+    });
+}
+
+#[test]
+fn an_object_that_becomes_invalid_leaves_its_last_valid_form_in_force_d11() {
+    in_namespace(|host| {
+        let _agent = host.agent();
+        host.apply(&format!("{}---\n{}", endpoint(""), policy("web", WEB)));
+        let before = host.table();
+        // Other programs write what they like: here, straight into the store.
+        let file = host.folder.path().join("store.db");
+        let store = tortie_datastore::Embedded::open(&file, tortie_datastore::Access::Write).unwrap();
+        let key = "/calico/resources/v3/projectcalico.org/globalnetworkpolicies/web";
+        let bad =
+            br#"{"metadata":{"name":"web"},"spec":{"ingress":[{"action":"Allow","source":{"nets":["10.0.0.0/33"]}}]}}"#;
+        tortie_datastore::Kv::put(&store, key, bad, None).unwrap();
+        host.settle();
+        assert_eq!(host.table(), before);
+        let status = host.status();
+        assert!(status.contains("its last valid form stays in force") && status.contains("10.0.0.0/33"), "{status}");
+        tortie_datastore::Kv::delete(&store, key).unwrap();
+        host.settle();
+        assert!(!host.table().contains("GlobalNetworkPolicy web"), "a real delete counts");
+    });
+}
+
+#[test]
+fn what_is_not_enforced_is_said_on_status() {
+    in_namespace(|host| {
+        let _agent = host.agent();
+        let untracked =
+            "{selector: \"role == 'web'\", doNotTrack: true, applyOnForward: true, ingress: [{action: Deny}]}";
+        let documents = [
+            endpoint(", profiles: [missing]"),
+            policy("fast", untracked),
+            policy("forward", "{applyOnForward: true, types: [Ingress]}"),
+        ];
+        host.apply(&documents.join("---\n"));
+        let status = host.status();
+        for part in [
+            "GlobalNetworkPolicy(fast) on h: doNotTrack policies are not enforced by this version",
+            "GlobalNetworkPolicy(forward) on h: applyOnForward: enforced for local traffic",
+            "profile `missing` does not exist",
+        ] {
+            assert!(status.contains(part), "`{part}` is missing in\n{status}");
+        }
+    });
+}
+
+#[test]
+fn links_that_come_go_and_are_renamed_are_followed_e113() {
+    in_namespace(|host| {
+        let _agent = host.agent();
+        host.apply(&endpoint("").replace("interfaceName: eth0, ", ""));
+        assert!(!host.table().contains("\"eth0\""), "nobody has the address");
+        host.sh("ip addr add 192.0.2.1/24 dev eth0");
+        host.settle();
+        assert!(host.table().contains("\"eth0\" : goto in/h"), "{}", host.table());
+        host.sh("ip link set eth0 down; ip link set eth0 name wan0; ip link set wan0 up");
+        host.settle();
+        let table = host.table();
+        assert!(table.contains("\"wan0\" : goto in/h") && !table.contains("\"eth0\""), "{table}");
+        host.sh("ip link del wan0");
+        host.settle();
+        assert!(!host.table().contains("goto in/h"), "{}", host.table());
+    });
+}
+
+#[test]
+fn apply_waits_until_the_host_enforces_d14() {
+    in_namespace(|host| {
+        let (code, _, err) = host.tortie(&["apply", "--wait=200ms", "-f", "-"], &endpoint(""));
+        assert!(code == 11 && err.contains("n1: unknown, its agent does not report"), "{code}: {err}");
+        let _agent = host.agent();
+        let (code, _, err) = host.tortie(&["apply", "--wait=60s", "-f", "-"], &policy("web", WEB));
+        assert!(code == 0 && err.contains("enforced on 1 of 1 hosts"), "{code}: {err}");
+        assert!(host.table().contains("GlobalNetworkPolicy web"));
+    });
+}
+
+#[test]
+fn without_leave_to_program_the_kernel_the_agent_says_so() {
+    in_namespace(|host| {
+        let store = host.folder.path().join("user.db");
+        let script = format!(
+            "chmod 777 {folder}; cp {tortie} {folder}/tortie; chmod 755 {folder}/tortie; setpriv --reuid 65534 --regid 65534 \
+             --clear-groups --inh-caps=-all --bounding-set=-all {folder}/tortie agent --node n1 --store embedded:{store} --socket {folder}/user.sock",
+            folder = host.folder.path().display(),
+            tortie = env!("CARGO_BIN_EXE_tortie"),
+            store = store.display(),
+        );
+        let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+        let err = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(8), "{err}");
+        assert!(err.contains("not allowed to program nf_tables"), "{err}");
+    });
+}

@@ -1,0 +1,265 @@
+//! The command line as a newcomer meets it: each mistake gives one clear error, the right exit code (cli.md section
+//! 2.2), and nothing half-written.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+struct Run {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+struct Cli {
+    folder: TempDir,
+}
+
+impl Cli {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn store(&self) -> String {
+        format!("embedded:{}", self.folder.path().join("store.db").display())
+    }
+
+    fn run_with(&self, arguments: &[&str], input: &str) -> Run {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_tortie"))
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .env("TORTIE_STORE", self.store())
+            .env_remove("NO_COLOR")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // A command that refuses its arguments does not read its input.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        let output = child.wait_with_output().unwrap();
+        Run {
+            code: output.status.code().expect("it ends by itself"),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Run {
+        self.run_with(arguments, "")
+    }
+
+    /// The exit code, and a part of what is said on standard error.
+    fn fails(&self, arguments: &[&str], input: &str, code: i32, part: &str) {
+        let run = self.run_with(arguments, input);
+        assert_eq!(run.code, code, "{arguments:?}: {}{}", run.out, run.err);
+        assert!(run.err.contains(part), "{arguments:?}: `{part}` is missing in:\n{}", run.err);
+        assert!(!run.err.contains("panicked"), "{}", run.err);
+    }
+
+    fn count(&self, kind: &str) -> usize {
+        let run = self.run(&["get", kind, "-o", "name"]);
+        assert_eq!(run.code, 0, "{}", run.err);
+        run.out.lines().count()
+    }
+
+    fn file(&self, name: &str, text: &str) -> String {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        name.to_owned()
+    }
+}
+
+const HEP: &str = "apiVersion: projectcalico.org/v3
+kind: HostEndpoint
+metadata:
+  name: web1-eth0
+spec:
+  node: web1
+  interfaceName: eth0
+  expectedIPs: [192.0.2.1]
+";
+
+fn policy(rule: &str) -> String {
+    format!(
+        "apiVersion: projectcalico.org/v3\nkind: GlobalNetworkPolicy\nmetadata:\n  name: p\nspec:\n  ingress:\n  - {rule}\n"
+    )
+}
+
+#[test]
+fn bad_input_is_refused_with_its_place_and_a_hint_and_nothing_is_written() {
+    let cli = Cli::new();
+    let apply = |input: &str, part: &str| {
+        cli.fails(&["apply", "-f", "-"], input, 3, part);
+        assert_eq!(cli.count("hep") + cli.count("gnp"), 0);
+    };
+    apply("a: [1\n", "not valid YAML");
+    apply(&HEP.replace("HostEndpoint", "HostEndpont"), "did you mean `HostEndpoint`?");
+    apply(&HEP.replace("interfaceName", "interfacName"), "did you mean `interfaceName`?");
+    apply(&HEP.replace("expectedIPs", "\texpectedIPs"), "error");
+    apply(&policy("{action: Allow, protocol: TCP, destination: {ports: [70000]}}"), "`70000` is not a port");
+    apply(&policy("{action: Allow, source: {selector: \"role == 'db\"}}"), "unterminated string");
+    apply(&policy("{action: Alow}"), "did you mean `Allow`?");
+    apply("", "no resources specified");
+    apply("# nothing\n", "no resources specified");
+    // A good document does not slip through beside a bad one, and the bad one is shown with its line.
+    apply(&format!("{HEP}---\n{}", policy("{action: Alow}")), "<stdin>:16:14");
+    let run = cli.run_with(
+        &["apply", "-f", "-"],
+        &format!("{}---\n{}", HEP.replace("node: web1", ""), policy("{action: Alow}")),
+    );
+    assert!(run.err.contains("2 mistakes; nothing was written"), "{}", run.err);
+}
+
+#[test]
+fn what_cannot_be_read_is_named() {
+    let cli = Cli::new();
+    cli.fails(&["apply", "-f", "missing.yaml"], "", 3, "cannot read `missing.yaml`");
+    std::fs::write(cli.folder.path().join("latin1.yaml"), [0xe9, 0x0a]).unwrap();
+    cli.fails(&["apply", "-f", "latin1.yaml"], "", 3, "is not UTF-8");
+    cli.fails(&["apply"], "", 2, "--filename");
+    cli.fails(&["aply"], "", 2, "apply");
+    cli.fails(&["get", "hepp"], "", 2, "did you mean");
+    cli.fails(&["get", "hep", "-o", "yam"], "", 2, "did you mean `yaml`?");
+    cli.fails(&["get", "hep", "-o", "custom-columns=NAMES"], "", 2, "valid values are");
+    cli.fails(&["--store", "etcd://h:1", "get", "hep"], "", 2, "embedded store only");
+    cli.fails(&["--store", "embedded:/no/such/folder/store.db", "apply", "-f", "-"], HEP, 1, "does not exist");
+    let file = cli.file("notes.txt", "a shopping list\n");
+    cli.fails(&["--store", &format!("embedded:{file}"), "get", "hep"], "", 1, "not a store");
+    cli.fails(&["--socket", "nowhere.sock", "status"], "", 7, "no agent answers");
+}
+
+#[test]
+fn the_sample_of_the_specification_is_stored_and_returned() {
+    let cli = Cli::new();
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/1-sample.yaml");
+    let run = cli.run(&["apply", "-f", sample.to_str().unwrap()]);
+    assert_eq!(
+        (run.code, run.out.as_str()),
+        (0, "Successfully applied 1 'HostEndpoint' resource(s) (1 created)\n"),
+        "{}",
+        run.err
+    );
+    let run = cli.run(&["get", "hep", "-o", "wide"]);
+    assert_eq!(
+        run.out,
+        "NAME       NODE    INTERFACE  IPS                      PROFILES\n\
+         some.name  myhost  eth0       192.168.0.1,192.168.0.2  profile1,profile2\n"
+    );
+    let run = cli.run(&["get", "hep/some.name", "-o", "yaml", "--export"]);
+    assert!(run.out.starts_with("apiVersion: projectcalico.org/v3\nkind: HostEndpoint\nmetadata:\n  labels:\n    type: production\n  name: some.name\nspec:\n"), "{}", run.out);
+    // What is printed can be given back.
+    let whole = cli.run(&["get", "hep", "-o", "yaml"]).out;
+    let run = cli.run_with(&["apply", "-f", "-"], &whole);
+    assert_eq!((run.code, run.out.contains("(1 unchanged)")), (0, true), "{}{}", run.out, run.err);
+}
+
+#[test]
+fn every_format_prints_every_object() {
+    let cli = Cli::new();
+    cli.run_with(&["apply", "-f", "-"], HEP);
+    let shows = |format: &str, part: &str| {
+        let run = cli.run(&["get", "hep", "-o", format]);
+        assert_eq!(run.code, 0, "{format}: {}", run.err);
+        assert!(run.out.contains(part), "{format}: {}", run.out);
+    };
+    shows("ps", "web1-eth0  web1");
+    shows("name", "hostendpoints/web1-eth0");
+    shows("jsonl", "{\"");
+    shows("json", "\"kind\": \"HostEndpointList\"");
+    shows("yaml", "kind: HostEndpointList");
+    shows("custom-columns=NODE,NAME", "NODE  NAME\nweb1  web1-eth0");
+    let tiers = cli.run(&["get", "tiers"]).out;
+    let names: Vec<&str> = tiers.lines().skip(1).filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(names, ["kube-admin", "default", "kube-baseline"], "sorted by order");
+    assert!(cli.run(&["get"]).out.contains("hostendpoints"));
+    assert!(cli.run(&["get", "profiles"]).out.contains("projectcalico-default-allow"));
+}
+
+#[test]
+fn exit_codes_tell_what_happened() {
+    let cli = Cli::new();
+    cli.fails(&["replace", "-f", "-"], HEP, 4, "resource does not exist: HostEndpoint(web1-eth0)");
+    assert_eq!(cli.run_with(&["create", "-f", "-"], HEP).code, 0);
+    cli.fails(&["create", "-f", "-"], HEP, 5, "resource already exists: HostEndpoint(web1-eth0)");
+    assert_eq!(cli.run_with(&["create", "--skip-exists", "-f", "-"], HEP).code, 0);
+    let stale = HEP.replace("  name:", "  resourceVersion: '1'\n  name:");
+    cli.fails(&["apply", "-f", "-"], &stale, 5, "update conflict: HostEndpoint(web1-eth0)");
+    let other = HEP.replace("web1-eth0", "web2-eth0");
+    cli.fails(&["create", "-f", "-"], &format!("{HEP}---\n{other}"), 6, "1 of 2 resources failed");
+    cli.fails(
+        &["create", "--atomic", "-f", "-"],
+        &format!("{HEP}---\n{}", HEP.replace("web1-eth0", "web3")),
+        5,
+        "nothing was written",
+    );
+    assert_eq!(cli.count("hep"), 2);
+    cli.fails(&["get", "hep", "web1-eth0", "nobody"], "", 4, "resource does not exist: HostEndpoint(nobody)");
+    cli.fails(&["delete", "hep", "nobody"], "", 4, "resource does not exist");
+    assert_eq!(cli.run(&["delete", "-s", "hep", "nobody"]).code, 0);
+    let needs_tier = policy("{action: Allow}").replace("spec:", "spec:\n  tier: sec");
+    cli.fails(&["apply", "-f", "-"], &needs_tier, 3, "resource does not exist: Tier(sec)");
+    cli.fails(&["apply", "-f", "-"], &format!("{HEP}---\n{HEP}"), 3, "given twice");
+    assert_eq!(cli.run(&["delete", "hep/web1-eth0", "hep/web2-eth0"]).code, 0);
+    assert_eq!(cli.count("hep"), 0);
+    cli.fails(&["delete", "tier", "default"], "", 1, "is not supported on");
+}
+
+#[test]
+fn several_kinds_are_written_all_or_none_in_the_order_of_dependency() {
+    let cli = Cli::new();
+    let tier = "apiVersion: projectcalico.org/v3\nkind: Tier\nmetadata:\n  name: sec\nspec:\n  order: 5\n";
+    let policy = policy("{action: Allow}").replace("spec:", "spec:\n  tier: sec");
+    let run = cli.run_with(&["apply", "-f", "-"], &format!("{policy}---\n{tier}"));
+    assert_eq!((run.code, run.out.as_str()), (0, "Successfully applied 2 resource(s) (2 created)\n"), "{}", run.err);
+    cli.fails(
+        &["apply", "-f", "-"],
+        &format!("{HEP}---\n{}", policy.replace("tier: sec", "tier: no")),
+        3,
+        "nothing was written",
+    );
+    assert_eq!(cli.count("hep"), 0);
+    let run = cli.run_with(&["delete", "-f", "-"], &format!("{tier}---\n{policy}"));
+    assert_eq!((run.code, run.out.as_str()), (0, "Successfully deleted 2 resource(s)\n"), "{}", run.err);
+}
+
+#[test]
+fn nothing_is_written_by_a_dry_run_or_a_validation() {
+    let cli = Cli::new();
+    let run = cli.run_with(&["apply", "--dry-run=client", "-f", "-"], HEP);
+    assert_eq!((run.code, run.out.as_str()), (0, "HostEndpoint(web1-eth0) would be applied\n"), "{}", run.err);
+    let run = cli.run_with(&["validate", "-f", "-"], HEP);
+    assert_eq!((run.code, run.out.as_str()), (0, "Successfully validated 1 'HostEndpoint' resource(s)\n"));
+    assert!(!cli.folder.path().join("store.db").exists());
+}
+
+#[test]
+fn a_folder_is_read_in_lexical_order_and_deeper_only_when_asked() {
+    let cli = Cli::new();
+    std::fs::create_dir_all(cli.folder.path().join("d/deeper")).unwrap();
+    cli.file("d/b.yaml", &HEP.replace("web1-eth0", "b"));
+    cli.file(
+        "d/a.json",
+        &format!("{{\"apiVersion\":\"projectcalico.org/v3\",\"kind\":\"Tier\",\"metadata\":{{\"name\":\"a\"}}}}"),
+    );
+    cli.file("d/readme.txt", "not yaml: [");
+    cli.file("d/deeper/c.yml", &HEP.replace("web1-eth0", "c"));
+    assert_eq!(cli.run(&["apply", "-f", "d"]).code, 0);
+    assert_eq!((cli.count("hep"), cli.count("tiers")), (1, 4));
+    assert_eq!(cli.run(&["apply", "-R", "-f", "d"]).code, 0);
+    assert_eq!(cli.count("hep"), 2);
+}
+
+#[test]
+fn versions_and_completion_are_printed() {
+    let cli = Cli::new();
+    assert!(cli.run(&["version", "--client"]).out.starts_with("Client Version:"));
+    assert!(cli.run(&["version", "-o", "json"]).out.contains("clientVersion"));
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let run = cli.run(&["completion", shell]);
+        assert!(run.code == 0 && run.out.contains("validate"), "{shell}");
+    }
+}
