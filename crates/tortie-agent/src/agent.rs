@@ -320,6 +320,8 @@ impl Loop {
                 self.revision = revision;
                 self.is_in_sync |= is_snapshot;
                 self.needs_programming = true;
+                // What came may be what was missing: no reason to sit out the pause of a failure.
+                self.retry_at = None;
                 self.store.revision = revision.0;
                 "in-sync".clone_into(&mut self.store.state);
                 self.store.message = None;

@@ -227,6 +227,23 @@ fn several_kinds_are_written_all_or_none_in_the_order_of_dependency() {
 }
 
 #[test]
+fn policies_that_this_version_does_not_enforce_are_stored_and_said_to_be_so() {
+    let cli = Cli::new();
+    for (fields, part) in [
+        ("doNotTrack: true, applyOnForward: true", "`doNotTrack` policies are not enforced"),
+        ("preDNAT: true, applyOnForward: true", "`preDNAT` policies are not enforced"),
+        ("applyOnForward: true", "not for forwarded traffic"),
+    ] {
+        let document = format!(
+            "apiVersion: projectcalico.org/v3\nkind: GlobalNetworkPolicy\nmetadata: {{name: p}}\nspec: {{{fields}}}\n"
+        );
+        let run = cli.run_with(&["apply", "-f", "-"], &document);
+        assert!(run.code == 0 && run.err.contains(part), "{}", run.err);
+    }
+    assert_eq!(cli.count("gnp"), 1);
+}
+
+#[test]
 fn nothing_is_written_by_a_dry_run_or_a_validation() {
     let cli = Cli::new();
     let run = cli.run_with(&["apply", "--dry-run=client", "-f", "-"], HEP);
