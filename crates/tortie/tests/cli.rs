@@ -258,10 +258,7 @@ fn a_folder_is_read_in_lexical_order_and_deeper_only_when_asked() {
     let cli = Cli::new();
     std::fs::create_dir_all(cli.folder.path().join("d/deeper")).unwrap();
     cli.file("d/b.yaml", &HEP.replace("web1-eth0", "b"));
-    cli.file(
-        "d/a.json",
-        &format!("{{\"apiVersion\":\"projectcalico.org/v3\",\"kind\":\"Tier\",\"metadata\":{{\"name\":\"a\"}}}}"),
-    );
+    cli.file("d/a.json", r#"{"apiVersion":"projectcalico.org/v3","kind":"Tier","metadata":{"name":"a"}}"#);
     cli.file("d/readme.txt", "not yaml: [");
     cli.file("d/deeper/c.yml", &HEP.replace("web1-eth0", "c"));
     assert_eq!(cli.run(&["apply", "-f", "d"]).code, 0);
