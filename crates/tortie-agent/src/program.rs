@@ -89,7 +89,9 @@ impl Programmer {
         let start = Instant::now();
         let mut transactions = 0;
         for _ in 0..RACES_MAX {
-            let known = match self.known.take() {
+            let remembered = self.known.take();
+            let was_remembered = remembered.is_some();
+            let mut known = match remembered {
                 Some(known) => known,
                 None => {
                     let actual = self.kernel.read()?;
@@ -97,7 +99,6 @@ impl Programmer {
                 }
             };
             let plan = plan(desired, known.ruleset.as_ref())?;
-            let mut known = known;
             let mut is_raced = false;
             for transaction in &plan.transactions {
                 match self.kernel.commit(transaction, Some(known.generation)) {
@@ -108,6 +109,12 @@ impl Programmer {
                         known.ruleset.get_or_insert_with(Ruleset::default).record(transaction);
                     }
                     Err(CommitError::Raced { .. }) => {
+                        is_raced = true;
+                        break;
+                    }
+                    // What was remembered may be wrong; what was just read is not.
+                    Err(error) if was_remembered => {
+                        tracing::warn!("{}: reading the kernel again", blame(transaction, &error));
                         is_raced = true;
                         break;
                     }

@@ -108,6 +108,7 @@ pub(crate) fn text(rule: Text, text: &str) -> Result<Value, Refusal> {
         })
         .and_then(|()| same()),
         Text::HttpPath => http_path(text).and_then(|()| same()),
+        Text::AsNumber => as_number(text),
     }
 }
 
@@ -471,6 +472,19 @@ fn http_path(text: &str) -> Result<(), Refusal> {
         Some(c) => refuse(format!("`{c}` is not allowed in a path")),
         None => Ok(()),
     }
+}
+
+/// `65000`, or `1.10` for 65546; stored as one number.
+fn as_number(text: &str) -> Result<Value, Refusal> {
+    let number = match text.split_once('.') {
+        None => text.parse::<u32>().ok(),
+        Some((high, low)) => high
+            .parse::<u16>()
+            .ok()
+            .zip(low.parse::<u16>().ok())
+            .map(|(high, low)| u32::from(high) << 16 | u32::from(low)),
+    };
+    number.map(Value::from).ok_or_else(|| Refusal { message: format!("`{text}` is not an AS number"), hint: None })
 }
 
 /// A label or annotation key: optional DNS prefix, `/`, name of 1 to 63 characters.

@@ -105,8 +105,10 @@ pub enum Text {
     Region,
     /// The name of a health reporter.
     HealthName,
-    /// 32 hexadecimal digits or nothing.
+    /// A path of an HTTP match.
     HttpPath,
+    /// An autonomous system number: one number, or two joined by a dot.
+    AsNumber,
 }
 
 /// Rules of a map.

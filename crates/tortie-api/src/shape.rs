@@ -158,15 +158,22 @@ impl Shaper {
         };
         let takes_numbers = matches!(
             rule,
-            Text::Protocol | Text::PortProtocol | Text::Port | Text::NumericPort | Text::FailsafeProtocol
+            Text::Protocol
+                | Text::PortProtocol
+                | Text::Port
+                | Text::NumericPort
+                | Text::FailsafeProtocol
+                | Text::AsNumber
         );
         let is_duration = matches!(rule, Text::Duration | Text::FreeDuration);
         if is_plain {
             let is_same = match yaml_1_1(text) {
                 Plain::Text | Plain::Null => true,
-                Plain::Bool(value) => text == if value { "true" } else { "false" },
+                Plain::Bool(value) => !takes_numbers && text == if value { "true" } else { "false" },
                 Plain::Int(_) => is_plain_decimal(text) && !is_duration,
-                Plain::Float(number) => !takes_numbers && !is_duration && format!("{number}") == text,
+                Plain::Float(number) => {
+                    (!takes_numbers || rule == Text::AsNumber) && !is_duration && format!("{number}") == text
+                }
             };
             if !is_same {
                 let problem = Problem::error(path, format!("`{text}` is not read as text by every YAML reader"));

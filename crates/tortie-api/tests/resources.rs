@@ -104,6 +104,7 @@ fn rules_section_3() {
         "between 1 and 65535",
     );
     bad("{action: Allow, protocol: TCP, destination: {ports: [80-90]}}", ".destination.ports[0]", "not a port");
+    bad("{action: Allow, protocol: TCP, destination: {ports: [true]}}", ".destination.ports[0]", "read as text");
     bad("{action: Allow, source: {selector: \"role == 'db\"}}", ".source.selector", "unterminated string");
     bad("{action: Allow, source: {selector: 'global()'}}", ".source.selector", "not allowed");
     bad(
@@ -209,7 +210,9 @@ fn tiers_sets_and_settings_sections_6_to_11() {
     let path = "spec.controllers.node.hostEndpoint.templates[1]";
     refused("KubeControllersConfiguration", "default", node, &format!("{path}.interfacePattern"), "regular expression");
     refused("KubeControllersConfiguration", "default", node, &format!("{path}.generateName"), "used twice");
-    refused("Node", "n", "{bgp: {}}", "spec.bgp", "empty");
+    refused("Node", "n1", "{bgp: {asNumber: many}}", "spec.bgp.asNumber", "AS number");
+    assert_eq!(accepted("Node", "n1", "{bgp: {asNumber: 65000}}")["spec"]["bgp"]["asNumber"], json!(65000));
+    refused("Node", "n1", "{bgp: {}}", "spec.bgp", "empty");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use tortie_nftables::OpenError;
 
 use crate::args::{AgentArgs, Global};
 use crate::exit::{Code, Failure, chain};
-use crate::store::{self, resource_failure};
+use crate::store;
 
 /// Settings files, the first one that exists counts (D-12).
 const FILES: [&str; 2] = ["/etc/tortie/agent.cfg", "/etc/calico/felix.cfg"];
@@ -32,7 +32,10 @@ pub(crate) fn agent(global: &Global, args: &AgentArgs) -> Result<Code, Failure> 
     };
     let kv = store::open(global, Access::Write)?;
     // Whoever opens a missing store makes and initialises it (D-13).
-    Resources::new(&*kv).ensure_initialised().map_err(|error| resource_failure(&error))?;
+    if let Err(error) = Resources::new(&*kv).ensure_initialised() {
+        // A store that can be read is enforced, even when nothing can be written to it now.
+        tracing::warn!("cannot initialise the store: {}", chain(&error));
+    }
     let config = Config {
         node,
         kv,

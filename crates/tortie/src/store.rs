@@ -77,6 +77,8 @@ pub(crate) fn resource_code(error: &ResourceError) -> Code {
         ResourceError::NoTier { .. } | ResourceError::BadRevision(_) | ResourceError::RevisionOnCreate(_) => {
             Code::Invalid
         }
+        // What may not be written is refused like any other bad input.
+        ResourceError::NotSupported { operation, .. } if *operation != "delete" => Code::Invalid,
         ResourceError::NotSupported { .. } | ResourceError::Unparsable { .. } => Code::General,
         ResourceError::Store(error) => kv_code(error),
     }

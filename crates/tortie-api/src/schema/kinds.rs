@@ -206,7 +206,7 @@ const NODE: &[Field] = &[
     kept(
         "bgp",
         Type::Object(&[
-            optional("asNumber", Type::Any),
+            optional("asNumber", Type::Text(Text::AsNumber)),
             optional("ipv4Address", Type::Text(Text::LooseNetV4)),
             optional("ipv6Address", Type::Text(Text::LooseNetV6)),
             optional("ipv4IPIPTunnelAddr", Type::Text(Text::AddressV4)),
