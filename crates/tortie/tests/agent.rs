@@ -91,8 +91,9 @@ impl Host {
         self.settle();
     }
 
+    /// The ruleset without counters: the kernel itself sends packets now and then.
     fn table(&self) -> String {
-        self.sh("nft list ruleset")
+        self.sh("nft --stateless list ruleset")
     }
 
     fn status(&self) -> String {
