@@ -1,0 +1,330 @@
+//! The worked verdicts of `docs/spec/enforcement.md` appendix B, and the rules that no row of it shows.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use tortie_api::facts::{Link, Links};
+use tortie_api::model::{Protocol, Resource};
+use tortie_api::packet::{ConnState, Dnat, Packet, Route};
+use tortie_api::{Severity, decode, read_stored};
+use tortie_reference::{By, Classes, Failsafe, HostAction, Judgement, Settings, Stage, Verdict, World, judge};
+
+const NODE: &str = "n1";
+
+/// A host with `eth0` (192.0.2.1), `eth1` and a workload's `cali1`.
+struct Host {
+    resources: Vec<Resource>,
+    links: Links,
+    settings: Settings,
+}
+
+impl Host {
+    /// A host endpoint on `eth0`, and whatever the documents add.
+    fn new(documents: &[&str]) -> Self {
+        let mut host = Self::bare(&[HEP]);
+        host.add(documents);
+        host
+    }
+
+    fn bare(documents: &[&str]) -> Self {
+        let mut links = Links::new();
+        for (index, name) in ["lo", "eth0", "eth1", "cali1"].iter().enumerate() {
+            let addresses = if *name == "eth0" { [ip("192.0.2.1")].into() } else { Default::default() };
+            let name = (*name).to_owned();
+            links.insert(
+                name.clone(),
+                Link { index: index as u32 + 1, name, is_running: true, controller: None, addresses },
+            );
+        }
+        let any = |protocol, port| Failsafe { protocol, port, net: None };
+        let settings = Settings {
+            interface_prefixes: vec!["cali".to_owned()],
+            interface_exclude: vec!["kube-ipvs0".to_owned()],
+            is_loopback_exempt: true,
+            failsafe_inbound: vec![any(Protocol::TCP, 22)],
+            failsafe_outbound: vec![any(Protocol::UDP, 53)],
+            drops_invalid: true,
+            allows_ipv6_essentials: true,
+            ignores_http: false,
+            endpoint_to_host_action: None,
+        };
+        let mut host = Self { resources: Vec::new(), links, settings };
+        host.add(documents);
+        host
+    }
+
+    /// Adds `KIND NAME SPEC` documents.
+    fn add(&mut self, documents: &[&str]) {
+        for document in documents {
+            let mut words = document.splitn(3, ' ');
+            let (kind, name, spec) = (words.next().unwrap(), words.next().unwrap(), words.next().unwrap_or("{}"));
+            let text = format!(
+                "apiVersion: projectcalico.org/v3\nkind: {kind}\nmetadata: {{name: {name}, labels: {{host: {name}}}}}\nspec: {spec}\n"
+            );
+            let decoded = decode(&text);
+            let errors: Vec<_> = decoded.problems.iter().filter(|p| p.severity == Severity::Error).collect();
+            assert!(errors.is_empty(), "{text}{errors:?}");
+            let value = serde_json::Value::Object(decoded.documents[0].value.clone());
+            self.resources.push(read_stored(decoded.documents[0].kind, &value).unwrap().resource);
+        }
+    }
+
+    fn judge(&self, packet: &Packet) -> Judgement {
+        let world = World {
+            node: NODE,
+            resources: &self.resources,
+            links: &self.links,
+            settings: &self.settings,
+            classes: Classes::All,
+        };
+        judge(&world, packet)
+    }
+
+    fn check(&self, packet: &Packet, expected: Verdict) {
+        let judged = self.judge(packet);
+        assert_eq!(judged.verdict, expected, "{packet:?}: {judged:?}");
+    }
+}
+
+const HEP: &str = "HostEndpoint a {node: n1, interfaceName: eth0, expectedIPs: [192.0.2.1], ports: [{name: http, protocol: TCP, port: 8055}]}";
+
+fn ip(text: &str) -> std::net::IpAddr {
+    text.parse().unwrap()
+}
+
+/// A new TCP connection from 198.51.100.7 to 192.0.2.1.
+fn tcp(route: Route, port: u16) -> Packet {
+    Packet {
+        route,
+        source: ip("198.51.100.7"),
+        destination: ip("192.0.2.1"),
+        protocol: Protocol::TCP,
+        source_port: 40000,
+        destination_port: port,
+        icmp_type: 0,
+        icmp_code: 0,
+        hop_limit: 64,
+        state: ConnState::New,
+        dnat: None,
+    }
+}
+
+fn inward(port: u16) -> Packet {
+    tcp(Route::Delivered { in_interface: "eth0".to_owned() }, port)
+}
+
+fn outward(port: u16) -> Packet {
+    let mut packet = tcp(Route::Generated { out_interface: "eth0".to_owned() }, port);
+    std::mem::swap(&mut packet.source, &mut packet.destination);
+    packet
+}
+
+fn forwarded(from: &str, to: &str) -> Packet {
+    tcp(Route::Forwarded { in_interface: from.to_owned(), out_interface: to.to_owned() }, 80)
+}
+
+fn from(mut packet: Packet, source: &str) -> Packet {
+    packet.source = ip(source);
+    packet
+}
+
+use Verdict::{Accept, Drop, Unowned};
+
+#[test]
+fn b1_to_b3_an_endpoint_without_policy_denies_and_forwards() {
+    let host = Host::new(&[]);
+    host.check(&inward(8055), Drop);
+    assert_eq!(host.judge(&inward(8055)).reason.unwrap().by, By::NoMatch);
+    host.check(&inward(22), Accept);
+    host.check(&outward(22), Drop);
+    host.check(&forwarded("eth0", "eth1"), Accept);
+    host.check(&tcp(Route::Delivered { in_interface: "eth1".to_owned() }, 8055), Unowned);
+}
+
+#[test]
+fn b4_to_b7_profiles_tiers_and_directions() {
+    let profile = "HostEndpoint a {node: n1, interfaceName: eth0, profiles: [projectcalico-default-allow]}";
+    Host::bare(&[profile]).check(&inward(8055), Accept);
+    let denied = Host::bare(&[profile, "Tier default {order: 1000000}", "GlobalNetworkPolicy p {types: [Ingress]}"]);
+    denied.check(&inward(8055), Drop);
+    assert_eq!(denied.judge(&inward(8055)).reason.unwrap().by, By::TierEnd("default".to_owned()));
+    let passing = "Tier t {order: 5, defaultAction: Pass}";
+    let other = "GlobalNetworkPolicy p {tier: t, ingress: [{action: Deny, source: {nets: [10.0.0.0/8]}}]}";
+    Host::bare(&[profile, passing, other]).check(&from(inward(8055), "192.0.2.1"), Accept);
+    let egress = Host::new(&["GlobalNetworkPolicy p {types: [Egress], egress: [{action: Allow}]}"]);
+    egress.check(&inward(8055), Drop);
+    egress.check(&outward(8055), Accept);
+}
+
+#[test]
+fn b8_b9_forwarded_traffic() {
+    let policy =
+        "GlobalNetworkPolicy p {applyOnForward: true, ingress: [{action: Allow, source: {nets: [10.0.0.0/8]}}]}";
+    let host = Host::new(&[policy]);
+    host.check(&forwarded("eth0", "eth1"), Drop);
+    host.check(&forwarded("eth1", "eth0"), Unowned);
+    host.check(&from(forwarded("eth0", "eth1"), "10.1.1.1"), Accept);
+
+    let any = "HostEndpoint w {node: n1, interfaceName: '*', profiles: [projectcalico-default-allow]}";
+    let pod = "GlobalNetworkPolicy p {applyOnForward: true, types: [Ingress], ingress: [{action: Allow, source: {nets: [10.65.0.2/32]}}]}";
+    let host = Host::bare(&[any, pod]);
+    host.check(&from(forwarded("cali1", "eth0"), "10.65.0.2"), Unowned);
+    host.check(&forwarded("eth0", "cali1"), Drop);
+}
+
+#[test]
+fn b10_b11_pre_dnat_sees_the_port_that_was_asked() {
+    let deny = "GlobalNetworkPolicy d {order: 20, preDNAT: true, applyOnForward: true, ingress: [{action: Deny}]}";
+    let allow = |port: u16| {
+        format!(
+            "GlobalNetworkPolicy a {{order: 10, preDNAT: true, applyOnForward: true, ingress: [{{action: Allow, protocol: TCP, destination: {{ports: [{port}]}}}}]}}"
+        )
+    };
+    let translated = |port: u16| Packet {
+        dnat: Some(Dnat { destination: ip("10.65.0.2"), destination_port: 8055 }),
+        destination_port: port,
+        ..forwarded("eth0", "cali1")
+    };
+    let host = Host::new(&[deny, &allow(32010)]);
+    host.check(&translated(32010), Accept);
+    host.check(&translated(32011), Drop);
+    Host::new(&[deny, &allow(8055)]).check(&translated(32010), Drop);
+}
+
+#[test]
+fn b12_to_b14_untracked() {
+    let blocked = "GlobalNetworkPolicy u {doNotTrack: true, applyOnForward: true, ingress: [{action: Deny, source: {nets: [198.51.100.0/24]}}]}";
+    let open = "GlobalNetworkPolicy open {ingress: [{action: Allow}], egress: [{action: Allow}]}";
+    let host = Host::new(&[blocked, open]);
+    host.check(&inward(8055), Drop);
+    assert_eq!(host.judge(&inward(8055)).reason.unwrap().stage, Stage::S1);
+    host.check(&inward(22), Accept);
+    host.check(&from(inward(8055), "203.0.113.1"), Accept);
+    let any = "HostEndpoint w {node: n1, interfaceName: '*'}";
+    Host::bare(&[any, blocked, open]).check(&inward(8055), Accept);
+    let both = "GlobalNetworkPolicy u {doNotTrack: true, applyOnForward: true, ingress: [{action: Allow}], egress: [{action: Allow}]}";
+    let host = Host::new(&[both]);
+    assert_eq!(
+        host.judge(&outward(80)).reason.unwrap(),
+        tortie_reference::Reason { stage: Stage::S7, by: By::AcceptedEarlier }
+    );
+}
+
+#[test]
+fn b15_to_b18_endpoints_ports_sets_and_known_flows() {
+    let mut host = Host::bare(&[
+        "HostEndpoint b {node: n1, expectedIPs: [192.0.2.1]}",
+        "GlobalNetworkPolicy b {selector: host == 'b', ingress: [{action: Allow}]}",
+    ]);
+    host.check(&inward(8055), Accept);
+    host.add(&[HEP]);
+    host.check(&inward(8055), Drop);
+
+    let named = "GlobalNetworkPolicy p {ingress: [{action: Allow, protocol: TCP, destination: {ports: [http]}}]}";
+    Host::new(&[named]).check(&inward(8055), Accept);
+    Host::new(&[named]).check(&inward(8056), Drop);
+    let without = "HostEndpoint a {node: n1, interfaceName: eth0, ports: [{name: http, protocol: TCP, port: 8055}]}";
+    Host::bare(&[without, named]).check(&inward(8055), Drop);
+
+    let both =
+        "GlobalNetworkPolicy p {ingress: [{action: Allow, source: {selector: host == 's', nets: [10.0.0.0/8]}}]}";
+    let set = "GlobalNetworkSet s {nets: [192.0.2.9, 10.0.0.1]}";
+    Host::new(&[both, set]).check(&from(inward(80), "192.0.2.9"), Drop);
+    Host::new(&[both, set]).check(&from(inward(80), "10.0.0.1"), Accept);
+
+    let denied = Host::new(&["GlobalNetworkPolicy p {ingress: [{action: Deny}]}"]);
+    denied.check(&Packet { state: ConnState::Established, ..inward(80) }, Accept);
+    denied.check(&inward(80), Drop);
+}
+
+#[test]
+fn b19_b20_workloads() {
+    let any = "HostEndpoint w {node: n1, interfaceName: '*'}";
+    let to_host = tcp(Route::Delivered { in_interface: "cali1".to_owned() }, 80);
+    for (action, expected) in [
+        (Some(HostAction::Accept), Accept),
+        (Some(HostAction::Return), Unowned),
+        (Some(HostAction::Drop), Drop),
+        (None, Unowned),
+    ] {
+        let mut host = Host::bare(&[any]);
+        host.settings.endpoint_to_host_action = action;
+        host.check(&to_host, expected);
+    }
+    let host = Host::bare(&[any]);
+    host.check(&tcp(Route::Generated { out_interface: "cali1".to_owned() }, 80), Unowned);
+    host.check(&outward(80), Drop);
+    host.check(&tcp(Route::Delivered { in_interface: "lo".to_owned() }, 80), Unowned);
+}
+
+#[test]
+fn connection_state_comes_first_e402_e420_e421() {
+    let host = Host::new(&["GlobalNetworkPolicy p {ingress: [{action: Allow}]}"]);
+    let invalid = Packet { state: ConnState::Invalid, ..inward(22) };
+    host.check(&invalid, Drop);
+    let mut lenient = Host::new(&["GlobalNetworkPolicy p {ingress: [{action: Allow}]}"]);
+    lenient.settings.drops_invalid = false;
+    lenient.check(&invalid, Accept);
+}
+
+#[test]
+fn a_translated_outgoing_packet_is_judged_once_after_routing_e410_e444() {
+    let host =
+        Host::new(&["GlobalNetworkPolicy p {egress: [{action: Allow, protocol: TCP, destination: {ports: [8055]}}]}"]);
+    let translated =
+        Packet { dnat: Some(Dnat { destination: ip("203.0.113.5"), destination_port: 8055 }), ..outward(80) };
+    assert_eq!(host.judge(&translated).reason.unwrap().stage, Stage::S8);
+    host.check(&translated, Accept);
+    host.check(&outward(80), Drop);
+}
+
+#[test]
+fn rules_exist_in_the_family_of_their_networks_e316_and_icmp_in_its_own_e314() {
+    let host = Host::new(&["GlobalNetworkPolicy p {ingress: [{action: Allow, source: {notNets: [10.0.0.0/8]}}]}"]);
+    host.check(&inward(80), Accept);
+    let v6 = Packet { source: ip("2001:db8::1"), destination: ip("2001:db8::2"), ..inward(80) };
+    host.check(&v6, Drop);
+    let host = Host::new(&["GlobalNetworkPolicy p {ingress: [{action: Allow, protocol: ICMP, icmp: {type: 8}}]}"]);
+    let echo = Packet { protocol: Protocol::ICMP, icmp_type: 8, ..inward(0) };
+    host.check(&echo, Accept);
+    host.check(&Packet { icmp_type: 0, ..echo.clone() }, Drop);
+    let not = Host::new(&["GlobalNetworkPolicy p {ingress: [{action: Allow, notICMP: {type: 8, code: 1}}]}"]);
+    not.check(&echo, Accept);
+    not.check(&Packet { icmp_code: 1, ..echo }, Drop);
+    not.check(&inward(80), Accept);
+}
+
+#[test]
+fn neighbour_discovery_survives_default_deny_e461() {
+    let host = Host::new(&[]);
+    let solicitation = Packet {
+        protocol: Protocol::ICMPV6,
+        icmp_type: 135,
+        hop_limit: 255,
+        source: ip("fe80::2"),
+        destination: ip("ff02::1:ff00:1"),
+        state: ConnState::Untracked,
+        ..inward(0)
+    };
+    host.check(&solicitation, Accept);
+    host.check(&Packet { hop_limit: 64, ..solicitation.clone() }, Drop);
+    let mut strict = Host::new(&[]);
+    strict.settings.allows_ipv6_essentials = false;
+    strict.check(&solicitation, Drop);
+}
+
+#[test]
+fn pass_ends_a_tier_or_a_profile_and_log_goes_on_e222_e225() {
+    let documents = [
+        "Tier t {order: 5}",
+        "GlobalNetworkPolicy p {tier: t, ingress: [{action: Log}, {action: Pass, protocol: TCP}, {action: Deny}]}",
+        "Profile one {ingress: [{action: Pass}, {action: Deny}]}",
+        "Profile two {ingress: [{action: Allow}]}",
+    ];
+    let mut host = Host::bare(&["HostEndpoint a {node: n1, interfaceName: eth0, profiles: [one, two]}"]);
+    host.add(&documents);
+    let judged = host.judge(&inward(80));
+    assert_eq!((judged.verdict, judged.logs), (Accept, 1));
+    assert_eq!(judged.reason.unwrap().by, By::Profile { name: "two".to_owned(), rule: 0 });
+    let mut host = Host::bare(&["HostEndpoint a {node: n1, interfaceName: eth0, profiles: [missing, two]}"]);
+    host.add(&documents[2..]);
+    assert_eq!(host.judge(&inward(80)).reason.unwrap().by, By::ProfileMissing("missing".to_owned()));
+}
