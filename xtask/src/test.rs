@@ -63,7 +63,7 @@ pub(crate) fn test(_arguments: &[String]) -> Result<()> {
 }
 
 pub(crate) fn golden(_arguments: &[String]) -> Result<()> {
-    run(command(&cargo(), &["test", "--workspace", "--locked"]).env("INSTA_UPDATE", "always"))
+    run(command(&cargo(), &["test", "--workspace", "--locked"]).env("TORTIE_GOLDEN", "write"))
 }
 
 fn step(lines: &mut Vec<Line>, what: &'static str, work: impl FnOnce() -> Result<String>) -> Result<()> {

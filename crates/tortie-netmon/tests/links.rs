@@ -6,17 +6,7 @@ use std::time::Duration;
 
 use tortie_api::facts::Links;
 use tortie_netmon::{Event, Monitor, list_now};
-
-fn in_namespace(test: impl FnOnce() + Send + 'static) {
-    let thread = std::thread::spawn(move || {
-        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET)
-            .expect("kernel tests need root: they make network namespaces of their own");
-        test();
-    });
-    if let Err(panic) = thread.join() {
-        std::panic::resume_unwind(panic);
-    }
-}
+use tortie_testkit::sandbox::in_network_namespace;
 
 fn ip(arguments: &str) {
     let output = Command::new("ip").args(arguments.split(' ')).output().expect("iproute2 is installed");
@@ -36,7 +26,7 @@ fn await_links(events: &Receiver<Event>, what: &str, is_right: impl Fn(&Links) -
 
 #[test]
 fn links_and_addresses_that_come_go_and_are_renamed_e113() {
-    in_namespace(|| {
+    in_network_namespace(|| {
         let (sender, events) = channel();
         let _monitor = Monitor::start(move |event| sender.send(event).unwrap_or_default()).unwrap();
         await_links(&events, "first", |links| links.contains_key("lo"));
@@ -65,7 +55,7 @@ fn links_and_addresses_that_come_go_and_are_renamed_e113() {
 
 #[test]
 fn a_flood_of_changes_ends_in_the_right_table_e724() {
-    in_namespace(|| {
+    in_network_namespace(|| {
         let (sender, events) = channel();
         let _monitor = Monitor::start(move |event| sender.send(event).unwrap_or_default()).unwrap();
         let script: String = (0..2000).map(|n| format!("addr add 10.{}.{}.1/32 dev lo\n", n / 250, n % 250)).collect();

@@ -107,15 +107,8 @@ impl Kernel {
     /// # Errors
     /// [`OpenError`] when it is not allowed, or the kernel has none.
     pub fn open() -> Result<Kernel, OpenError> {
-        let to_open_error = |error: io::Error| match error.raw_os_error() {
-            Some(nix::libc::EPERM | nix::libc::EACCES) => OpenError::NotPermitted,
-            Some(nix::libc::EPROTONOSUPPORT | nix::libc::EAFNOSUPPORT | nix::libc::EOPNOTSUPP | nix::libc::EINVAL) => {
-                OpenError::Missing
-            }
-            _ => OpenError::Io(error),
-        };
-        let mut netlink = Netlink::open().map_err(to_open_error)?;
-        dump::generation(&mut netlink).map_err(to_open_error)?;
+        let mut netlink = Netlink::open().map_err(open_error)?;
+        dump::generation(&mut netlink).map_err(open_error)?;
         Ok(Kernel { netlink })
     }
 
@@ -251,5 +244,30 @@ impl Kernel {
             found = answers.filter(|answer| answer.sequence == first).last().or(found);
         }
         found
+    }
+}
+
+fn open_error(error: io::Error) -> OpenError {
+    match error.raw_os_error() {
+        Some(nix::libc::EPERM | nix::libc::EACCES) => OpenError::NotPermitted,
+        // No netlink family, or a family without the subsystem (`nfnetlink_rcv_msg`).
+        Some(nix::libc::EPROTONOSUPPORT | nix::libc::EAFNOSUPPORT | nix::libc::EOPNOTSUPP | nix::libc::EINVAL) => {
+            OpenError::Missing
+        }
+        _ => OpenError::Io(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_without_nf_tables_is_told_from_one_that_does_not_allow_it() {
+        let text = |errno| open_error(io::Error::from_raw_os_error(errno)).to_string();
+        assert!(text(nix::libc::EPERM).contains("not allowed"));
+        assert!(text(nix::libc::EPROTONOSUPPORT).contains("has no nf_tables"));
+        assert!(text(nix::libc::EINVAL).contains("has no nf_tables"));
+        assert!(text(nix::libc::ENOMEM).contains("cannot open"));
     }
 }

@@ -20,18 +20,7 @@ use tortie_rules::ruleset::{
     BaseChain, Chain, Element, End, Field, Hook, Match, Name, Origin, Rule, Set, Statement, Verdict, ct_state,
     ct_status,
 };
-
-/// Runs `test` in a fresh network namespace.
-fn in_namespace(test: impl FnOnce() + Send + 'static) {
-    let thread = std::thread::spawn(move || {
-        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET)
-            .expect("kernel tests need root: they make network namespaces of their own");
-        test();
-    });
-    if let Err(panic) = thread.join() {
-        std::panic::resume_unwind(panic);
-    }
-}
+use tortie_testkit::sandbox::in_network_namespace;
 
 fn nft(arguments: &[&str]) -> String {
     let output = Command::new("nft").args(arguments).output().expect("nft is installed");
@@ -213,7 +202,7 @@ fn assert_settled(kernel: &mut Kernel, desired: &Ruleset) {
 
 #[test]
 fn every_shape_is_read_back_as_it_was_written() {
-    in_namespace(|| {
+    in_network_namespace(|| {
         let mut kernel = Kernel::open().unwrap();
         assert_eq!(kernel.read().unwrap().ruleset, None);
         let desired = everything();
@@ -300,7 +289,7 @@ fn a_host() -> HostPolicy {
 
 #[test]
 fn what_the_compiler_makes_is_read_back_and_nothing_is_left_to_do() {
-    in_namespace(|| {
+    in_network_namespace(|| {
         let mut kernel = Kernel::open().unwrap();
         let desired = tortie_rules::compile(&a_host());
         apply(&mut kernel, &desired);
@@ -311,7 +300,7 @@ fn what_the_compiler_makes_is_read_back_and_nothing_is_left_to_do() {
 
 #[test]
 fn nft_prints_names_and_reads_its_own_print_k12() {
-    in_namespace(|| {
+    in_network_namespace(|| {
         let mut kernel = Kernel::open().unwrap();
         apply(&mut kernel, &everything());
         let text = nft(&["list", "table", "inet", "tortie"]);
@@ -343,7 +332,7 @@ fn nft_prints_names_and_reads_its_own_print_k12() {
 
 #[test]
 fn a_changed_ruleset_settles_and_nothing_old_is_left() {
-    in_namespace(|| {
+    in_network_namespace(|| {
         let mut kernel = Kernel::open().unwrap();
         let first = everything();
         apply(&mut kernel, &first);
@@ -368,7 +357,7 @@ fn a_changed_ruleset_settles_and_nothing_old_is_left() {
 
 #[test]
 fn members_change_in_place_and_touching_ranges_are_merged_ones_k5() {
-    in_namespace(|| {
+    in_network_namespace(|| {
         let mut kernel = Kernel::open().unwrap();
         let mut desired = everything();
         apply(&mut kernel, &desired);
@@ -394,7 +383,7 @@ fn members_change_in_place_and_touching_ranges_are_merged_ones_k5() {
 
 #[test]
 fn a_plan_for_an_old_generation_is_refused_k13() {
-    in_namespace(|| {
+    in_network_namespace(|| {
         let mut kernel = Kernel::open().unwrap();
         let read = kernel.read().unwrap();
         nft(&["add", "table", "ip", "other"]);
@@ -410,7 +399,7 @@ fn a_plan_for_an_old_generation_is_refused_k13() {
 
 #[test]
 fn a_refusal_names_the_operation_k11() {
-    in_namespace(|| {
+    in_network_namespace(|| {
         let mut kernel = Kernel::open().unwrap();
         let chain = Name::new("a..1");
         let to = |target: &str| rule(vec![], End::Verdict(Verdict::Goto(Name::new(target))));
@@ -448,7 +437,7 @@ fn a_refusal_names_the_operation_k11() {
 
 #[test]
 fn large_transactions_fit_k10() {
-    in_namespace(|| {
+    in_network_namespace(|| {
         let mut kernel = Kernel::open().unwrap();
         let mut desired = Ruleset::default();
         let elements = (0..100_000u32).map(|n| Element::exact((0x0a00_0000 + n * 2).to_be_bytes())).collect();
@@ -468,7 +457,7 @@ fn large_transactions_fit_k10() {
 
 #[test]
 fn foreign_hands_are_seen_and_repaired_e721() {
-    in_namespace(|| {
+    in_network_namespace(|| {
         let mut kernel = Kernel::open().unwrap();
         let desired = everything();
         apply(&mut kernel, &desired);
@@ -505,7 +494,7 @@ fn foreign_hands_are_seen_and_repaired_e721() {
 
 #[test]
 fn foreign_chains_that_may_drop_are_named_k16() {
-    in_namespace(|| {
+    in_network_namespace(|| {
         let mut kernel = Kernel::open().unwrap();
         apply(&mut kernel, &everything());
         nft(&["add table ip fw; add chain ip fw in { type filter hook input priority 10; policy drop; }"]);
@@ -519,7 +508,7 @@ fn foreign_chains_that_may_drop_are_named_k16() {
 
 #[test]
 fn the_table_is_removed_whether_or_not_it_is_there_e707() {
-    in_namespace(|| {
+    in_network_namespace(|| {
         let mut kernel = Kernel::open().unwrap();
         kernel.delete_table().unwrap();
         apply(&mut kernel, &everything());

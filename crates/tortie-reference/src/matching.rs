@@ -21,7 +21,7 @@ pub(crate) fn matches(world: &World<'_>, rule: &Rule, namespace: Option<&str>, p
         return false; // no Kubernetes data (resources.md section 3)
     }
     let family = packet.family();
-    if !rule.exists_in(family) {
+    if !exists_in(rule, family) {
         return false; // E-314, E-315, E-316
     }
     if rule.protocol.is_some_and(|protocol| protocol != packet.protocol) {
@@ -41,6 +41,26 @@ pub(crate) fn matches(world: &World<'_>, rule: &Rule, namespace: Option<&str>, p
     // E-302: always the packet's own source and destination.
     entity_matches(world, rule, &rule.source, namespace, packet, source)
         && entity_matches(world, rule, &rule.destination, namespace, packet, destination)
+}
+
+/// Whether the rule exists in `family` at all.
+fn exists_in(rule: &Rule, family: Family) -> bool {
+    if rule.ip_version.is_some_and(|version| version != family) {
+        return false; // E-315
+    }
+    match (rule.protocol, family) {
+        (Some(Protocol::ICMP), Family::V6) | (Some(Protocol::ICMPV6), Family::V4) => return false, // E-314
+        _ => {}
+    }
+    // E-316: a list with entries, and none of this family, takes the rule out of it, `notNets` included.
+    for end in [&rule.source, &rule.destination] {
+        for list in [&end.nets, &end.not_nets] {
+            if !list.is_empty() && !list.iter().any(|net| Family::of_net(*net) == family) {
+                return false;
+            }
+        }
+    }
+    true
 }
 
 /// The packet is ICMP of its family, of this type, and of this code if one is given.

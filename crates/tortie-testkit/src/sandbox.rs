@@ -88,3 +88,18 @@ pub fn die_with_parent(command: &mut Command) -> &mut Command {
 pub fn new_network_namespace() -> io::Result<()> {
     unshare(CloneFlags::CLONE_NEWNET).map_err(io::Error::from)
 }
+
+/// Runs `work` on a thread in a network namespace of its own, which has no name and vanishes with the thread and what it
+/// started.
+///
+/// # Panics
+/// When the kernel refuses the namespace, and when `work` does.
+pub fn in_network_namespace(work: impl FnOnce() + Send + 'static) {
+    let thread = std::thread::spawn(move || {
+        new_network_namespace().expect("kernel tests need root: they make network namespaces of their own");
+        work();
+    });
+    if let Err(panic) = thread.join() {
+        std::panic::resume_unwind(panic);
+    }
+}

@@ -6,20 +6,17 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+use tortie_testkit::sandbox::in_network_namespace;
 
 /// Runs `test` in a network namespace of its own; what it starts is in there as well.
 fn in_namespace(test: impl FnOnce(&Host) + Send + 'static) {
-    let thread = std::thread::spawn(move || {
-        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).expect("agent tests need root");
+    in_network_namespace(move || {
         let host = Host { folder: tempfile::tempdir().unwrap() };
         host.sh(
             "ip link set lo up; ip link add eth0 type veth peer name peer0; ip link set eth0 up; ip link set peer0 up",
         );
         test(&host);
     });
-    if let Err(panic) = thread.join() {
-        std::panic::resume_unwind(panic);
-    }
 }
 
 struct Host {
@@ -276,4 +273,40 @@ fn without_leave_to_program_the_kernel_the_agent_says_so() {
         assert_eq!(output.status.code(), Some(8), "{err}");
         assert!(err.contains("not allowed to program nf_tables"), "{err}");
     });
+}
+
+/// `golden/NAME.yaml` beside the ruleset it becomes, as `nft` prints it. `cargo xtask golden` rewrites the rulesets; the
+/// review reads the difference (laws K-2, K-8, K-9, K-12).
+#[test]
+fn resources_become_the_rulesets_beside_them() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    for name in ["sample", "policies"] {
+        let (folder, yaml) = (folder.clone(), std::fs::read_to_string(folder.join(format!("{name}.yaml"))).unwrap());
+        in_namespace(move |host| {
+            let (code, _, err) = host.tortie(&["apply", "-q", "-f", "-"], &yaml);
+            assert_eq!(code, 0, "{err}");
+            let (code, _, err) = host.tortie(&["agent", "--node", "myhost", "--once", "--log-level", "error"], "");
+            assert_eq!(code, 0, "{err}");
+            // The kernel lists elements of hash sets in any order.
+            let mut blocks: Vec<String> = host
+                .table()
+                .split("\n\n")
+                .map(|block| {
+                    let (head, rules) = block.split_once("elements = {").unwrap_or((block, ""));
+                    let mut elements: Vec<&str> =
+                        rules.split([',', '}', '\n', '\t']).map(str::trim).filter(|e| !e.is_empty()).collect();
+                    elements.sort_unstable();
+                    format!("{head}{}", elements.iter().map(|e| format!("\n\t\t  {e}")).collect::<String>())
+                })
+                .collect();
+            blocks.sort();
+            let found = blocks.join("\n\n") + "\n";
+            let path = folder.join(format!("{name}.nft"));
+            if std::env::var_os("TORTIE_GOLDEN").is_some() {
+                std::fs::write(&path, &found).unwrap();
+            }
+            let wanted = std::fs::read_to_string(&path).unwrap();
+            assert_eq!(found, wanted, "{name}: if this is right, run `cargo xtask golden`");
+        });
+    }
 }

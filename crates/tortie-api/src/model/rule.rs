@@ -136,21 +136,4 @@ impl Rule {
             annotations: BTreeMap::new(),
         }
     }
-
-    /// Whether the rule exists in `family` at all (E-314, E-315, E-316).
-    ///
-    /// ICMP is IPv4 only and ICMPv6 is IPv6 only. A net list that has entries, but none of this family, takes the
-    /// rule out of the family, `notNets` included.
-    pub fn exists_in(&self, family: Family) -> bool {
-        let other_icmp = match family {
-            Family::V4 => Protocol::ICMPV6,
-            Family::V6 => Protocol::ICMP,
-        };
-        if self.ip_version.is_some_and(|v| v != family) || self.protocol == Some(other_icmp) {
-            return false;
-        }
-        [&self.source.nets, &self.source.not_nets, &self.destination.nets, &self.destination.not_nets]
-            .into_iter()
-            .all(|list| list.is_empty() || list.iter().any(|net| Family::of_net(*net) == family))
-    }
 }
