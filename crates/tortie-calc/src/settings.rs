@@ -32,6 +32,37 @@ pub struct Settings {
     pub ignores_http: bool,
     /// Prefix of kernel log lines, without the colon (E-355).
     pub log_prefix: String,
+    /// How many log lines a rule may write (E-356); `None` is no limit.
+    pub log_rate: Option<LogRate>,
+    /// What a deny does at the filter hooks (E-610).
+    pub deny_action: DenyAction,
+    /// The bits of the packet mark that are ours (E-403, E-617); at least two of them are set.
+    pub mark_mask: u32,
+    /// Whether IPv6 is policed at all (E-618).
+    pub polices_ipv6: bool,
+    /// Whether traffic of workload interfaces without a workload endpoint is dropped (E-442, `unknownWorkloads: Drop`).
+    pub drops_unknown_workloads: bool,
+}
+
+/// `logActionRateLimit` and `logActionRateLimitBurst` (E-356).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LogRate {
+    /// Lines in one unit of time.
+    pub lines: u32,
+    /// The unit of time in seconds: 1, 60, 3600 or 86400.
+    pub unit_s: u32,
+    /// Lines that may come at once.
+    pub burst: u32,
+}
+
+/// What a deny does (E-610). At the stages that are no filter stages (S1, S2, S6, S8) it always drops.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum DenyAction {
+    /// Say nothing.
+    #[default]
+    Drop,
+    /// Answer with an ICMP or ICMPv6 port-unreachable error.
+    Reject,
 }
 
 /// One entry of `interfaceExclude`.
@@ -111,6 +142,11 @@ impl Default for Settings {
             allows_ipv6_essentials: true,
             ignores_http: false,
             log_prefix: "calico-packet".to_owned(),
+            log_rate: None,
+            deny_action: DenyAction::Drop,
+            mark_mask: 0xffff_0000,
+            polices_ipv6: true,
+            drops_unknown_workloads: false,
         }
     }
 }

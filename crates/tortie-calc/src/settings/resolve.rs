@@ -76,6 +76,11 @@ pub fn resolve(sources: &Sources<'_>) -> (Settings, Vec<SettingProblem>) {
         allows_ipv6_essentials: !essentials_off,
         ignores_http,
         log_prefix: reader.text("logPrefix").unwrap_or(defaults.log_prefix),
+        log_rate: defaults.log_rate,
+        deny_action: defaults.deny_action,
+        mark_mask: defaults.mark_mask,
+        polices_ipv6: defaults.polices_ipv6,
+        drops_unknown_workloads: defaults.drops_unknown_workloads,
     };
     reader.problems.sort();
     reader.problems.dedup();
