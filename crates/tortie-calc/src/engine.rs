@@ -325,6 +325,9 @@ impl Engine {
             let built = self.endpoint(hep, &tiers);
             let state = resolution.states.get(name).cloned().unwrap_or(EndpointState::Unresolved);
             self.report_endpoint(hep, &built, state, &tiers, &mut report);
+            if let (Some(by), Some(endpoint)) = (resolution.shadowed.get(name), report.endpoints.get_mut(name)) {
+                endpoint.shadowed_by.clone_from(by);
+            }
             if !governing.contains(name) {
                 continue;
             }
@@ -434,13 +437,20 @@ impl Engine {
         for (class, direction) in
             [(&built.normal_ingress, Direction::Ingress), (&built.normal_egress, Direction::Egress)]
         {
-            for rules in class.tiers.iter().flat_map(|tier| &tier.policies) {
-                policies.push(PolicyReport { id: rules.id.clone(), direction, is_staged: rules.is_staged });
+            for (rules, position) in class.tiers.iter().flat_map(|tier| &tier.policies).zip(1..) {
                 let key = ResourceKey {
                     kind: rules.id.kind,
                     namespace: rules.id.namespace.clone(),
                     name: rules.id.name.clone(),
                 };
+                policies.push(PolicyReport {
+                    id: rules.id.clone(),
+                    class: PolicyClass::Normal,
+                    direction,
+                    position,
+                    order: self.policies.get(&key).and_then(|active| active.policy().order),
+                    is_staged: rules.is_staged,
+                });
                 report.not_enforced.extend(never(&key, &rules.rules, direction));
             }
         }
@@ -468,7 +478,9 @@ impl Engine {
                 not(own.clone(), Reason::MissingProfile { profile: profile.clone() });
             }
         }
-        report.endpoints.insert(name.clone(), EndpointReport { state, policies, profiles });
+        report
+            .endpoints
+            .insert(name.clone(), EndpointReport { state, shadowed_by: BTreeMap::new(), policies, profiles });
     }
 }
 
