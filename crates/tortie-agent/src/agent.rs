@@ -24,10 +24,13 @@ use tortie_rules::compile;
 
 use crate::api;
 use crate::event::{Event, Request};
+use crate::health::Phase;
 use crate::hold::Hold;
 use crate::lock::{LockError, NamespaceLock};
+use crate::notify;
+use crate::observe::Observe;
 use crate::program::{ProgramError, Programmer};
-use crate::report::{AgentReport, Reporter, now};
+use crate::report::{Reporter, now};
 use crate::status::{KernelStatus, Status, StoreStatus};
 
 /// How long the loop sleeps when nothing happens: then everything of ours is read again (E-619).
@@ -156,10 +159,12 @@ impl Agent {
             .map_err(|source| AgentError::Start { what: "read the store", source })?;
         let reporter = Reporter::start(config.kv.clone())
             .map_err(|source| AgentError::Start { what: "report to the store", source })?;
-        api::serve(&config.socket, sender, config.kv.clone())
+        let (observe, served) = Observe::new(reporter, sender.clone());
+        api::serve(&config.socket, sender, config.kv.clone(), served)
             .map_err(|source| AgentError::Socket { socket: config.socket.clone(), source })?;
         let socket = config.socket.clone();
-        let result = Loop::new(config, kernel, reporter).run(&receiver);
+        let result = Loop::new(config, kernel, observe).run(&receiver);
+        notify::stopping();
         // Whoever asks next is told at once that nobody is there.
         let _ = std::fs::remove_file(socket);
         result
@@ -201,6 +206,7 @@ fn listen(mut events: Events, sender: Sender<Event>) -> std::io::Result<()> {
 
 struct Waiter {
     revision: Revision,
+    with_counters: bool,
     reply: oneshot::Sender<Status>,
 }
 
@@ -209,7 +215,7 @@ struct Loop {
     engine: Engine,
     hold: Hold,
     programmer: Programmer,
-    reporter: Reporter,
+    observe: Observe,
     store: StoreStatus,
     kernel: KernelStatus,
     setting_problems: Vec<SettingProblem>,
@@ -219,11 +225,13 @@ struct Loop {
     revision: Revision,
     needs_programming: bool,
     retry_at: Option<Instant>,
+    /// When everything of ours is read again, whatever happens until then.
+    resync_at: Instant,
     waiters: Vec<Waiter>,
 }
 
 impl Loop {
-    fn new(config: Config, kernel: Kernel, reporter: Reporter) -> Self {
+    fn new(config: Config, kernel: Kernel, observe: Observe) -> Self {
         let store =
             StoreStatus { place: config.kv.describe(), state: "connecting".to_owned(), ..StoreStatus::default() };
         let mut this = Self {
@@ -231,7 +239,7 @@ impl Loop {
             config,
             hold: Hold::default(),
             programmer: Programmer::new(kernel),
-            reporter,
+            observe,
             store,
             kernel: KernelStatus::default(),
             setting_problems: Vec::new(),
@@ -240,6 +248,7 @@ impl Loop {
             revision: Revision::ZERO,
             needs_programming: true,
             retry_at: None,
+            resync_at: Instant::now() + RESYNC,
             waiters: Vec::new(),
         };
         this.read_settings();
@@ -248,8 +257,11 @@ impl Loop {
 
     fn run(mut self, receiver: &Receiver<Event>) -> Result<(), AgentError> {
         loop {
-            let patience = self.retry_at.map_or(RESYNC, |at| at.saturating_duration_since(Instant::now()));
-            match receiver.recv_timeout(patience) {
+            let at = self.retry_at.map_or(self.resync_at, |retry| retry.min(self.resync_at));
+            self.observe.enter(Phase::Waiting);
+            let received = receiver.recv_timeout(at.saturating_duration_since(Instant::now()));
+            self.observe.enter(Phase::Calculating);
+            match received {
                 Ok(event) => {
                     // What has gathered is taken together: many updates, one apply.
                     for event in std::iter::once(event).chain(receiver.try_iter()) {
@@ -260,17 +272,12 @@ impl Loop {
                         self.take(event);
                     }
                 }
-                Err(RecvTimeoutError::Timeout) if self.retry_at.is_some() => {
-                    self.retry_at = None;
-                    self.needs_programming = true;
-                }
-                Err(RecvTimeoutError::Timeout) => {
-                    self.programmer.forget();
-                    self.needs_programming = true;
-                }
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
+            self.take_timers(Instant::now());
             self.program();
+            self.observe.notify(&self.summary());
             if self.config.is_once && self.kernel.revision.is_some() {
                 return Ok(());
             }
@@ -280,21 +287,43 @@ impl Loop {
         }
     }
 
+    /// Events never put these off: somebody may ask for status every second.
+    fn take_timers(&mut self, now: Instant) {
+        if self.retry_at.is_some_and(|at| at <= now) {
+            self.retry_at = None;
+            self.needs_programming = true;
+        }
+        if self.resync_at <= now {
+            self.programmer.forget();
+            self.needs_programming = true;
+            self.resync_at = now + RESYNC;
+        }
+    }
+
     fn take(&mut self, event: Event) {
         match event {
             Event::Store(event) => self.take_store(event),
             Event::Links(tortie_netmon::Event::Links(links)) => self.take_links(links),
             Event::Links(tortie_netmon::Event::Failed(error)) => tracing::warn!("cannot list links: {error}"),
             Event::Kernel(event) => self.take_kernel(&event),
-            Event::KernelDeaf(error) => tracing::error!("ruleset events ended, only the timer repairs now: {error}"),
-            Event::Request(Request::Status(reply)) => {
-                // The caller may have gone.
-                let _ = reply.send(self.status());
+            Event::KernelDeaf(error) => {
+                tracing::error!("ruleset events ended, only the timer repairs now: {error}");
+                self.observe.deaf = Some(error);
             }
-            Event::Request(Request::Wait { revision, links, reply }) => {
+            // Callers may have gone: then nobody needs the answer.
+            Event::Request(Request::Status { with_counters, reply }) => {
+                let _ = reply.send(self.status(with_counters));
+            }
+            Event::Request(Request::Counters(reply)) => {
+                let _ = reply.send(self.counters());
+            }
+            Event::Request(Request::Measure(reply)) => {
+                let _ = reply.send(self.numbers());
+            }
+            Event::Request(Request::Wait { revision, links, with_counters, reply }) => {
                 // The links of that moment are programmed before the answer.
                 self.take_links(links);
-                self.waiters.push(Waiter { revision, reply });
+                self.waiters.push(Waiter { revision, with_counters, reply });
             }
             Event::Shutdown => {}
         }
@@ -319,6 +348,9 @@ impl Loop {
                 }
                 self.revision = revision;
                 self.is_in_sync |= is_snapshot;
+                self.observe.totals.resyncs += u64::from(is_snapshot);
+                let is_in_sync = self.is_in_sync;
+                self.observe.progress(|progress| (progress.is_in_sync, progress.is_locked) = (is_in_sync, false));
                 self.needs_programming = true;
                 // What came may be what was missing: no reason to sit out the pause of a failure.
                 self.retry_at = None;
@@ -330,6 +362,7 @@ impl Loop {
             SyncEvent::Locked => {
                 tracing::warn!("the store is locked (datastoreReady is not true): what is enforced stays");
                 "locked".clone_into(&mut self.store.state);
+                self.observe.progress(|progress| progress.is_locked = true);
             }
             SyncEvent::Lost(error) => {
                 if self.store.state != "lost" {
@@ -392,6 +425,7 @@ impl Loop {
             tracing::warn!("setting {} of {}: {}", problem.name, problem.source, problem.message);
         }
         self.setting_problems = problems;
+        self.observe.set(self.watching());
         self.engine.set_settings(settings);
         self.needs_programming = true;
     }
@@ -400,6 +434,7 @@ impl Loop {
         if self.links.as_ref() != Some(&links) {
             self.engine.set_links(links.clone());
             self.links = Some(links);
+            self.observe.progress(|progress| progress.has_links = true);
             self.needs_programming = true;
         }
     }
@@ -427,14 +462,24 @@ impl Loop {
             return;
         }
         self.needs_programming = false;
+        let start = Instant::now();
         self.engine.flush();
         let desired = compile(self.engine.policy());
-        match self.programmer.program(&desired) {
+        self.observe.calculated(start.elapsed());
+        self.observe.enter(Phase::Programming);
+        let programmed = self.programmer.program(&desired);
+        self.observe.enter(Phase::Calculating);
+        match programmed {
             Ok(outcome) => {
-                if outcome.transactions > 0 || self.kernel.revision.is_none() {
+                let is_change = outcome.transactions > 0 || self.kernel.revision.is_none();
+                let took = is_change.then(|| Duration::from_micros(outcome.took_us));
+                self.observe.programmed(&self.engine.policy().dispatch, outcome.transactions, took);
+                if is_change {
                     self.kernel.applies += 1;
                     self.kernel.last_apply = Some(now());
                     self.kernel.last_apply_us = outcome.took_us;
+                    self.kernel.last_apply_transactions = outcome.transactions;
+                    self.kernel.last_apply_generation = self.programmer.generation();
                     tracing::info!(
                         "programmed revision {} in {} transactions and {} us",
                         self.revision,
@@ -449,19 +494,14 @@ impl Loop {
                 let text = chain(&error);
                 tracing::error!("{text}; the old rules stay, next try in {} s", RETRY.as_secs());
                 self.kernel.error = Some(text);
+                self.kernel.failures += 1;
                 if matches!(error, ProgramError::Commit { .. } | ProgramError::Read(_) | ProgramError::Restless) {
                     self.programmer.forget();
                 }
                 self.retry_at = Some(Instant::now() + RETRY);
             }
         }
-        self.reporter.tell(AgentReport {
-            node: self.config.node.clone(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            revision: self.kernel.revision,
-            time: String::new(),
-            problems: self.problems(),
-        });
+        self.tell();
         self.answer_waiters();
     }
 
@@ -476,8 +516,9 @@ impl Loop {
         if ready.is_empty() {
             return;
         }
-        let status = self.status();
+        let status = self.status(ready.iter().any(|waiter| waiter.with_counters));
         for waiter in ready {
+            // The caller may have gone.
             let _ = waiter.reply.send(status.clone());
         }
     }

@@ -9,11 +9,18 @@
 mod agent;
 mod api;
 mod event;
+mod health;
 mod hold;
 mod lock;
+mod metrics;
+mod notify;
+mod observe;
 mod program;
 mod report;
+mod serve;
 pub mod status;
+mod view;
+mod watching;
 
 pub use agent::{Agent, AgentError, Config, settings_of_environment};
 pub use lock::{LockError, NamespaceLock};

@@ -1,84 +1,75 @@
-//! What the loop tells of itself.
+//! What the loop tells of itself: it gathers what the pure views are made of.
 
-use tortie_api::facts::Links;
-use tortie_api::model::PolicyClass;
-use tortie_calc::settings::Failsafe;
-use tortie_calc::{EndpointState, Reason};
+use std::collections::HashSet;
 
-use super::Loop;
-use crate::status::{
-    EndpointStatus, Failsafes, InterfaceStatus, InvalidStatus, KernelStatus, NotEnforcedStatus, Status,
-};
+use tortie_api::Kind;
+use tortie_api::model::{HostEndpoint, Resource};
+use tortie_calc::policy::SetId;
+use tortie_nftables::Counter;
+
+use super::{Loop, chain};
+use crate::metrics::{Cluster, Numbers};
+use crate::report::{AgentReport, Told};
+use crate::status::{Counters, Failsafes, InvalidStatus, KernelStatus, Status, StoreStatus};
+use crate::view;
+use crate::watching::Watching;
 
 impl Loop {
-    pub(super) fn problems(&self) -> Vec<String> {
+    /// What other programs are told through the store.
+    pub(super) fn tell(&self) {
+        let is_known = self.kernel.revision.is_some();
+        let links = self.links.as_ref().filter(|_| is_known);
+        self.observe.reporter.tell(Told {
+            report: AgentReport {
+                node: self.config.node.clone(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                revision: self.kernel.revision,
+                time: String::new(),
+                problems: self.problems(),
+            },
+            endpoints: links.map(|links| view::states(self.engine.report(), links)),
+            settings: self.observe.settings().reports,
+        });
+    }
+
+    fn problems(&self) -> Vec<String> {
         let mut problems: Vec<String> = self.kernel.error.iter().cloned().collect();
         for (key, problem) in self.hold.problems() {
             problems.push(format!("{key} is invalid: {}", problem.messages.join("; ")));
         }
-        problems
-            .extend(self.setting_problems.iter().map(|p| format!("setting {} of {}: {}", p.name, p.source, p.message)));
+        problems.extend(self.setting_texts());
         problems
     }
 
-    pub(super) fn status(&mut self) -> Status {
-        let report = self.engine.report().clone();
-        let policy = self.engine.policy();
-        let dispatch = policy.dispatch.clone();
-        let settings = policy.settings.clone();
-        let links = self.links.clone().unwrap_or_default();
-        let interfaces = links
-            .values()
-            .map(|link| {
-                let named = dispatch.interfaces.get(&link.name);
-                let is_workload = settings.is_workload_interface(&link.name);
-                let is_exempt = dispatch.exempt.contains(&link.name);
-                let endpoint = named.or(dispatch.wildcard.as_ref().filter(|_| !is_workload && !is_exempt));
-                let note = match (endpoint, is_workload, is_exempt) {
-                    (None, true, _) => Some("workload"),
-                    (None, _, true) => Some("exempt"),
-                    _ => None,
-                };
-                InterfaceStatus {
-                    name: link.name.clone(),
-                    is_running: link.is_running,
-                    addresses: link.addresses.iter().map(ToString::to_string).collect(),
-                    endpoint: endpoint.cloned(),
-                    note: note.map(str::to_owned),
-                }
-            })
-            .collect();
-        let endpoints =
-            report.endpoints.iter().map(|(name, endpoint)| endpoint_status(name, endpoint, &links)).collect();
-        let not_enforced = report
-            .not_enforced
-            .iter()
-            .filter(|entry| entry.reason != Reason::Class(PolicyClass::Normal))
-            .map(|entry| NotEnforcedStatus {
-                object: entry.key.to_string(),
-                endpoint: entry.endpoint.clone(),
-                reason: reason_text(&entry.reason),
-            })
-            .collect();
-        let invalid = self.hold.problems().iter().map(|(key, problem)| InvalidStatus {
-            object: key.to_string(),
-            messages: problem.messages.clone(),
-            is_held: problem.is_held,
-        });
-        let invalid = invalid.collect();
-        let mut warnings: Vec<String> = self
-            .setting_problems
-            .iter()
-            .map(|problem| format!("setting {} of {}: {}", problem.name, problem.source, problem.message))
-            .collect();
+    fn setting_texts(&self) -> impl Iterator<Item = String> {
+        self.setting_problems.iter().map(|p| format!("setting {} of {}: {}", p.name, p.source, p.message))
+    }
+
+    /// One line for `systemctl status`.
+    pub(super) fn summary(&self) -> String {
+        match (&self.kernel.error, self.kernel.revision) {
+            (Some(error), _) => format!("cannot program: {error}"),
+            (None, None) => format!("waiting; store {}", self.store.state),
+            (None, Some(revision)) => {
+                let endpoints = self.engine.report().endpoints.len();
+                format!("revision {revision} enforced, {endpoints} host endpoints; store {}", self.store.state)
+            }
+        }
+    }
+
+    /// Settings of those who watch, as they are now.
+    pub(super) fn watching(&self) -> Watching {
+        let sources = [&self.config.environment, &self.config.file];
+        Watching::read(&sources, &self.configurations(), &self.config.node)
+    }
+
+    pub(super) fn status(&mut self, with_counters: bool) -> Status {
+        let mut warnings: Vec<String> = self.setting_texts().chain(self.observe.complaints()).collect();
         for (key, texts) in self.hold.warnings() {
             warnings.extend(texts.iter().map(|text| format!("{key}: {text}")));
         }
-        let failsafes = Failsafes {
-            inbound: settings.failsafe_inbound.iter().map(failsafe_text).collect(),
-            outbound: settings.failsafe_outbound.iter().map(failsafe_text).collect(),
-        };
         let (chains, sets, rules) = self.programmer.size();
+        let generation = self.programmer.generation();
         let foreign = match self.programmer.kernel().foreign_chains() {
             Ok(chains) => chains
                 .into_iter()
@@ -88,93 +79,102 @@ impl Loop {
                 })
                 .collect(),
             Err(error) => {
-                warnings.push(format!("other tables cannot be read: {error}"));
+                warnings.push(format!("other tables cannot be read: {}", chain(&error)));
                 Vec::new()
             }
         };
-        let generation = self.programmer.generation();
+        let counters = match with_counters.then(|| self.read_counters()).transpose() {
+            Ok(counters) => counters,
+            Err(error) => {
+                warnings.push(error);
+                None
+            }
+        };
+
+        let (policy, report) = (self.engine.policy(), self.engine.report());
+        let links = self.links.clone().unwrap_or_default();
+        let interfaces = view::interfaces(policy, &links, self.observe.enforced.as_ref());
+        warnings.extend(view::unpoliced_ipv6(policy, &links, &interfaces));
+        let mut endpoints = view::endpoints(report, policy, &links, self.local_endpoints());
+        if let Some(counters) = &counters {
+            let mut drops = view::invalid_drops(policy, counters);
+            endpoints.iter_mut().for_each(|endpoint| endpoint.invalid_drops = drops.remove(&endpoint.name));
+        }
+        let invalid = self.hold.problems().iter().map(|(key, problem)| InvalidStatus {
+            object: key.to_string(),
+            messages: problem.messages.clone(),
+            is_held: problem.is_held,
+        });
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             node: self.config.node.clone(),
-            store: self.store.clone(),
+            store: StoreStatus { is_stale: self.store.state != "in-sync", ..self.store.clone() },
             kernel: KernelStatus { generation, chains, sets, rules, foreign, ..self.kernel.clone() },
             interfaces,
             endpoints,
-            failsafes,
-            not_enforced,
-            invalid,
+            failsafes: Failsafes {
+                inbound: policy.settings.failsafe_inbound.iter().map(view::failsafe_text).collect(),
+                outbound: policy.settings.failsafe_outbound.iter().map(view::failsafe_text).collect(),
+            },
+            settings: Vec::new(),
+            staged: counters.map(|counters| view::staged(policy, &counters)).unwrap_or_default(),
+            not_enforced: view::not_enforced(report).into_iter().chain(view::one_family(policy)).collect(),
+            invalid: invalid.collect(),
             warnings,
         }
     }
-}
 
-fn endpoint_status(name: &str, endpoint: &tortie_calc::EndpointReport, links: &Links) -> EndpointStatus {
-    use tortie_calc::policy::Direction;
-    let mut status = EndpointStatus { name: name.to_owned(), ..EndpointStatus::default() };
-    let (state, reason) = match &endpoint.state {
-        EndpointState::Governs { interfaces } => {
-            status.interfaces.clone_from(interfaces);
-            let is_running = interfaces.iter().all(|name| links.get(name).is_some_and(|link| link.is_running));
-            let enslaved =
-                interfaces.iter().find(|name| links.get(*name).is_some_and(|link| link.controller.is_some()));
-            let note = enslaved.map(|name| format!("{name} is a port of another interface: no packet is seen there"));
-            (if is_running { "up" } else { "down" }, note)
-        }
-        EndpointState::Wildcard => ("up", None),
-        EndpointState::InactiveWildcard { winner } => ("error", Some(format!("`{winner}` is the active wildcard"))),
-        EndpointState::Unresolved => ("error", Some("its interface does not exist; the rules wait for it".to_owned())),
-        EndpointState::Shadowed { by } => {
-            let list: Vec<String> = by.iter().map(|(interface, by)| format!("`{by}` on {interface}")).collect();
-            ("error", Some(format!("shadowed by {}", list.join(", "))))
-        }
-        EndpointState::WorkloadInterface { interface } => {
-            ("error", Some(format!("`{interface}` is an interface of a workload")))
-        }
-        EndpointState::Excluded { interface } => ("error", Some(format!("`{interface}` is excluded by the settings"))),
-    };
-    state.clone_into(&mut status.state);
-    status.reason = reason;
-    for policy in &endpoint.policies {
-        let staged = if policy.is_staged { " (staged)" } else { "" };
-        let text = format!("{}: {}{staged}", policy.id.tier, policy.id);
-        match policy.direction {
-            Direction::Ingress => status.ingress.push(text),
-            Direction::Egress => status.egress.push(text),
+    pub(super) fn counters(&mut self) -> Result<Counters, String> {
+        Ok(Counters { counters: view::counter_list(&self.read_counters()?) })
+    }
+
+    fn read_counters(&mut self) -> Result<Vec<Counter>, String> {
+        let read = self.programmer.kernel().counters();
+        read.map_err(|error| format!("counters cannot be read: {}", chain(&error)))
+    }
+
+    pub(super) fn numbers(&mut self) -> Numbers {
+        let sets = &self.engine.policy().sets;
+        Numbers {
+            selectors: sets.keys().filter(|id| matches!(id, SetId::Selector(_))).count(),
+            totals: self.observe.totals,
+            cluster: self.cluster(),
+            is_ready: self.observe.is_ready(),
+            status: self.status(true),
         }
     }
-    let missing = |exists: bool| if exists { "" } else { " (missing: denies everything)" };
-    status.profiles = endpoint.profiles.iter().map(|(name, exists)| format!("{name}{}", missing(*exists))).collect();
-    status
-}
 
-fn reason_text(reason: &Reason) -> String {
-    match reason {
-        Reason::Class(PolicyClass::PreDnat) => "preDNAT policies are not enforced by this version".to_owned(),
-        Reason::Class(PolicyClass::Untracked) => "doNotTrack policies are not enforced by this version".to_owned(),
-        Reason::Class(_) => {
-            "applyOnForward: enforced for local traffic, not for forwarded traffic by this version".to_owned()
-        }
-        Reason::UntrackedOnWildcard => "untracked policy never applies to a wildcard endpoint (E-415)".to_owned(),
-        Reason::Http { direction, rule } => {
-            format!("{direction} rule {rule} has `http`, which a host cannot check: it matches nothing (E-358)")
-        }
-        Reason::Services { direction, rule } => {
-            format!("{direction} rule {rule} has `services`, and there is no Kubernetes data: it matches nothing")
-        }
-        Reason::MissingProfile { profile } => {
-            format!("profile `{profile}` does not exist: at its place everything is denied (E-230)")
-        }
-        Reason::MissingTier { tier } => {
-            format!("tier `{tier}` does not exist: the policy comes after all others, default Deny (E-218)")
-        }
+    fn local_endpoints(&self) -> impl Iterator<Item = &HostEndpoint> {
+        self.hold.of_kind(Kind::HostEndpoint).filter_map(|resource| match &**resource {
+            Resource::HostEndpoint(endpoint) if endpoint.node == self.config.node => Some(endpoint),
+            _ => None,
+        })
     }
-}
 
-fn failsafe_text(failsafe: &Failsafe) -> String {
-    let protocol = failsafe.protocol.to_string().to_lowercase();
-    match failsafe.net {
-        Some(net) if net.addr().is_ipv6() => format!("{protocol}:[{net}]:{}", failsafe.port),
-        Some(net) => format!("{protocol}:{net}:{}", failsafe.port),
-        None => format!("{protocol}:{}", failsafe.port),
+    fn cluster(&self) -> Cluster {
+        let mut cluster = Cluster::default();
+        let mut hosts: HashSet<&str> = HashSet::new();
+        for resource in self.hold.in_force() {
+            match &**resource {
+                Resource::HostEndpoint(endpoint) => {
+                    cluster.host_endpoints += 1;
+                    hosts.insert(&endpoint.node);
+                }
+                Resource::WorkloadEndpoint(endpoint) => {
+                    cluster.workload_endpoints += 1;
+                    cluster.local_workloads += usize::from(endpoint.node == self.config.node);
+                    hosts.insert(&endpoint.node);
+                }
+                Resource::Node(node) => {
+                    hosts.insert(&node.meta.name);
+                }
+                Resource::Policy(_) => cluster.policies += 1,
+                Resource::Profile(_) => cluster.profiles += 1,
+                Resource::Tier(_) => cluster.tiers += 1,
+                _ => {}
+            }
+        }
+        cluster.hosts = hosts.len();
+        cluster
     }
 }
