@@ -33,6 +33,9 @@ pub struct Status {
     pub invalid: Vec<InvalidStatus>,
     /// Other things to look at.
     pub warnings: Vec<String>,
+    /// What is as it should be and may surprise, such as settings that are accepted without effect.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 /// The store as the agent sees it.

@@ -13,7 +13,6 @@ pub(crate) use warnings::{not_enforced, one_family, unpoliced_ipv6};
 use tortie_api::ResourceKey;
 use tortie_api::model::PolicyClass;
 use tortie_calc::policy::PolicyId;
-use tortie_calc::settings::Failsafe;
 
 /// `Kind(name)`, as every list of status names an object.
 pub(crate) fn key_of(id: &PolicyId) -> ResourceKey {
@@ -27,15 +26,5 @@ pub(crate) fn class_name(class: PolicyClass) -> &'static str {
         PolicyClass::NormalAndForward => "forward",
         PolicyClass::PreDnat => "preDNAT",
         PolicyClass::Untracked => "untracked",
-    }
-}
-
-/// `tcp:22`, or `tcp:10.0.0.0/8:22` with a network.
-pub(crate) fn failsafe_text(failsafe: &Failsafe) -> String {
-    let protocol = failsafe.protocol.to_string().to_lowercase();
-    match failsafe.net {
-        Some(net) if net.addr().is_ipv6() => format!("{protocol}:[{net}]:{}", failsafe.port),
-        Some(net) => format!("{protocol}:{net}:{}", failsafe.port),
-        None => format!("{protocol}:{}", failsafe.port),
     }
 }

@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde_json::Value;
-use tortie_api::model::FelixConfiguration;
-use tortie_calc::settings::Local;
+use tortie_calc::settings::Operation;
 
 use crate::health::{CALCULATION_LIMIT, Limits};
 
@@ -57,47 +55,21 @@ impl Default for Reports {
 }
 
 impl Watching {
-    /// What environment, file and stored configurations say, in this order; a value that is not understood is the default.
-    pub(crate) fn read(local: &[&Local], stored: &[&FelixConfiguration], node: &str) -> Watching {
-        let scopes = [format!("node.{node}"), "default".to_owned()];
-        let find = |name: &str| -> Option<Value> {
-            let lower = name.to_lowercase();
-            let text = local.iter().find_map(|source| source.get(&lower)).filter(|text| !text.is_empty());
-            text.map(|text| Value::from(text.as_str())).or_else(|| {
-                let mut scopes = scopes.iter().filter_map(|scope| stored.iter().find(|c| c.meta.name == *scope));
-                scopes.find_map(|configuration| configuration.values.get(name).cloned())
-            })
-        };
-        let text = |name: &str| match find(name)? {
-            Value::String(text) => Some(text),
-            value => Some(value.to_string()),
-        };
-        let is_true = |name: &str, default: bool| text(name).map_or(default, |text| text.eq_ignore_ascii_case("true"));
-        let port = |name: &str, default: u16| text(name).and_then(|text| text.parse().ok()).unwrap_or(default);
-        let time = |names: [&str; 2], default: u64| {
-            let text = names.iter().find_map(|name| text(name));
-            let seconds = text.and_then(|text| text.trim_end_matches('s').parse::<f64>().ok());
-            seconds.and_then(|s| Duration::try_from_secs_f64(s).ok()).unwrap_or(Duration::from_secs(default))
-        };
-        let place = |name: &str, host: &str, default_port: u16| {
-            is_true(&format!("{name}Enabled"), false).then(|| Place {
-                host: text(&format!("{name}Host")).unwrap_or_else(|| host.to_owned()),
-                port: port(&format!("{name}Port"), default_port),
-            })
-        };
-        let interval = time(["reportingIntervalSecs", "reportingInterval"], 30);
+    pub(crate) fn of(operation: &Operation) -> Watching {
+        let (health, prometheus) = (&operation.health, &operation.prometheus);
+        let place = |is_enabled: bool, host: &str, port: u16| is_enabled.then(|| Place { host: host.to_owned(), port });
         Watching {
-            health: place("health", "localhost", 9099),
-            metrics: place("prometheusMetrics", "", 9091),
-            metrics_want_tls: ["CertFile", "KeyFile", "CAFile"]
-                .iter()
-                .any(|file| text(&format!("prometheusMetrics{file}")).is_some()),
-            limits: limits(time(["dataplaneWatchdogTimeout", ""], 90), &BTreeMap::new()),
+            health: place(health.is_enabled, &health.host, health.port),
+            metrics: place(prometheus.is_enabled, &prometheus.host, prometheus.port),
+            metrics_want_tls: [&prometheus.ca_file, &prometheus.cert_file, &prometheus.key_file]
+                .into_iter()
+                .any(Option::is_some),
+            limits: limits(operation.dataplane_watchdog_timeout, &health.timeouts),
             reports: Reports {
-                has_endpoints: is_true("endpointReportingEnabled", true),
-                endpoint_delay: time(["endpointReportingDelaySecs", "endpointReportingDelay"], 1),
-                interval: (!interval.is_zero()).then_some(interval),
-                ttl: time(["reportingTTLSecs", "reportingTTL"], 90),
+                has_endpoints: operation.reports_endpoints,
+                endpoint_delay: operation.endpoint_report_delay,
+                interval: operation.report_interval,
+                ttl: operation.report_ttl,
             },
         }
     }
@@ -131,6 +103,7 @@ mod tests {
         check(5, &[], (Some(30), Some(20)));
         check(90, &[("InternalDataplaneMainLoop", 5), ("CalculationGraph", 0)], (None, Some(5)));
         check(90, &[("FelixStartup", 5)], (Some(30), Some(90)));
-        assert_eq!(limits(Duration::from_secs(90), &BTreeMap::new()), Limits::default());
+        let built_in = Operation::default();
+        assert_eq!(Watching::of(&built_in), Watching::default());
     }
 }

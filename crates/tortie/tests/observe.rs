@@ -146,7 +146,7 @@ fn readiness_turns_when_the_kernel_takes_the_first_rules_e750_e751() {
         until("the table is there", || host.sh("nft list tables").contains("inet tortie").then_some(()));
         let _agent = host.agent(&HEALTH);
         let (_, body) = until("the agent is refused", || {
-            get(9091, "/metrics").filter(|(_, body)| body.contains("tortie_kernel_failing 1"))
+            get(9091, "/metrics").filter(|(_, body)| body.contains("\ntortie_kernel_failing 1\n"))
         });
         assert!(!body.contains("tortie_interface_protected{interface=\"eth0\"} 1"), "{body}");
         let (code, body) = get(9099, "/readiness").unwrap();

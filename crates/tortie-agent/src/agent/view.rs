@@ -5,14 +5,14 @@ use std::collections::HashSet;
 use tortie_api::Kind;
 use tortie_api::model::{HostEndpoint, Resource};
 use tortie_calc::policy::SetId;
+use tortie_calc::settings::InForce;
 use tortie_nftables::Counter;
 
 use super::{Loop, chain};
 use crate::metrics::{Cluster, Numbers};
 use crate::report::{AgentReport, Told};
-use crate::status::{Counters, Failsafes, InvalidStatus, KernelStatus, Status, StoreStatus};
+use crate::status::{Counters, Failsafes, InvalidStatus, KernelStatus, SettingStatus, Status, StoreStatus};
 use crate::view;
-use crate::watching::Watching;
 
 impl Loop {
     /// What other programs are told through the store.
@@ -42,7 +42,7 @@ impl Loop {
     }
 
     fn setting_texts(&self) -> impl Iterator<Item = String> {
-        self.setting_problems.iter().map(|p| format!("setting {} of {}: {}", p.name, p.source, p.message))
+        self.resolved.problems.iter().map(|p| format!("setting {} of {}: {}", p.name, p.source, p.message))
     }
 
     /// One line for `systemctl status`.
@@ -55,12 +55,6 @@ impl Loop {
                 format!("revision {revision} enforced, {endpoints} host endpoints; store {}", self.store.state)
             }
         }
-    }
-
-    /// Settings of those who watch, as they are now.
-    pub(super) fn watching(&self) -> Watching {
-        let sources = [&self.config.environment, &self.config.file];
-        Watching::read(&sources, &self.configurations(), &self.config.node)
     }
 
     pub(super) fn status(&mut self, with_counters: bool) -> Status {
@@ -113,14 +107,15 @@ impl Loop {
             interfaces,
             endpoints,
             failsafes: Failsafes {
-                inbound: policy.settings.failsafe_inbound.iter().map(view::failsafe_text).collect(),
-                outbound: policy.settings.failsafe_outbound.iter().map(view::failsafe_text).collect(),
+                inbound: policy.settings.failsafe_inbound.iter().map(ToString::to_string).collect(),
+                outbound: policy.settings.failsafe_outbound.iter().map(ToString::to_string).collect(),
             },
-            settings: Vec::new(),
+            settings: self.resolved.in_force.iter().map(setting).collect(),
             staged: counters.map(|counters| view::staged(policy, &counters)).unwrap_or_default(),
             not_enforced: view::not_enforced(report).into_iter().chain(view::one_family(policy)).collect(),
             invalid: invalid.collect(),
             warnings,
+            notes: self.resolved.notes.iter().map(|n| format!("settings of {}: {}", n.source, n.message)).collect(),
         }
     }
 
@@ -177,4 +172,8 @@ impl Loop {
         cluster.hosts = hosts.len();
         cluster
     }
+}
+
+fn setting(in_force: &InForce) -> SettingStatus {
+    SettingStatus { name: in_force.name.to_owned(), value: in_force.value.clone(), source: in_force.source.to_string() }
 }

@@ -192,7 +192,7 @@ fn sections(status: &Status, out: &mut String) {
         format!("{} ({held}): {}", entry.object, entry.messages.join("; "))
     });
     section("invalid in the store:", invalid.collect());
-    section("notes:", notes(&status.endpoints));
+    section("notes:", notes(&status.endpoints).into_iter().chain(status.notes.iter().cloned()).collect());
     section("warnings:", status.warnings.clone());
 }
 
