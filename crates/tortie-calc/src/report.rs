@@ -95,8 +95,6 @@ pub struct NotEnforced {
 /// Why something has no effect.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
-    /// A policy of this class selects the endpoint. Whoever programs the kernel knows whether it enforces the class.
-    Class(PolicyClass),
     /// Untracked policy on a wildcard endpoint (E-415).
     UntrackedOnWildcard,
     /// This rule has `http`, which a host cannot check (E-358).

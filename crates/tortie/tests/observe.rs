@@ -312,3 +312,48 @@ fn status_tells_classes_conflicts_policies_and_counters_e742() {
         assert!(code == 200 && has("policy GlobalNetworkPolicy web ingress[0]") && has("connection state"), "{body}");
     });
 }
+
+/// Real packets against a staged deny: nothing is dropped, and everything is told.
+#[test]
+fn staged_policies_tell_what_they_would_have_done_d6() {
+    in_namespace(|host| {
+        let _agent = host.agent(&HEALTH);
+        let staged = "apiVersion: projectcalico.org/v3\nkind: StagedGlobalNetworkPolicy\nmetadata: {name: next}\n\
+             spec: {selector: \"role == 'web'\", types: [Ingress], ingress: [\
+             {action: Deny, protocol: UDP, destination: {ports: [7001]}, metadata: {annotations: {why: audit}}},\
+             {action: Allow, protocol: UDP, destination: {ports: [7002, 7003]}}]}\n";
+        let wildcard =
+            endpoint("all", "\"*\"").replace("node: n1", "node: n1, profiles: [projectcalico-default-allow]");
+        let police = felix("{}")
+            .replace("metadata: {name", "metadata: {annotations: {tortie.dev/wildcardLoopback: Police}, name");
+        host.apply(&(wildcard + &police + "---\n" + staged));
+        host.settle();
+        let receivers: Vec<std::net::UdpSocket> =
+            [7001, 7002, 7004].iter().map(|port| std::net::UdpSocket::bind(("127.0.0.1", *port)).unwrap()).collect();
+        for (receiver, count) in receivers.iter().zip([3, 2, 1]) {
+            receiver.set_read_timeout(Some(PATIENCE)).unwrap();
+            for _ in 0..count {
+                // A new flow each time: staged policies see first packets, as others do.
+                let sender = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+                sender.send_to(b"x", receiver.local_addr().unwrap()).unwrap();
+                assert_eq!(receiver.recv(&mut [0; 8]).unwrap(), 1, "staged policies drop nothing");
+            }
+        }
+        let body = get(9091, "/metrics").unwrap().1;
+        let policy = "policy=\"StagedGlobalNetworkPolicy(next)\",direction=\"ingress\"";
+        for (rule, verdict, packets) in [("0", "Deny", 3), ("1", "Allow", 2)] {
+            let line = format!("tortie_staged_packets{{{policy},rule=\"{rule}\",verdict=\"{verdict}\"}} {packets}");
+            assert!(
+                body.lines().any(|found| found == line),
+                "`{line}` is missing in\n{body}\n{}",
+                host.sh("nft list ruleset")
+            );
+        }
+        // The other flow, and the scrape itself.
+        let end = format!("tortie_staged_packets{{{policy},rule=\"end\",verdict=\"no match\"}} ");
+        let count = body.lines().find_map(|line| line.strip_prefix(&end)).unwrap();
+        assert!(count.parse::<u64>().unwrap() >= 1, "{count}");
+        let status = host.status();
+        assert!(status.contains("STAGED"), "{status}");
+    });
+}

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use tortie_api::model::Action;
 use tortie_calc::HostPolicy;
-use tortie_calc::policy::{ClassPolicy, Direction, PolicyId, PolicyRules};
+use tortie_calc::policy::{Direction, PolicyId, PolicyRules};
 use tortie_nftables::Counter;
+use tortie_rules::compile::flatten::note;
 use tortie_rules::compile::names::endpoint_chain;
+use tortie_rules::compile::stage::Stage;
 use tortie_rules::ruleset::Origin;
 
 use super::key_of;
@@ -34,7 +36,7 @@ pub(crate) fn invalid_drops(policy: &HostPolicy, counters: &[Counter]) -> BTreeM
     }
     let drops_of = |name: &String| {
         // The chains of all stages name the endpoint alike, after the first `/`.
-        let chain = endpoint_chain(Direction::Ingress, None, name, 0);
+        let chain = endpoint_chain(Stage::LocalIn, None, name, 0);
         let rest = chain.as_str().split_once('/').map_or("", |(_, rest)| rest);
         (name.clone(), by_chain.get(rest).copied().unwrap_or_default())
     };
@@ -49,16 +51,7 @@ pub(crate) fn staged(policy: &HostPolicy, counters: &[Counter]) -> Vec<StagedSta
     }
     let mut policies: BTreeMap<(&PolicyId, Direction), &Arc<PolicyRules>> = BTreeMap::new();
     for endpoint in policy.endpoints.values() {
-        let classes: [(&ClassPolicy, Direction); 7] = [
-            (&endpoint.normal_ingress, Direction::Ingress),
-            (&endpoint.normal_egress, Direction::Egress),
-            (&endpoint.forward_ingress, Direction::Ingress),
-            (&endpoint.forward_egress, Direction::Egress),
-            (&endpoint.pre_dnat, Direction::Ingress),
-            (&endpoint.untracked_ingress, Direction::Ingress),
-            (&endpoint.untracked_egress, Direction::Egress),
-        ];
-        for (class, direction) in classes {
+        for (_, direction, class) in endpoint.classes() {
             for rules in class.tiers.iter().flat_map(|tier| &tier.policies).filter(|rules| rules.is_staged) {
                 policies.insert((&rules.id, direction), rules);
             }
@@ -72,10 +65,10 @@ pub(crate) fn staged(policy: &HostPolicy, counters: &[Counter]) -> Vec<StagedSta
             .map(|(rule, resolved)| StagedVerdict {
                 rule: Some(rule),
                 verdict: action_name(resolved.action).to_owned(),
-                traffic: rule_traffic(id, direction, rule, &by_comment),
+                traffic: rule_traffic(id, direction, rule, &note(resolved), &by_comment),
             })
             .collect();
-        let end = Origin::Comment(format!("policy {id} {direction}: no match").into());
+        let end = Origin::StagedNoMatch { id: Arc::new(id.clone()), direction };
         verdicts.push(StagedVerdict {
             rule: None,
             verdict: "no match".to_owned(),
@@ -92,11 +85,17 @@ pub(crate) fn staged(policy: &HostPolicy, counters: &[Counter]) -> Vec<StagedSta
 }
 
 /// All kernel rules that one rule became: its parts have numbers without gaps.
-fn rule_traffic(id: &PolicyId, direction: Direction, rule: usize, by_comment: &BTreeMap<&str, Traffic>) -> Traffic {
+fn rule_traffic(
+    id: &PolicyId,
+    direction: Direction,
+    rule: usize,
+    note: &Arc<str>,
+    by_comment: &BTreeMap<&str, Traffic>,
+) -> Traffic {
     let id = Arc::new(id.clone());
     let mut sum = Traffic::default();
     for part in 0.. {
-        let origin = Origin::Policy { id: id.clone(), direction, rule, part, is_staged: true };
+        let origin = Origin::Policy { id: id.clone(), direction, rule, part, is_staged: true, note: note.clone() };
         let Some(traffic) = by_comment.get(origin.comment().as_str()) else { break };
         sum.packets += traffic.packets;
         sum.bytes += traffic.bytes;
@@ -121,7 +120,7 @@ fn action_name(action: Action) -> &'static str {
 #[cfg(test)]
 mod tests {
     use tortie_api::Kind;
-    use tortie_calc::policy::{EndpointPolicy, Peer, ResolvedRule, TierEnd, TierPolicies};
+    use tortie_calc::policy::{ClassPolicy, EndpointPolicy, ResolvedRule, TierEnd, TierPolicies};
     use tortie_rules::ruleset::Name;
 
     use super::*;
@@ -131,20 +130,7 @@ mod tests {
     }
 
     fn host(endpoint: &str, policy: &str) -> HostPolicy {
-        let rule = |action| {
-            Arc::new(ResolvedRule {
-                action,
-                ip_version: None,
-                protocol: None,
-                not_protocol: None,
-                icmp: None,
-                not_icmp: None,
-                source: Peer::default(),
-                destination: Peer::default(),
-                never: None,
-                annotations: Default::default(),
-            })
-        };
+        let rule = |action| Arc::new(ResolvedRule::any(action));
         let id = |kind| PolicyId { kind, namespace: None, name: policy.to_owned(), tier: "t".to_owned() };
         let rules = |kind, is_staged| {
             Arc::new(PolicyRules { id: id(kind), is_staged, rules: vec![rule(Action::Allow), rule(Action::Deny)] })
@@ -200,7 +186,14 @@ mod tests {
             name: name.clone(),
             tier: "t".to_owned(),
         };
-        let origin = Origin::Policy { id: id.into(), direction: Direction::Ingress, rule: 1, part: 0, is_staged: true };
+        let origin = Origin::Policy {
+            id: id.into(),
+            direction: Direction::Ingress,
+            rule: 1,
+            part: 0,
+            is_staged: true,
+            note: "".into(),
+        };
         let list = staged(&policy, &[counter("in4/a..1", &origin.comment(), 3)]);
         assert_eq!(list[0].verdicts[1].traffic.packets, 3);
     }
@@ -211,7 +204,7 @@ mod tests {
         let mut policy = host("a", "p");
         policy.endpoints.extend(host(&long, "p").endpoints);
         policy.endpoints.extend(host("b", "p").endpoints);
-        let chain = format!("{}..7", endpoint_chain(Direction::Egress, None, &long, 0));
+        let chain = format!("{}..7", endpoint_chain(Stage::ForwardOut, None, &long, 0));
         let counters = [
             counter("in/a..1", "connection state", 1),
             counter("out/a..2", "connection state", 2),

@@ -113,8 +113,7 @@ fn notes(
             notes.push(format!("`{name}` is a port of another interface: no packet is seen there (E-119)"));
         }
     }
-    let has_pre_dnat =
-        |name: &str| policy.endpoints.get(name).is_some_and(|endpoint| !endpoint.pre_dnat.tiers.is_empty());
+    let has_pre_dnat = |name: &str| policy.endpoints.get(name).is_some_and(|endpoint| endpoint.pre_dnat.has_enforced());
     if let (Some(wildcard), true) = (&policy.dispatch.wildcard, interfaces.is_some())
         && has_pre_dnat(wildcard)
         && !has_pre_dnat(name)

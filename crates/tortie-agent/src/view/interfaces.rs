@@ -1,7 +1,7 @@
 //! Which endpoint serves which class of policy on which interface (T-3, T-6).
 
 use tortie_api::facts::Links;
-use tortie_calc::policy::{ClassPolicy, Dispatch, HostPolicy};
+use tortie_calc::policy::{Dispatch, EndpointPolicy, HostPolicy};
 use tortie_calc::settings::Settings;
 
 use crate::status::{ClassEndpoints, InterfaceStatus};
@@ -32,23 +32,21 @@ pub(crate) fn interfaces(policy: &HostPolicy, links: &Links, enforced: Option<&D
 
 fn classes(policy: &HostPolicy, interface: &str) -> ClassEndpoints {
     let dispatch = &policy.dispatch;
-    let has = |endpoint: &&String, classes: fn(&tortie_calc::policy::EndpointPolicy) -> [&ClassPolicy; 2]| {
-        policy
-            .endpoints
-            .get(*endpoint)
-            .is_some_and(|policy| classes(policy).iter().any(|class| !class.tiers.is_empty()))
+    let is_untracked = |e: &EndpointPolicy| e.untracked_ingress.has_enforced() || e.untracked_egress.has_enforced();
+    let has = |endpoint: &&String, class: fn(&EndpointPolicy) -> bool| {
+        policy.endpoints.get(*endpoint).is_some_and(|policy| class(policy))
     };
     let named = dispatch.interfaces.get(interface);
     // Workload interfaces are in its scope for these two classes (E-112).
     let wildcard = dispatch.wildcard.as_ref().filter(|_| !dispatch.exempt.contains(interface));
     // A named endpoint without such policies leaves them to the wildcard (E-111).
-    let pre_dnat = [named, wildcard].into_iter().flatten().find(|name| has(name, |e| [&e.pre_dnat, &e.pre_dnat]));
+    let pre_dnat = [named, wildcard].into_iter().flatten().find(|name| has(name, |e| e.pre_dnat.has_enforced()));
     ClassEndpoints {
         normal: normal(dispatch, &policy.settings, interface).cloned(),
         forward: named.or(wildcard).cloned(),
         pre_dnat: pre_dnat.cloned(),
         // Never a wildcard (E-415).
-        untracked: named.filter(|name| has(name, |e| [&e.untracked_ingress, &e.untracked_egress])).cloned(),
+        untracked: named.filter(|name| has(name, is_untracked)).cloned(),
     }
 }
 
@@ -62,8 +60,9 @@ fn normal<'a>(dispatch: &'a Dispatch, settings: &Settings, interface: &str) -> O
 mod tests {
     use std::sync::Arc;
 
+    use tortie_api::Kind;
     use tortie_api::facts::Link;
-    use tortie_calc::policy::{EndpointPolicy, TierEnd, TierPolicies};
+    use tortie_calc::policy::{ClassPolicy, PolicyId, PolicyRules, TierEnd, TierPolicies};
 
     use super::*;
 
@@ -79,12 +78,12 @@ mod tests {
     }
 
     fn endpoint(name: &str, has_pre_dnat: bool, has_untracked: bool) -> (String, Arc<EndpointPolicy>) {
-        let class = |has: bool| ClassPolicy {
-            tiers: if has {
-                vec![TierPolicies { name: "default".to_owned(), end: TierEnd::Pass, policies: Vec::new() }]
-            } else {
-                Vec::new()
-            },
+        // Staged policies alone serve nobody.
+        let class = |has: bool| {
+            let kind = if has { Kind::GlobalNetworkPolicy } else { Kind::StagedGlobalNetworkPolicy };
+            let id = PolicyId { kind, namespace: None, name: "p".to_owned(), tier: "default".to_owned() };
+            let policies = vec![Arc::new(PolicyRules { id, is_staged: !has, rules: Vec::new() })];
+            ClassPolicy { tiers: vec![TierPolicies { name: "default".to_owned(), end: TierEnd::Pass, policies }] }
         };
         let policy = EndpointPolicy {
             name: name.to_owned(),

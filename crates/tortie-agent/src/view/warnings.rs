@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use tortie_api::facts::Links;
-use tortie_api::model::{Family, PolicyClass};
-use tortie_calc::policy::{ClassPolicy, Direction, HostPolicy, ResolvedRule};
+use tortie_api::model::Family;
+use tortie_calc::policy::{Direction, HostPolicy, ResolvedRule};
 use tortie_calc::{Reason, Report};
 
 use super::key_of;
@@ -26,11 +26,6 @@ pub(crate) fn not_enforced(report: &Report) -> Vec<NotEnforcedStatus> {
 
 fn reason_text(reason: &Reason) -> String {
     match reason {
-        Reason::Class(PolicyClass::PreDnat) => "preDNAT policies are not enforced by this version".to_owned(),
-        Reason::Class(PolicyClass::Untracked) => "doNotTrack policies are not enforced by this version".to_owned(),
-        Reason::Class(_) => {
-            "applyOnForward: enforced for local traffic, not for forwarded traffic by this version".to_owned()
-        }
         Reason::UntrackedOnWildcard => "untracked policy never applies to a wildcard endpoint (E-415)".to_owned(),
         Reason::Http { direction, rule } => {
             format!("{direction} rule {rule} has `http`, which a host cannot check: it matches nothing (E-358)")
@@ -52,16 +47,7 @@ pub(crate) fn one_family(policy: &HostPolicy) -> Vec<NotEnforcedStatus> {
     let families: &[Family] = if policy.settings.polices_ipv6 { &Family::BOTH } else { &[Family::V4] };
     let mut found = BTreeSet::new();
     for endpoint in policy.endpoints.values() {
-        let classes: [(&ClassPolicy, Direction); 7] = [
-            (&endpoint.normal_ingress, Direction::Ingress),
-            (&endpoint.normal_egress, Direction::Egress),
-            (&endpoint.forward_ingress, Direction::Ingress),
-            (&endpoint.forward_egress, Direction::Egress),
-            (&endpoint.pre_dnat, Direction::Ingress),
-            (&endpoint.untracked_ingress, Direction::Ingress),
-            (&endpoint.untracked_egress, Direction::Egress),
-        ];
-        for (class, direction) in classes {
+        for (_, direction, class) in endpoint.classes() {
             for rules in class.tiers.iter().flat_map(|tier| &tier.policies) {
                 for (position, rule) in rules.rules.iter().enumerate() {
                     for family in families.iter().filter(|family| is_lost_by_not_nets(rule, **family)) {
@@ -126,23 +112,12 @@ mod tests {
     use tortie_api::facts::Link;
     use tortie_api::model::Action;
     use tortie_calc::Settings;
-    use tortie_calc::policy::{EndpointPolicy, Peer, PolicyId, PolicyRules, TierEnd, TierPolicies};
+    use tortie_calc::policy::{ClassPolicy, EndpointPolicy, Peer, PolicyId, PolicyRules, TierEnd, TierPolicies};
 
     use super::*;
 
     fn rule(source: Peer, ip_version: Option<Family>) -> ResolvedRule {
-        ResolvedRule {
-            action: Action::Deny,
-            ip_version,
-            protocol: None,
-            not_protocol: None,
-            icmp: None,
-            not_icmp: None,
-            source,
-            destination: Peer::default(),
-            never: None,
-            annotations: Default::default(),
-        }
+        ResolvedRule { ip_version, source, ..ResolvedRule::any(Action::Deny) }
     }
 
     fn host(rules: Vec<ResolvedRule>) -> HostPolicy {
