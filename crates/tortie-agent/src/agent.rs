@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use tortie_api::Kind;
 use tortie_api::facts::Links;
 use tortie_api::model::{FelixConfiguration, Labels, Resource};
-use tortie_calc::settings::operation::InvalidObjectPolicy;
+use tortie_calc::settings::operation::{InvalidObjectPolicy, Log};
 use tortie_calc::settings::{Local, Remembered, Resolved, Sources, is_local_name, resolve};
 use tortie_calc::{Engine, Settings};
 use tortie_datastore::kv::Revision;
@@ -38,6 +38,9 @@ use crate::watching::Watching;
 /// How long a failed programming is left before it is tried again (E-712).
 const RETRY: Duration = Duration::from_secs(5);
 
+/// Follows settings of logging.
+pub type SetLog = Box<dyn Fn(&Log) -> Result<(), String> + Send>;
+
 /// How an agent runs.
 pub struct Config {
     /// The node whose host endpoints it enforces.
@@ -52,6 +55,8 @@ pub struct Config {
     pub file: Local,
     /// Program once and end.
     pub is_once: bool,
+    /// Takes the settings of logging whenever they change (E-629); a sentence when they cannot be followed.
+    pub set_log: SetLog,
 }
 
 /// Why an agent does not run.
@@ -428,6 +433,7 @@ impl Loop {
             tracing::info!("settings of {}: {}", note.source, note.message);
         }
         self.observe.set(Watching::of(&resolved.operation));
+        self.observe.log(&resolved.operation.log, &self.config.set_log);
         self.engine.set_settings(resolved.settings.clone());
         self.resolved = resolved;
         if !self.is_holding() {

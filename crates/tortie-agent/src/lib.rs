@@ -22,7 +22,12 @@ pub mod status;
 mod view;
 mod watching;
 
-pub use agent::{Agent, AgentError, Config, settings_of_environment};
+pub use agent::{Agent, AgentError, Config, SetLog, settings_of_environment};
 pub use lock::{LockError, NamespaceLock};
 pub use report::{AgentReport, REPORT_PREFIX};
 pub use status::Status;
+
+/// Settings that whoever runs an agent follows for it.
+pub mod settings {
+    pub use tortie_calc::settings::operation::{Log, Severity};
+}

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tortie_calc::policy::Dispatch;
+use tortie_calc::settings::operation::Log;
 
 use crate::event::Event;
 use crate::health::{Board, Phase, Progress};
@@ -27,6 +28,8 @@ pub(crate) struct Observe {
     pub(crate) totals: Totals,
     /// The dispatch that the kernel holds; `None` before the first programming.
     pub(crate) enforced: Option<Dispatch>,
+    /// The settings of logging that were followed last, and why not, if they could not be.
+    log: Option<(Log, Option<String>)>,
     /// Why foreign changes are found by the timer only, if that is so.
     pub(crate) deaf: Option<String>,
 }
@@ -46,6 +49,7 @@ impl Observe {
             reporter,
             totals: Totals::default(),
             enforced: None,
+            log: None,
             deaf: None,
         };
         (this, served)
@@ -64,6 +68,18 @@ impl Observe {
             *present = watching;
             is_new
         });
+    }
+
+    /// Logs as the settings say, where they changed.
+    pub(crate) fn log(&mut self, log: &Log, set: impl Fn(&Log) -> Result<(), String>) {
+        if self.log.as_ref().is_some_and(|(present, _)| present == log) {
+            return;
+        }
+        let complaint = set(log).err();
+        if let Some(text) = &complaint {
+            tracing::warn!("{text}");
+        }
+        self.log = Some((log.clone(), complaint));
     }
 
     pub(crate) fn settings(&self) -> Watching {
@@ -106,7 +122,8 @@ impl Observe {
     /// Warnings about servers and listeners.
     pub(crate) fn complaints(&self) -> Vec<String> {
         let deaf = self.deaf.iter().map(|error| format!("ruleset events ended, only the timer repairs: {error}"));
-        self.complaints.list().into_iter().chain(deaf).collect()
+        let log = self.log.iter().filter_map(|(_, complaint)| complaint.clone());
+        self.complaints.list().into_iter().chain(deaf).chain(log).collect()
     }
 }
 

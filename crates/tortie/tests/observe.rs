@@ -357,3 +357,37 @@ fn staged_policies_tell_what_they_would_have_done_d6() {
         assert!(status.contains("STAGED"), "{status}");
     });
 }
+
+#[test]
+fn log_lines_go_where_the_settings_say_e629() {
+    in_namespace(|host| {
+        let file = host.folder.path().join("agent.log");
+        let command = host.command(&["agent", "--node", "n1"]).stderr(Stdio::piped()).stdin(Stdio::null()).spawn();
+        let mut agent = Process(command.unwrap());
+        host.settle();
+        assert!(!file.exists());
+        let spec = |severity: &str| {
+            format!("{{logSeverityScreen: Error, logSeverityFile: {severity}, logFilePath: {}}}", file.display())
+        };
+        host.apply(&felix(&spec("Info")));
+        host.apply(&endpoint("h", "eth0"));
+        let log = || std::fs::read_to_string(&file).unwrap_or_default();
+        until("a line about programming", || log().contains("programmed revision").then_some(()));
+        host.apply(&felix(&spec("Error")));
+        host.settle();
+        let before = log();
+        host.apply(&endpoint("other", "eth0"));
+        host.settle();
+        assert_eq!(log(), before, "info lines are not written any more");
+        host.apply(&felix("{logFilePath: /proc/none/agent.log}"));
+        until("a file that cannot be opened is a warning", || {
+            host.status().contains("cannot write log lines to `/proc/none/agent.log`").then_some(())
+        });
+        agent.0.kill().unwrap();
+        let mut screen = String::new();
+        agent.0.stderr.take().unwrap().read_to_string(&mut screen).unwrap();
+        assert!(screen.contains("INFO"), "info is the default: {screen}");
+        let quiet = screen.lines().filter(|line| line.contains("programmed revision")).count();
+        assert!(quiet <= 2, "with `Error` no more of them: {screen}");
+    });
+}
