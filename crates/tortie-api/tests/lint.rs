@@ -125,7 +125,7 @@ fn interfaces_of_workloads_e116() {
 }
 
 #[test]
-fn pre_dnat_policies_of_the_wildcard_e111_t6() {
+fn pre_dnat_policies_of_the_wildcard_t6() {
     let of = |name: &str| {
         format!(
             "GlobalNetworkPolicy p-{name} {{selector: name == '{name}', preDNAT: true, applyOnForward: true, ingress: [{{action: Deny}}]}}"
@@ -186,7 +186,7 @@ fn forwarding_that_stays_open_t7() {
 }
 
 #[test]
-fn forwarding_on_a_wildcard_t8_e456() {
+fn forwarding_on_a_wildcard_t8() {
     let policy = "GlobalNetworkPolicy p {applyOnForward: true, types: [Ingress]}";
     check("T-8", &[WILD, policy], &["GlobalNetworkPolicy(p) spec.applyOnForward"]);
     check("T-8", &[ETH0, policy], &[]);
@@ -219,7 +219,7 @@ fn node_ports_before_and_after_translation_t9() {
 }
 
 #[test]
-fn untracked_in_one_direction_t11_e416() {
+fn untracked_in_one_direction_t11() {
     let policy = |rules: &str| format!("GlobalNetworkPolicy p {{doNotTrack: true, applyOnForward: true, {rules}}}");
     let way_in = "ingress: [{action: Allow, protocol: TCP, source: {nets: [10.0.0.0/8], selector: \"has(a)\"}, destination: {ports: [8080, '90:99']}}]";
     let lints = check("T-11", &[ETH0, &policy(way_in)], &["GlobalNetworkPolicy(p) spec.ingress[0]"]);
@@ -255,7 +255,7 @@ fn untracked_in_one_direction_t11_e416() {
 }
 
 #[test]
-fn rules_of_one_family_t18_e316() {
+fn rules_of_one_family_t18() {
     let at = &["GlobalNetworkPolicy(p) spec.ingress[0]"][..];
     for (rule, expected) in [
         ("source: {notNets: [10.0.0.0/8]}", at),
@@ -277,7 +277,7 @@ fn rules_of_one_family_t18_e316() {
 }
 
 #[test]
-fn policies_that_select_hosts_by_accident_t19_e204() {
+fn policies_that_select_hosts_by_accident_t19() {
     for (spec, expected) in [
         (
             "{namespaceSelector: \"x != 'y'\", selector: \"has(name)\"}",
@@ -351,7 +351,7 @@ fn denies_that_are_never_reached_t20() {
 }
 
 #[test]
-fn http_on_hosts_t23_e358() {
+fn http_on_hosts_t23() {
     let http = "ingress: [{action: Allow, protocol: TCP, http: {methods: [GET]}}]";
     let policy = format!("GlobalNetworkPolicy p {{{http}}}");
     let lints = check("T-23", &[ETH0, &policy], &["GlobalNetworkPolicy(p) spec.ingress[0].http"]);
