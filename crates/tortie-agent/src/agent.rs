@@ -524,7 +524,6 @@ impl Loop {
         let not_enforced = report
             .not_enforced
             .iter()
-            .filter(|entry| entry.reason != Reason::Class(PolicyClass::Normal))
             .map(|entry| NotEnforcedStatus {
                 object: entry.key.to_string(),
                 endpoint: entry.endpoint.clone(),
@@ -605,7 +604,7 @@ fn endpoint_status(name: &str, endpoint: &tortie_calc::EndpointReport, links: &L
     };
     state.clone_into(&mut status.state);
     status.reason = reason;
-    for policy in &endpoint.policies {
+    for policy in endpoint.policies.iter().filter(|policy| policy.class == PolicyClass::Normal) {
         let staged = if policy.is_staged { " (staged)" } else { "" };
         let text = format!("{}: {}{staged}", policy.id.tier, policy.id);
         match policy.direction {
@@ -620,11 +619,6 @@ fn endpoint_status(name: &str, endpoint: &tortie_calc::EndpointReport, links: &L
 
 fn reason_text(reason: &Reason) -> String {
     match reason {
-        Reason::Class(PolicyClass::PreDnat) => "preDNAT policies are not enforced by this version".to_owned(),
-        Reason::Class(PolicyClass::Untracked) => "doNotTrack policies are not enforced by this version".to_owned(),
-        Reason::Class(_) => {
-            "applyOnForward: enforced for local traffic, not for forwarded traffic by this version".to_owned()
-        }
         Reason::UntrackedOnWildcard => "untracked policy never applies to a wildcard endpoint (E-415)".to_owned(),
         Reason::Http { direction, rule } => {
             format!("{direction} rule {rule} has `http`, which a host cannot check: it matches nothing (E-358)")

@@ -217,6 +217,8 @@ impl Reader {
             meta.labels.insert("projectcalico.org/serviceaccount".to_owned(), account.to_owned());
         }
         let node = self.text(spec, "node", "spec.node")?.unwrap_or_default().to_owned();
+        let interface = self.text(spec, "interfaceName", "spec.interfaceName")?;
+        let interface = interface.filter(|name| !name.is_empty()).map(str::to_owned);
         let mut addresses = Vec::new();
         for (path, text) in self.texts(spec, "ipNetworks", "spec.ipNetworks")? {
             match checks::loose_net(text) {
@@ -226,7 +228,7 @@ impl Reader {
         }
         let profiles = self.profiles(spec)?;
         let ports = self.endpoint_ports(spec)?;
-        Some(WorkloadEndpoint { meta, node, profiles, addresses, ports })
+        Some(WorkloadEndpoint { meta, node, interface, profiles, addresses, ports })
     }
 
     /// A member that is an object, when it is there; `None` outside when it is something else.

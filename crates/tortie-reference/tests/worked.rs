@@ -5,7 +5,7 @@ use tortie_api::facts::{Link, Links};
 use tortie_api::model::{Protocol, Resource};
 use tortie_api::packet::{ConnState, Dnat, Packet, Route};
 use tortie_api::{Severity, decode, read_stored};
-use tortie_reference::{By, Classes, Failsafe, HostAction, Judgement, Settings, Stage, Verdict, World, judge};
+use tortie_reference::{By, Failsafe, HostAction, Judgement, Settings, Stage, Verdict, World, judge};
 
 const NODE: &str = "n1";
 
@@ -45,6 +45,10 @@ impl Host {
             allows_ipv6_essentials: true,
             ignores_http: false,
             endpoint_to_host_action: None,
+            drops_unknown_workloads: false,
+            polices_ipv6: true,
+            filter_allow_returns: false,
+            mangle_allow_returns: false,
         };
         let mut host = Self { resources: Vec::new(), links, settings };
         host.add(documents);
@@ -68,13 +72,7 @@ impl Host {
     }
 
     fn judge(&self, packet: &Packet) -> Judgement {
-        let world = World {
-            node: NODE,
-            resources: &self.resources,
-            links: &self.links,
-            settings: &self.settings,
-            classes: Classes::All,
-        };
+        let world = World { node: NODE, resources: &self.resources, links: &self.links, settings: &self.settings };
         judge(&world, packet)
     }
 
@@ -179,7 +177,7 @@ fn b10_b11_pre_dnat_sees_the_port_that_was_asked() {
         )
     };
     let translated = |port: u16| Packet {
-        dnat: Some(Dnat { destination: ip("10.65.0.2"), destination_port: 8055 }),
+        dnat: Some(Dnat { destination: ip("10.65.0.2"), destination_port: 8055, out_interface_before: None }),
         destination_port: port,
         ..forwarded("eth0", "cali1")
     };
@@ -269,8 +267,10 @@ fn connection_state_comes_first_e402_e420_e421() {
 fn a_translated_outgoing_packet_is_judged_once_after_routing_e410_e444() {
     let host =
         Host::new(&["GlobalNetworkPolicy p {egress: [{action: Allow, protocol: TCP, destination: {ports: [8055]}}]}"]);
-    let translated =
-        Packet { dnat: Some(Dnat { destination: ip("203.0.113.5"), destination_port: 8055 }), ..outward(80) };
+    let translated = Packet {
+        dnat: Some(Dnat { destination: ip("203.0.113.5"), destination_port: 8055, out_interface_before: None }),
+        ..outward(80)
+    };
     assert_eq!(host.judge(&translated).reason.unwrap().stage, Stage::S8);
     host.check(&translated, Accept);
     host.check(&outward(80), Drop);

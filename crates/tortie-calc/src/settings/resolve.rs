@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use serde_json::Value;
 use tortie_api::model::{FelixConfiguration, Labels, Protocol};
 
-use super::{Failsafe, HostAction, InterfacePattern, Settings};
+use super::{AllowAction, DenyAction, Failsafe, HostAction, InterfacePattern, LogRate, Settings};
 
 /// Settings of environment or file: names in lower case, without prefix, as written.
 pub type Local = BTreeMap<String, String>;
@@ -54,6 +54,7 @@ pub fn resolve(sources: &Sources<'_>) -> (Settings, Vec<SettingProblem>) {
     let polices_loopback = either("wildcardLoopback", ["Exempt", "Police"]);
     let ignores_http = either("httpRules", ["NeverMatch", "IgnoreHTTP"]);
     let essentials_off = either("ipv6Essentials", ["Allow", "Off"]);
+    let drops_unknown_workloads = either("unknownWorkloads", ["Leave", "Drop"]);
     let host_action = reader.word("defaultEndpointToHostAction", &["Drop", "Return", "Accept"]);
 
     let settings = Settings {
@@ -67,20 +68,27 @@ pub fn resolve(sources: &Sources<'_>) -> (Settings, Vec<SettingProblem>) {
         is_loopback_exempt: !polices_loopback,
         failsafe_inbound: reader.failsafes("failsafeInboundHostPorts", Failsafe::default_inbound),
         failsafe_outbound: reader.failsafes("failsafeOutboundHostPorts", Failsafe::default_outbound),
-        endpoint_to_host_action: host_action.map(|word| match word.as_str() {
-            "Accept" => HostAction::Accept,
-            "Return" => HostAction::Return,
-            _ => HostAction::Drop,
-        }),
+        endpoint_to_host_action: match host_action.as_deref() {
+            Some("Accept") => Some(HostAction::Accept),
+            Some("Return") => Some(HostAction::Return),
+            Some(_) => Some(HostAction::Drop),
+            None => drops_unknown_workloads.then_some(HostAction::Drop),
+        },
         drops_invalid: !reader.bool("disableConntrackInvalidCheck").unwrap_or(false),
         allows_ipv6_essentials: !essentials_off,
         ignores_http,
         log_prefix: reader.text("logPrefix").unwrap_or(defaults.log_prefix),
-        log_rate: defaults.log_rate,
-        deny_action: defaults.deny_action,
-        mark_mask: defaults.mark_mask,
-        polices_ipv6: defaults.polices_ipv6,
-        drops_unknown_workloads: defaults.drops_unknown_workloads,
+        log_rate: reader.log_rate(),
+        deny_action: match reader.either_word("FilterDenyAction", &["Drop", "Reject"]).as_deref() {
+            Some("Reject") => DenyAction::Reject,
+            _ => DenyAction::Drop,
+        },
+        filter_allow_action: reader.allow_action("FilterAllowAction"),
+        mangle_allow_action: reader.allow_action("MangleAllowAction"),
+        mark_mask: reader.mark_mask().unwrap_or(defaults.mark_mask),
+        polices_ipv6: reader.bool("ipv6Support").unwrap_or(defaults.polices_ipv6),
+        drops_unknown_workloads,
+        set_size_max: reader.set_size_max().unwrap_or(defaults.set_size_max),
     };
     reader.problems.sort();
     reader.problems.dedup();
@@ -189,6 +197,79 @@ impl<'a> Reader<'a> {
                 None
             }
         }
+    }
+
+    /// The name of this data plane's setting, else that of the one for iptables, whichever is set.
+    fn either_name(&self, rest: &str) -> String {
+        let name = format!("nftables{rest}");
+        if self.find(&name).is_some() { name } else { format!("iptables{rest}") }
+    }
+
+    fn either_word(&mut self, rest: &str, words: &[&str]) -> Option<String> {
+        let name = self.either_name(rest);
+        self.word(&name, words)
+    }
+
+    fn allow_action(&mut self, rest: &str) -> AllowAction {
+        match self.either_word(rest, &["Accept", "Return"]).as_deref() {
+            Some("Return") => AllowAction::Return,
+            _ => AllowAction::Accept,
+        }
+    }
+
+    /// The mark mask, decimal or hexadecimal, with two bits at least (E-617).
+    fn mark_mask(&mut self) -> Option<u32> {
+        let name = self.either_name("MarkMask");
+        let (text, source) = self.raw(&name)?;
+        let lower = text.to_lowercase();
+        let parsed = match lower.strip_prefix("0x") {
+            Some(digits) => u32::from_str_radix(digits, 16),
+            None => lower.parse(),
+        };
+        match parsed {
+            Ok(mask) if mask.count_ones() >= 2 => Some(mask),
+            _ => {
+                let is_fatal = !source.starts_with("Felix");
+                let message = format!("`{text}` is no mask of 32 bits with two of them set; the default is used");
+                self.problem(&name, source, message, is_fatal);
+                None
+            }
+        }
+    }
+
+    fn set_size_max(&mut self) -> Option<usize> {
+        let (text, source) = self.raw("maxIpsetSize")?;
+        match text.parse() {
+            Ok(size) if size > 0 => Some(size),
+            _ => {
+                self.problem("maxIpsetSize", source, format!("`{text}` is no size; the default is used"), false);
+                None
+            }
+        }
+    }
+
+    /// `N/unit`, and the burst beside it (E-356).
+    fn log_rate(&mut self) -> Option<LogRate> {
+        let (text, source) = self.raw("logActionRateLimit")?;
+        let units = [("second", 1), ("minute", 60), ("hour", 3600), ("day", 86_400)];
+        let rate = text.split_once('/').and_then(|(lines, unit)| {
+            let (_, unit_s) = units.into_iter().find(|(name, _)| *name == unit)?;
+            Some((lines.parse().ok().filter(|lines| (1..=9999).contains(lines))?, unit_s))
+        });
+        let Some((lines, unit_s)) = rate else {
+            let message = format!("`{text}` is not a rate such as `10/second`; the default is used");
+            self.problem("logActionRateLimit", source, message, false);
+            return None;
+        };
+        let burst = match self.raw("logActionRateLimitBurst") {
+            None => 5,
+            Some((text, source)) => text.parse().ok().filter(|burst| *burst <= 9999).unwrap_or_else(|| {
+                let message = format!("`{text}` is no number from 0 to 9999; the default is used");
+                self.problem("logActionRateLimitBurst", source, message, false);
+                5
+            }),
+        };
+        Some(LogRate { lines, unit_s, burst })
     }
 
     /// `interfaceExclude`: names, and regular expressions between slashes (E-102).
@@ -375,6 +456,35 @@ mod tests {
         }
         let (settings, _) = resolved(&[], &[("FailsafeInboundHostPorts", "none")]);
         assert_eq!(settings.failsafe_inbound, []);
+    }
+
+    #[test]
+    fn settings_of_rules_are_read_whatever_data_plane_they_are_named_after_e610_to_e622() {
+        let stored = [configuration(
+            "default",
+            serde_json::json!({
+                "iptablesFilterDenyAction": "Reject", "nftablesFilterAllowAction": "Return",
+                "iptablesFilterAllowAction": "Accept", "iptablesMangleAllowAction": "RETURN",
+                "iptablesMarkMask": 255, "nftablesMarkMask": 0xff00, "ipv6Support": false, "maxIpsetSize": 7,
+                "logActionRateLimit": "10/minute", "logActionRateLimitBurst": 9,
+            }),
+        )];
+        let (settings, problems) = resolved(&stored, &[("unknownWorkloads", "Drop")]);
+        assert_eq!(problems, []);
+        let expected = Settings {
+            node: "n1".to_owned(),
+            deny_action: DenyAction::Reject,
+            filter_allow_action: AllowAction::Return,
+            mangle_allow_action: AllowAction::Return,
+            mark_mask: 0xff00,
+            polices_ipv6: false,
+            set_size_max: 7,
+            log_rate: Some(LogRate { lines: 10, unit_s: 60, burst: 9 }),
+            drops_unknown_workloads: true,
+            endpoint_to_host_action: Some(HostAction::Drop),
+            ..Settings::default()
+        };
+        assert_eq!(settings, expected);
     }
 
     #[test]
