@@ -13,6 +13,7 @@ mod demo;
 mod exit;
 mod get;
 mod input;
+mod lint;
 mod log;
 mod output;
 mod status;

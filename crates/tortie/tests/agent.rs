@@ -181,11 +181,12 @@ fn foreign_changes_are_repaired_and_their_author_is_named_e721() {
 }
 
 #[test]
-fn an_object_that_becomes_invalid_leaves_its_last_valid_form_in_force_d11() {
+fn an_object_that_becomes_invalid_leaves_its_last_valid_form_in_force_d11_t33_t34() {
     in_namespace(|host| {
         let _agent = host.agent();
         host.apply(&format!("{}---\n{}", endpoint(""), policy("web", WEB)));
         let before = host.table();
+        assert!(before.contains("in4/h"), "{before}");
         // Other programs write what they like: here, straight into the store.
         let file = host.folder.path().join("store.db");
         let store = tortie_datastore::Embedded::open(&file, tortie_datastore::Access::Write).unwrap();
@@ -197,9 +198,17 @@ fn an_object_that_becomes_invalid_leaves_its_last_valid_form_in_force_d11() {
         assert_eq!(host.table(), before);
         let status = host.status();
         assert!(status.contains("its last valid form stays in force") && status.contains("10.0.0.0/33"), "{status}");
+        let endpoint_key = "/calico/resources/v3/projectcalico.org/hostendpoints/h";
+        let no_node = br#"{"metadata":{"name":"h"},"spec":{"interfaceName":"eth0"}}"#;
+        tortie_datastore::Kv::put(&store, endpoint_key, no_node, None).unwrap();
+        host.settle();
+        assert_eq!(host.table(), before, "an endpoint without a node goes on protecting (T-34)");
         tortie_datastore::Kv::delete(&store, key).unwrap();
         host.settle();
         assert!(!host.table().contains("GlobalNetworkPolicy web"), "a real delete counts");
+        tortie_datastore::Kv::delete(&store, endpoint_key).unwrap();
+        host.settle();
+        assert!(!host.table().contains("in4/h"), "and so does that of the endpoint:\n{}", host.table());
     });
 }
 

@@ -391,3 +391,20 @@ fn log_lines_go_where_the_settings_say_e629() {
         assert!(quiet <= 2, "with `Error` no more of them: {screen}");
     });
 }
+
+#[test]
+fn a_lost_store_makes_an_agent_stale_and_not_dead_e752() {
+    in_namespace(|host| {
+        let _agent = host.agent(&HEALTH);
+        host.apply(&endpoint("h", "eth0"));
+        host.settle();
+        host.sh(&format!("cd {}; mkdir away; mv store.db* away", host.folder.path().display()));
+        let status = until("status says it", || Some(host.status()).filter(|status| status.contains("stale since")));
+        assert!(status.contains("eth0") && status.contains("yes"), "what is enforced stays: {status}");
+        assert_eq!(get(9099, "/liveness").unwrap().0, 200);
+        assert_eq!(get(9099, "/readiness").unwrap().0, 200);
+        let body = get(9091, "/metrics").unwrap().1;
+        assert!(body.contains("\ntortie_store_state{state=\"lost\"} 1\n"), "{body}");
+        assert!(body.contains("\nfelix_resync_state 1\n"), "{body}");
+    });
+}

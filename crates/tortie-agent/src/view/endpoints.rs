@@ -137,11 +137,13 @@ fn notes(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use tortie_api::facts::Link;
     use tortie_api::model::{Attachment, Meta, PolicyClass};
     use tortie_api::{Kind, ResourceKey};
     use tortie_calc::PolicyReport;
-    use tortie_calc::policy::{Direction, PolicyId};
+    use tortie_calc::policy::{ClassPolicy, Direction, EndpointPolicy, PolicyId, PolicyRules, TierEnd, TierPolicies};
 
     use super::*;
 
@@ -225,6 +227,50 @@ mod tests {
         let view = super::endpoints(&report, &HostPolicy::default(), &links(), [&hep].into_iter()).remove(0);
         assert!(view.notes[0].contains("GlobalNetworkPolicy(fast) selects it without effect"), "{:?}", view.notes);
         assert!(view.notes[1].contains("no expectedIPs"), "{:?}", view.notes);
+    }
+
+    #[test]
+    fn pre_dnat_policies_of_the_wildcard_are_noted_on_a_named_endpoint_e111() {
+        let class = |name: &str| {
+            let id = PolicyId {
+                kind: Kind::GlobalNetworkPolicy,
+                namespace: None,
+                name: name.to_owned(),
+                tier: "t".to_owned(),
+            };
+            let policies = vec![Arc::new(PolicyRules { id, is_staged: false, rules: Vec::new() })];
+            ClassPolicy { tiers: vec![TierPolicies { name: "t".to_owned(), end: TierEnd::Pass, policies }] }
+        };
+        let policy = |name: &str, pre_dnat: ClassPolicy| {
+            let none = ClassPolicy::default;
+            let policy = EndpointPolicy {
+                name: name.to_owned(),
+                normal_ingress: none(),
+                normal_egress: none(),
+                forward_ingress: none(),
+                forward_egress: none(),
+                pre_dnat,
+                untracked_ingress: none(),
+                untracked_egress: none(),
+                profiles_ingress: Vec::new(),
+                profiles_egress: Vec::new(),
+            };
+            (name.to_owned(), Arc::new(policy))
+        };
+        let mut host = HostPolicy {
+            endpoints: [policy("a", ClassPolicy::default()), policy("b", class("p")), policy("w", class("p"))].into(),
+            ..HostPolicy::default()
+        };
+        host.dispatch.wildcard = Some("w".to_owned());
+        let report = Report {
+            endpoints: [("a", governs(&["eth0"])), ("b", governs(&["eth0"])), ("w", EndpointState::Wildcard)]
+                .map(|(name, state)| (name.to_owned(), endpoint(state)))
+                .into(),
+            ..Report::default()
+        };
+        let views = super::endpoints(&report, &host, &links(), std::iter::empty());
+        let noted: Vec<bool> = views.iter().map(|view| view.notes.iter().any(|note| note.contains("E-111"))).collect();
+        assert_eq!(noted, [true, false, false], "{views:?}");
     }
 
     #[test]

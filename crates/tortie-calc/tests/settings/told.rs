@@ -1,6 +1,7 @@
 //! What is told beside bad values (E-510, E-603, E-613, E-618, E-624, E-631..E-634).
 
 use serde_json::json;
+use tortie_calc::settings::SETTINGS;
 
 use crate::{in_force, problems, world};
 
@@ -65,4 +66,29 @@ fn values_without_effect_are_told_once_e613_e624_e631_e634() {
     assert_eq!(in_force(&resolved), [format!("ipv6Support=false of {stored}")]);
     let quiet = world().spec(json!({"nftablesMode": "Auto", "iptablesBackend": "Auto", "bpfEnabled": false}));
     assert_eq!(quiet.resolve().notes, []);
+}
+
+/// The user's page names each setting, its default, and whether a bad local value stops the agent.
+#[test]
+fn the_page_of_settings_is_complete() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/settings.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    let rows = page.lines().filter_map(|line| {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        let name = cells.get(1)?.strip_prefix('`')?.strip_suffix('`')?;
+        Some((name, *cells.get(3)?, *cells.get(5)?))
+    });
+    let rows: Vec<_> = rows.collect();
+    assert_eq!(
+        rows.iter().map(|row| row.0).collect::<Vec<_>>(),
+        SETTINGS.iter().map(|setting| setting.name).collect::<Vec<_>>()
+    );
+    for (setting, (name, default, bad)) in SETTINGS.iter().zip(rows) {
+        assert_eq!(bad, if setting.is_fatal { "stops" } else { "default" }, "{name}");
+        if let Some(default) = default.strip_prefix('`') {
+            assert_eq!(default.strip_suffix('`'), Some(setting.default), "{name}");
+        } else {
+            assert!(setting.default.is_empty() || name.starts_with("failsafe"), "{name}: {default}");
+        }
+    }
 }
