@@ -1,6 +1,6 @@
 //! The loop.
 
-mod view;
+mod gather;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -32,7 +32,8 @@ use crate::notify;
 use crate::observe::Observe;
 use crate::program::{ProgramError, Programmer};
 use crate::report::{Reporter, now};
-use crate::status::{KernelStatus, Status, StoreStatus};
+use crate::status::{KernelStatus, Sets, Status, StoreStatus};
+use crate::view;
 use crate::watching::Watching;
 
 /// How long a failed programming is left before it is tried again (E-712).
@@ -334,6 +335,10 @@ impl Loop {
             }
             Event::Request(Request::Counters(reply)) => {
                 let _ = reply.send(self.counters());
+            }
+            Event::Request(Request::Sets(reply)) => {
+                let sets = view::sets(self.engine.policy(), self.engine.contributions());
+                let _ = reply.send(Sets { sets });
             }
             Event::Request(Request::Measure(reply)) => {
                 let _ = reply.send(self.numbers());

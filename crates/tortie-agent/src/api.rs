@@ -18,7 +18,7 @@ use tortie_datastore::Kv;
 use crate::event::{Event, Request};
 use crate::notify;
 use crate::serve::{self, Served};
-use crate::status::{Counters, Failure, Status};
+use crate::status::{Counters, Failure, Sets, Status};
 
 /// The longest wait that a caller may ask for, in seconds.
 const WAIT_MAX_S: f64 = 86_400.0;
@@ -49,6 +49,7 @@ pub(crate) fn serve(socket: &Path, events: Sender<Event>, kv: Arc<dyn Kv>, serve
     let app = Router::new()
         .route("/v1/status", get(status))
         .route("/v1/counters", get(counters))
+        .route("/v1/sets", get(sets))
         .with_state(Shared { events, kv });
     let serve = move || {
         runtime.block_on(async {
@@ -89,6 +90,12 @@ async fn counters(State(shared): State<Shared>) -> Answer<Counters> {
     shared.events.send(Event::Request(Request::Counters(reply))).map_err(|_| ending())?;
     let read = answer.await.map_err(|_| ending())?;
     read.map(Json).map_err(|error| failure(StatusCode::INTERNAL_SERVER_ERROR, error))
+}
+
+async fn sets(State(shared): State<Shared>) -> Answer<Sets> {
+    let (reply, answer) = oneshot::channel();
+    shared.events.send(Event::Request(Request::Sets(reply))).map_err(|_| ending())?;
+    answer.await.map(Json).map_err(|_| ending())
 }
 
 async fn status(State(shared): State<Shared>, Query(query): Query<StatusQuery>) -> Answer<Status> {

@@ -6,7 +6,7 @@ use tortie_datastore::SyncEvent;
 use tortie_datastore::kv::Revision;
 
 use crate::metrics::Numbers;
-use crate::status::{Counters, Status};
+use crate::status::{Counters, Sets, Status};
 
 /// One event of the closed list.
 pub(crate) enum Event {
@@ -35,6 +35,8 @@ pub(crate) enum Request {
     },
     /// What our rules counted; a sentence when the kernel does not say.
     Counters(oneshot::Sender<Result<Counters, String>>),
+    /// The sets that rules use, with the objects behind each member.
+    Sets(oneshot::Sender<Sets>),
     /// What the metrics are made of.
     Measure(oneshot::Sender<Numbers>),
     /// Answer once this revision and these links are in the kernel.

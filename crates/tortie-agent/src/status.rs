@@ -227,6 +227,26 @@ pub struct StagedVerdict {
     pub traffic: Traffic,
 }
 
+/// The body of `GET /v1/sets`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sets {
+    /// Every set that rules of this host use.
+    pub sets: Vec<SetStatus>,
+}
+
+/// One set, and where each of its members is from (T-27).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SetStatus {
+    /// The selector that objects must satisfy, in canonical form; absent for a named port without one.
+    pub selector: Option<String>,
+    /// The name of the port, for sets of named ports.
+    pub port: Option<String>,
+    /// The protocol that such a set is limited to, if it is.
+    pub protocol: Option<String>,
+    /// Member (`192.0.2.1/32`, or `192.0.2.1 TCP:80`) to the objects that contribute it, as `Kind(name)`.
+    pub members: BTreeMap<String, Vec<String>>,
+}
+
 /// The body of `GET /v1/counters`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Counters {

@@ -3,12 +3,14 @@
 mod counters;
 mod endpoints;
 mod interfaces;
+mod sets;
 mod warnings;
 
 pub(crate) use counters::{counter_list, invalid_drops, staged};
 pub(crate) use endpoints::{endpoints, states};
 pub(crate) use interfaces::interfaces;
-pub(crate) use warnings::{not_enforced, one_family, unpoliced_ipv6};
+pub(crate) use sets::sets;
+pub(crate) use warnings::{mark_collisions, not_enforced, one_family, unpoliced_ipv6};
 
 use tortie_api::ResourceKey;
 use tortie_api::model::PolicyClass;

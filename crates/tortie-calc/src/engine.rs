@@ -285,6 +285,11 @@ impl Engine {
         &self.output
     }
 
+    /// For each set that rules use, what each object adds to it, as text: addresses, or `address protocol:port`.
+    pub fn contributions(&self) -> impl Iterator<Item = (&SetId, &ResourceKey, Vec<String>)> {
+        self.sets.contributions()
+    }
+
     /// What status tells of it.
     pub fn report(&self) -> &Report {
         &self.report

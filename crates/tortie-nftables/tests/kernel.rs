@@ -540,6 +540,22 @@ fn foreign_chains_that_may_drop_are_named_k16() {
 }
 
 #[test]
+fn rules_that_write_marks_are_named_with_their_bits_t26() {
+    in_network_namespace(|| {
+        let mut kernel = Kernel::open().unwrap();
+        apply(&mut kernel, &everything());
+        nft(&["add table ip a; add chain ip a one; add rule ip a one meta mark set meta mark or 0x100"]);
+        nft(&["add rule ip a one tcp dport 80 counter meta mark set mark and 0xfffffffe"]);
+        nft(&["add chain ip a two; add rule ip a two meta mark set 0x1"]);
+        nft(&["add table inet b; add chain inet b three; add rule inet b three meta mark set ct mark"]);
+        nft(&["add chain inet b four; add rule inet b four meta mark 0x1 ct mark set meta mark accept"]);
+        let found = kernel.mark_writers().unwrap();
+        let short: Vec<_> = found.iter().map(|w| (w.family, w.table.as_str(), w.chain.as_str(), w.bits)).collect();
+        assert_eq!(short, [("inet", "b", "three", u32::MAX), ("ip", "a", "one", 0x101), ("ip", "a", "two", u32::MAX)]);
+    });
+}
+
+#[test]
 fn the_table_is_removed_whether_or_not_it_is_there_e707() {
     in_network_namespace(|| {
         let mut kernel = Kernel::open().unwrap();

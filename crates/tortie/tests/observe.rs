@@ -285,7 +285,8 @@ fn status_tells_classes_conflicts_policies_and_counters_e742() {
     in_namespace(|host| {
         let _agent = host.agent(&[]);
         let policy = "apiVersion: projectcalico.org/v3\nkind: GlobalNetworkPolicy\nmetadata: {name: web}\n\
-                      spec: {selector: \"role == 'web'\", order: 7, ingress: [{action: Allow, protocol: TCP}]}\n";
+                      spec: {selector: \"role == 'web'\", order: 7, ingress: [{action: Allow, protocol: TCP, \
+                      source: {selector: \"role == 'web'\"}}]}\n";
         host.apply(&(endpoint("a", "eth0") + &endpoint("b", "eth0") + policy));
         host.settle();
         let (code, out, err) = host.tortie(&["status", "-o", "json"], "");
@@ -304,6 +305,17 @@ fn status_tells_classes_conflicts_policies_and_counters_e742() {
         assert_eq!(endpoints[0]["invalid_drops"]["packets"], 0);
         assert!(status["kernel"]["last_apply_generation"].as_u64().unwrap() > 0, "{status:#}");
         assert_eq!(status["store"]["is_stale"], false);
+
+        let stream = UnixStream::connect(host.folder.path().join("agent.sock")).unwrap();
+        let sets: serde_json::Value = serde_json::from_str(&http(stream, "/v1/sets").unwrap().1).unwrap();
+        assert_eq!(
+            sets,
+            serde_json::json!({"sets": [{
+                "selector": "role == \"web\"", "port": null, "protocol": null,
+                "members": {"192.0.2.1/32": ["HostEndpoint(a)", "HostEndpoint(b)"]},
+            }]}),
+            "where each member is from (T-27)"
+        );
 
         let stream = UnixStream::connect(host.folder.path().join("agent.sock")).unwrap();
         let (code, body) = http(stream, "/v1/counters").unwrap();

@@ -7,6 +7,7 @@ use tortie_api::facts::Links;
 use tortie_api::model::Family;
 use tortie_calc::policy::{Direction, HostPolicy, ResolvedRule};
 use tortie_calc::{Reason, Report};
+use tortie_nftables::MarkWriter;
 
 use super::key_of;
 use crate::status::{InterfaceStatus, NotEnforcedStatus};
@@ -97,6 +98,23 @@ pub(crate) fn unpoliced_ipv6(policy: &HostPolicy, links: &Links, interfaces: &[I
     })
 }
 
+/// Rules of others that write bits of the mark which are ours (T-26). They matter only where something is enforced.
+pub(crate) fn mark_collisions(policy: &HostPolicy, writers: &[MarkWriter]) -> Vec<String> {
+    let mask = policy.settings.mark_mask;
+    let is_collision = |writer: &&MarkWriter| !policy.endpoints.is_empty() && writer.bits & mask != 0;
+    let to_text = |writer: &MarkWriter| {
+        format!(
+            "rules of {} table {} chain {} write mark bits {:#x}, which are ours: give one of the two other bits \
+             (`nftablesMarkMask`)",
+            writer.family,
+            writer.table,
+            writer.chain,
+            writer.bits & mask
+        )
+    };
+    writers.iter().filter(is_collision).map(to_text).collect()
+}
+
 /// `2000::/3` and the unique local `fc00::/7`: what other hosts can reach.
 fn is_global_v6(address: &IpAddr) -> bool {
     let IpAddr::V6(address) = address else { return false };
@@ -166,6 +184,16 @@ mod tests {
         let mut v4_only = host(vec![rule(not(&["10.0.0.0/8"]), None)]);
         v4_only.settings = Arc::new(Settings { polices_ipv6: false, ..Settings::default() });
         assert_eq!(one_family(&v4_only), []);
+    }
+
+    #[test]
+    fn others_that_write_our_mark_bits_are_named_t26() {
+        let writer = |bits| MarkWriter { family: "ip", table: "kube".to_owned(), chain: "mark".to_owned(), bits };
+        let policy = host(Vec::new());
+        assert_eq!(mark_collisions(&policy, &[writer(0x4000)]), Vec::<String>::new(), "not ours");
+        assert_eq!(mark_collisions(&HostPolicy::default(), &[writer(u32::MAX)]), Vec::<String>::new(), "no endpoint");
+        let found = mark_collisions(&policy, &[writer(0x1_4000)]);
+        assert!(found.len() == 1 && found[0].contains("ip table kube chain mark write mark bits 0x10000"), "{found:?}");
     }
 
     #[test]

@@ -77,6 +77,10 @@ impl Loop {
                 Vec::new()
             }
         };
+        match self.programmer.kernel().mark_writers() {
+            Ok(writers) => warnings.extend(view::mark_collisions(self.engine.policy(), &writers)),
+            Err(error) => warnings.push(format!("rules of other tables cannot be read: {}", chain(&error))),
+        }
         let counters = match with_counters.then(|| self.read_counters()).transpose() {
             Ok(counters) => counters,
             Err(error) => {
