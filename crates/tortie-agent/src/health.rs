@@ -50,6 +50,8 @@ pub(crate) struct Progress {
     pub(crate) has_links: bool,
     /// Everything was programmed once.
     pub(crate) has_programmed: bool,
+    /// The saved state is in force in place of the store (E-708): systemd may go on, though this is not ready.
+    pub(crate) has_restored: bool,
 }
 
 /// The state of the loop, as its health is judged by.
@@ -95,6 +97,11 @@ impl Health {
             format!("{what} takes {} s already, and {} s are allowed", took.as_secs(), limit.as_secs_f64())
         });
         Answer::of(reason.into_iter().collect())
+    }
+
+    /// Whether whoever waits for the start may go on.
+    pub(crate) fn has_started(&self) -> bool {
+        self.progress.has_restored || self.readiness().ok
     }
 
     /// Whether everything was enforced once. A store that is flagged not ready counts as ready.
@@ -143,6 +150,10 @@ impl Board {
         self.lock().readiness()
     }
 
+    pub(crate) fn has_started(&self) -> bool {
+        self.lock().has_started()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Health> {
         // Nothing panics while it is held, and every value of it is a whole one.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -174,7 +185,8 @@ mod tests {
     #[test]
     fn ready_is_who_enforced_once_or_waits_for_a_locked_store_e751() {
         let check = |is_in_sync, is_locked, has_links, has_programmed, expected: &str| {
-            let progress = Progress { is_in_sync, is_locked, has_links, has_programmed };
+            let has_restored = false;
+            let progress = Progress { is_in_sync, is_locked, has_links, has_programmed, has_restored };
             let answer = Health { progress, ..Health::new(Instant::now()) }.readiness();
             assert_eq!(answer.reasons.join("; "), expected, "{progress:?}");
             assert_eq!(answer.ok, expected.is_empty());
@@ -183,5 +195,8 @@ mod tests {
         check(false, true, false, false, "");
         check(false, false, true, false, "the store was not read in full yet; nothing was programmed yet");
         check(true, false, false, true, "links and addresses were not listed yet");
+        let progress = Progress { has_restored: true, ..Progress::default() };
+        let health = Health { progress, ..Health::new(Instant::now()) };
+        assert!(!health.readiness().ok && health.has_started(), "a saved state is enough for systemd alone");
     }
 }

@@ -15,17 +15,17 @@ const MORE_TIME_US: u32 = 60_000_000;
 /// Tells the state of the loop whenever it changes.
 #[derive(Default)]
 pub(crate) struct Notifier {
-    is_ready: bool,
+    has_started: bool,
     text: String,
 }
 
 impl Notifier {
-    /// The present state: a line for people, and whether everything was enforced once.
-    pub(crate) fn tell(&mut self, text: &str, is_ready: bool) {
+    /// The present state: a line for people, and whether whoever waits for the start may go on.
+    pub(crate) fn tell(&mut self, text: &str, has_started: bool) {
         // A line break would begin the next assignment.
         let text = text.replace('\n', " ");
-        if is_ready && !self.is_ready {
-            self.is_ready = true;
+        if has_started && !self.has_started {
+            self.has_started = true;
             send(&[NotifyState::Ready, NotifyState::Status(&text)]);
         } else if text != self.text {
             send(&[NotifyState::Status(&text)]);
@@ -59,7 +59,7 @@ pub(crate) async fn ask_for_time(board: Board) {
     if std::env::var_os("NOTIFY_SOCKET").is_none() {
         return;
     }
-    while !board.readiness().ok {
+    while !board.has_started() {
         if board.liveness().ok {
             send(&[NotifyState::ExtendTimeoutUsec(MORE_TIME_US)]);
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tortie_calc::policy::Dispatch;
 use tortie_calc::settings::operation::Log;
+use tortie_nftables::{ForeignChain, MarkWriter};
 
 use crate::event::Event;
 use crate::health::{Board, Phase, Progress};
@@ -30,8 +31,19 @@ pub(crate) struct Observe {
     pub(crate) enforced: Option<Dispatch>,
     /// The settings of logging that were followed last, and why not, if they could not be.
     log: Option<(Log, Option<String>)>,
+    /// What other tables hold, as long as the ruleset is of this generation.
+    pub(crate) foreign: Option<(u32, Foreign)>,
     /// Why foreign changes are found by the timer only, if that is so.
     pub(crate) deaf: Option<String>,
+}
+
+/// What other tables hold that matters to us.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Foreign {
+    /// Chains that may drop (E-409).
+    pub(crate) chains: Vec<ForeignChain>,
+    /// Rules that write the packet mark (T-26).
+    pub(crate) mark_writers: Vec<MarkWriter>,
 }
 
 impl Observe {
@@ -49,6 +61,7 @@ impl Observe {
             reporter,
             totals: Totals::default(),
             enforced: None,
+            foreign: None,
             log: None,
             deaf: None,
         };
@@ -115,8 +128,8 @@ impl Observe {
 
     /// Tells systemd what the state is.
     pub(crate) fn notify(&mut self, text: &str) {
-        let is_ready = self.is_ready();
-        self.notifier.tell(text, is_ready);
+        let has_started = self.board.has_started();
+        self.notifier.tell(text, has_started);
     }
 
     /// Warnings about servers and listeners.

@@ -52,9 +52,6 @@ pub struct StoreStatus {
     /// Whether what is enforced may be older than the store.
     #[serde(default)]
     pub is_stale: bool,
-    /// When the saved state in force was written, RFC 3339 UTC; absent unless the saved state is in force (E-708).
-    #[serde(default)]
-    pub snapshot_time: Option<String>,
     /// The newest revision that was read.
     pub revision: u64,
 }

@@ -306,6 +306,17 @@ fn status_tells_classes_conflicts_policies_and_counters_e742() {
         assert!(status["kernel"]["last_apply_generation"].as_u64().unwrap() > 0, "{status:#}");
         assert_eq!(status["store"]["is_stale"], false);
 
+        host.sh("nft add table ip fw; nft 'add chain ip fw in { type filter hook input priority 10; policy drop; }'");
+        host.sh("nft add rule ip fw in meta mark set 0x1");
+        let status = host.status();
+        assert!(status.contains("ip table fw chain in (Input, priority 10)"), "{status}");
+        assert!(
+            status.contains("rules of ip table fw chain in write mark bits 0xffff0000, which are ours"),
+            "{status}"
+        );
+        host.sh("nft delete table ip fw");
+        assert!(!host.status().contains("table fw"), "read again after a change (E-409, T-26)");
+
         let stream = UnixStream::connect(host.folder.path().join("agent.sock")).unwrap();
         let sets: serde_json::Value = serde_json::from_str(&http(stream, "/v1/sets").unwrap().1).unwrap();
         assert_eq!(

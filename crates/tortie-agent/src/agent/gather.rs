@@ -6,10 +6,11 @@ use tortie_api::Kind;
 use tortie_api::model::{HostEndpoint, Resource};
 use tortie_calc::policy::SetId;
 use tortie_calc::settings::InForce;
-use tortie_nftables::Counter;
+use tortie_nftables::{Counter, ForeignChain, ReadError};
 
 use super::{Loop, chain};
 use crate::metrics::{Cluster, Numbers};
+use crate::observe::Foreign;
 use crate::report::{AgentReport, Told};
 use crate::status::{Counters, Failsafes, InvalidStatus, KernelStatus, SettingStatus, Status, StoreStatus};
 use crate::view;
@@ -64,23 +65,12 @@ impl Loop {
         }
         let (chains, sets, rules) = self.programmer.size();
         let generation = self.programmer.generation();
-        let foreign = match self.programmer.kernel().foreign_chains() {
-            Ok(chains) => chains
-                .into_iter()
-                .filter(|chain| chain.can_drop)
-                .map(|c| {
-                    format!("{} table {} chain {} ({:?}, priority {})", c.family, c.table, c.chain, c.hook, c.priority)
-                })
-                .collect(),
-            Err(error) => {
-                warnings.push(format!("other tables cannot be read: {}", chain(&error)));
-                Vec::new()
-            }
-        };
-        match self.programmer.kernel().mark_writers() {
-            Ok(writers) => warnings.extend(view::mark_collisions(self.engine.policy(), &writers)),
-            Err(error) => warnings.push(format!("rules of other tables cannot be read: {}", chain(&error))),
-        }
+        let foreign = self.foreign().unwrap_or_else(|error| {
+            warnings.push(format!("other tables cannot be read: {error}"));
+            Foreign::default()
+        });
+        warnings.extend(view::mark_collisions(self.engine.policy(), &foreign.mark_writers));
+        let foreign = foreign.chains.iter().filter(|chain| chain.can_drop).map(chain_text).collect();
         let counters = match with_counters.then(|| self.read_counters()).transpose() {
             Ok(counters) => counters,
             Err(error) => {
@@ -121,6 +111,22 @@ impl Loop {
             warnings,
             notes: self.resolved.notes.iter().map(|n| format!("settings of {}: {}", n.source, n.message)).collect(),
         }
+    }
+
+    /// What other tables hold, read again only when some ruleset changed: metrics ask every few seconds.
+    fn foreign(&mut self) -> Result<Foreign, String> {
+        let kernel = self.programmer.kernel();
+        let to_text = |error: ReadError| chain(&error);
+        let generation = kernel.generation().map_err(to_text)?;
+        if let Some((read_at, foreign)) = &self.observe.foreign
+            && *read_at == generation
+        {
+            return Ok(foreign.clone());
+        }
+        let chains = kernel.foreign_chains().map_err(to_text)?;
+        let foreign = Foreign { chains, mark_writers: kernel.mark_writers().map_err(to_text)? };
+        self.observe.foreign = Some((generation, foreign.clone()));
+        Ok(foreign)
     }
 
     pub(super) fn counters(&mut self) -> Result<Counters, String> {
@@ -176,6 +182,10 @@ impl Loop {
         cluster.hosts = hosts.len();
         cluster
     }
+}
+
+fn chain_text(c: &ForeignChain) -> String {
+    format!("{} table {} chain {} ({:?}, priority {})", c.family, c.table, c.chain, c.hook, c.priority)
 }
 
 fn setting(in_force: &InForce) -> SettingStatus {

@@ -46,9 +46,6 @@ fn head(status: &Status) -> String {
     if let Some(message) = &store.message {
         line("", message.clone());
     }
-    if let Some(time) = &store.snapshot_time {
-        line("", format!("what is enforced was saved at {time}"));
-    }
     let kernel = &status.kernel;
     match kernel.revision {
         Some(revision) => line(
