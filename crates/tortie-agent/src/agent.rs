@@ -640,6 +640,14 @@ fn endpoint_status(name: &str, endpoint: &tortie_calc::EndpointReport, links: &L
 
 fn reason_text(reason: &Reason) -> String {
     match reason {
+        Reason::UnknownReversePath { value } => {
+            format!(
+                "annotation `tortie.dev/reversePath: {value}` is neither Strict nor Loose: nothing is checked (E-466)"
+            )
+        }
+        Reason::ReversePathOnWildcard => {
+            "a reverse-path check belongs to one interface, never to a wildcard endpoint (E-466)".to_owned()
+        }
         Reason::UntrackedOnWildcard => "untracked policy never applies to a wildcard endpoint (E-415)".to_owned(),
         Reason::Http { direction, rule } => {
             format!("{direction} rule {rule} has `http`, which a host cannot check: it matches nothing (E-358)")

@@ -39,5 +39,8 @@ pub const API_VERSION: &str = "projectcalico.org/v3";
 /// The name of the tier a policy is in when it names none (E-217).
 pub const DEFAULT_TIER: &str = "default";
 
+/// The annotation of a host endpoint that asks for a reverse-path check: `Strict` or `Loose` (E-466).
+pub const REVERSE_PATH_ANNOTATION: &str = "tortie.dev/reversePath";
+
 /// The built-in profile that allows everything in both directions (E-231).
 pub const DEFAULT_ALLOW_PROFILE: &str = "projectcalico-default-allow";

@@ -101,6 +101,10 @@ impl RuleReader {
             "meta" if data.find(NFTA_META_SREG).is_some() => self.set_meta(data),
             "meta" => self.load(data.u32(NFTA_META_DREG), data.u32(NFTA_META_KEY).map(Source::Meta), None),
             "ct" => self.load(data.u32(NFTA_CT_DREG), data.u32(NFTA_CT_KEY).map(Source::Ct), None),
+            "fib" => {
+                let flags = data.u32(NFTA_FIB_FLAGS).filter(|_| data.u32(NFTA_FIB_RESULT) == Some(NFT_FIB_RESULT_OIF));
+                self.load(data.u32(NFTA_FIB_DREG), flags.map(Source::Fib), None)
+            }
             "payload" => {
                 let base = data.u32(NFTA_PAYLOAD_BASE);
                 let source =

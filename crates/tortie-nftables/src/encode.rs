@@ -190,6 +190,8 @@ fn data_type(field: Field) -> u32 {
         Field::IcmpCode => 33,
         Field::HopLimit => 4,
         Field::InInterface | Field::OutInterface => 41,
+        // Never in a key; `boolean`.
+        Field::ReversePathStrict | Field::ReversePathLoose => 45,
     }
 }
 
@@ -527,6 +529,11 @@ fn load(w: &mut Writer, field: Field, register: u32) {
             w.u32(NFTA_CT_DREG, register);
             w.u32(NFTA_CT_KEY, key);
         }),
+        Source::Fib(flags) => expression(w, "fib", |w| {
+            w.u32(NFTA_FIB_DREG, register);
+            w.u32(NFTA_FIB_RESULT, NFT_FIB_RESULT_OIF);
+            w.u32(NFTA_FIB_FLAGS, flags);
+        }),
         Source::Payload { base, offset } => expression(w, "payload", |w| {
             w.u32(NFTA_PAYLOAD_DREG, register);
             w.u32(NFTA_PAYLOAD_BASE, base);
@@ -541,7 +548,12 @@ fn load(w: &mut Writer, field: Field, register: u32) {
 pub(crate) enum Source {
     Meta(u32),
     Ct(u32),
-    Payload { base: u32, offset: u32 },
+    /// The flags of a look into the routes.
+    Fib(u32),
+    Payload {
+        base: u32,
+        offset: u32,
+    },
 }
 
 /// Header offsets in bytes: RFC 791 section 3.1, RFC 8200 section 3, RFC 792, RFC 4443 section 2.1.
@@ -556,6 +568,8 @@ pub(crate) fn source_of(field: Field) -> Source {
         Field::Mark => Source::Meta(NFT_META_MARK),
         Field::CtState => Source::Ct(NFT_CT_STATE),
         Field::CtStatus => Source::Ct(NFT_CT_STATUS),
+        Field::ReversePathStrict => Source::Fib(NFTA_FIB_F_SADDR | NFTA_FIB_F_IIF | NFTA_FIB_F_PRESENT),
+        Field::ReversePathLoose => Source::Fib(NFTA_FIB_F_SADDR | NFTA_FIB_F_PRESENT),
         Field::SourceV4 => network(12),
         Field::DestinationV4 => network(16),
         Field::SourceV6 => network(8),
@@ -568,7 +582,7 @@ pub(crate) fn source_of(field: Field) -> Source {
 }
 
 /// Every field, for reading back.
-pub(crate) const FIELDS: [Field; 16] = [
+pub(crate) const FIELDS: [Field; 18] = [
     Field::InInterface,
     Field::OutInterface,
     Field::NfProto,
@@ -585,4 +599,6 @@ pub(crate) const FIELDS: [Field; 16] = [
     Field::CtState,
     Field::CtStatus,
     Field::Mark,
+    Field::ReversePathStrict,
+    Field::ReversePathLoose,
 ];

@@ -297,6 +297,7 @@ fn a_host() -> HostPolicy {
             pre_dnat: ClassPolicy::default(),
             untracked_ingress: ClassPolicy::default(),
             untracked_egress: ClassPolicy::default(),
+            reverse_path: None,
             profiles_ingress: vec![],
             profiles_egress: vec![],
         };

@@ -151,6 +151,10 @@ pub enum Field {
     CtStatus,
     /// The packet mark: 4 bytes.
     Mark,
+    /// Whether a route leads back to the source by the interface of arrival: 1 byte, 0 or 1 (E-466).
+    ReversePathStrict,
+    /// Whether any route leads back to the source: 1 byte, 0 or 1.
+    ReversePathLoose,
 }
 
 impl Field {
@@ -161,6 +165,7 @@ impl Field {
             Field::SourceV4 | Field::DestinationV4 | Field::CtState | Field::CtStatus | Field::Mark => 4,
             Field::SourcePort | Field::DestinationPort => 2,
             Field::NfProto | Field::L4Proto | Field::IcmpType | Field::IcmpCode | Field::HopLimit => 1,
+            Field::ReversePathStrict | Field::ReversePathLoose => 1,
         }
     }
 
@@ -415,6 +420,8 @@ pub enum Origin {
     NoForwardPolicy,
     /// An earlier stage accepted the packet for this one as well (E-405).
     AcceptedEarlier,
+    /// No route leads back to the source (E-466).
+    ReversePath,
     /// What becomes of packets from workloads to the host (E-440), and of workloads nobody knows (E-442).
     Workload,
     /// What a kernel was read to say; see [`Origin::comment`].
@@ -468,6 +475,7 @@ impl fmt::Display for Origin {
             Origin::NoMatch(direction) => write!(f, "no match {direction}"),
             Origin::NoForwardPolicy => f.write_str("no forward policy"),
             Origin::AcceptedEarlier => f.write_str("accepted by an earlier stage"),
+            Origin::ReversePath => f.write_str("reverse path"),
             Origin::Workload => f.write_str("workload"),
             Origin::Comment(text) => f.write_str(text),
         }

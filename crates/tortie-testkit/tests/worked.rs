@@ -142,6 +142,7 @@ fn tcp(route: Route, port: u16) -> Packet {
         hop_limit: 64,
         state: ConnState::New,
         dnat: None,
+        way_back: Default::default(),
     }
 }
 
