@@ -17,7 +17,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("tortie-rules", &["tortie-calc", "tortie-api", "tortie-selector"]),
     ("tortie-reference", &["tortie-api", "tortie-selector"]),
     ("tortie-datastore", &["tortie-api", "tortie-selector"]),
-    ("tortie-nftables", &["tortie-rules", "tortie-calc", "tortie-api"]),
+    ("tortie-netlink", &[]),
+    ("tortie-nftables", &["tortie-netlink", "tortie-rules", "tortie-calc", "tortie-api"]),
     ("tortie-netmon", &["tortie-api"]),
     ("tortie-testkit", &["tortie-api", "tortie-selector"]),
     (

@@ -1,21 +1,8 @@
-//! Numbers of the kernel's interface, under the names of `linux/netfilter/nf_tables.h`, `linux/netfilter/nfnetlink.h`,
-//! `linux/netlink.h` and `linux/netfilter.h`.
+//! Numbers of the kernel's interface, under the names of `linux/netfilter/nf_tables.h`, `linux/netfilter/nfnetlink.h` and
+//! `linux/netfilter.h`; those of `linux/netlink.h` come with [`tortie_netlink`].
 #![allow(dead_code, reason = "a few neighbours are kept so that a table can be compared with the header at a glance")]
 
-pub(crate) const NETLINK_NETFILTER: isize = 12;
-
-pub(crate) const NLMSG_ERROR: u16 = 2;
-pub(crate) const NLMSG_DONE: u16 = 3;
-pub(crate) const NLM_F_REQUEST: u16 = 1;
-pub(crate) const NLM_F_ACK: u16 = 4;
-pub(crate) const NLM_F_DUMP_INTR: u16 = 0x10;
-pub(crate) const NLM_F_CAPPED: u16 = 0x100;
-pub(crate) const NLM_F_ACK_TLVS: u16 = 0x200;
-pub(crate) const NLM_F_DUMP: u16 = 0x300;
-pub(crate) const NLM_F_CREATE: u16 = 0x400;
-pub(crate) const NLM_F_EXCL: u16 = 0x200;
-pub(crate) const NLM_F_APPEND: u16 = 0x800;
-pub(crate) const NLMSGERR_ATTR_MSG: u16 = 1;
+pub(crate) use tortie_netlink::consts::*;
 
 pub(crate) const NFNL_SUBSYS_NFTABLES: u16 = 10;
 pub(crate) const NFNL_MSG_BATCH_BEGIN: u16 = 0x10;

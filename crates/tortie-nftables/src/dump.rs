@@ -22,7 +22,7 @@ pub(crate) struct Table {
 pub(crate) fn request(message: u16, family: u8, content: impl Fn(&mut Writer)) -> impl Fn(u32, u16) -> Vec<u8> {
     move |sequence, flags| {
         let mut writer = Writer::default();
-        let open = writer.begin(message, flags, sequence, family);
+        let open = writer.begin(NFNL_SUBSYS_NFTABLES, message, flags, sequence, family);
         content(&mut writer);
         writer.end(open);
         writer.into_bytes()
@@ -56,7 +56,7 @@ pub(crate) fn table(netlink: &mut Netlink) -> io::Result<Option<Table>> {
 }
 
 fn is(message: &Message<'_>, kind: u16) -> bool {
-    message.nftables() == Some(kind) && message.family() == NFPROTO_INET
+    message.of(NFNL_SUBSYS_NFTABLES) == Some(kind) && message.family() == NFPROTO_INET
 }
 
 fn chains(netlink: &mut Netlink) -> io::Result<BTreeMap<Name, Chain>> {

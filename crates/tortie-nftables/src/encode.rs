@@ -75,7 +75,7 @@ impl Encoder {
         self.sequence += 1;
         self.ops.push(op);
         let ack = if self.sequence == self.last { NLM_F_ACK } else { 0 };
-        let open = self.writer.begin(message, flags | ack, self.sequence, NFPROTO_INET);
+        let open = self.writer.begin(NFNL_SUBSYS_NFTABLES, message, flags | ack, self.sequence, NFPROTO_INET);
         content(&mut self.writer);
         self.writer.end(open);
     }
