@@ -18,6 +18,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("tortie-reference", &["tortie-api", "tortie-selector"]),
     ("tortie-datastore", &["tortie-api", "tortie-selector"]),
     ("tortie-netlink", &[]),
+    ("tortie-flows", &["tortie-netlink", "tortie-api"]),
     ("tortie-nftables", &["tortie-netlink", "tortie-rules", "tortie-calc", "tortie-api"]),
     ("tortie-netmon", &["tortie-api"]),
     ("tortie-testkit", &["tortie-api", "tortie-selector"]),
