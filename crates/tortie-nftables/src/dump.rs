@@ -125,6 +125,7 @@ fn sets(netlink: &mut Netlink) -> io::Result<BTreeMap<Name, Set>> {
                 is_interval: false,
                 is_map: false,
                 is_constant: false,
+                timeout_s: None,
                 elements: BTreeMap::new(),
             };
             let set = decode::set(attributes).unwrap_or_else(|_| foreign());
@@ -139,7 +140,8 @@ fn elements(
     name: &Name,
     set: &Set,
 ) -> io::Result<BTreeMap<tortie_rules::ruleset::Element, Option<tortie_rules::ruleset::Verdict>>> {
-    if set.key.is_empty() {
+    // A foreign set has no key that we know; elements with a timeout are no part of the ruleset.
+    if set.key.is_empty() || set.timeout_s.is_some() {
         return Ok(BTreeMap::new());
     }
     let found = std::cell::RefCell::new(Vec::new());
