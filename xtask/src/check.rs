@@ -31,6 +31,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "tortie-rules",
             "tortie-datastore",
             "tortie-nftables",
+            "tortie-flows",
             "tortie-netmon",
         ],
     ),
