@@ -12,10 +12,12 @@ mod event;
 mod hold;
 mod lock;
 mod program;
+mod recheck;
 mod report;
 pub mod status;
 
 pub use agent::{Agent, AgentError, Config, settings_of_environment};
 pub use lock::{LockError, NamespaceLock};
+pub use recheck::{Counts, Recheck, RecheckError};
 pub use report::{AgentReport, REPORT_PREFIX};
 pub use status::Status;

@@ -11,6 +11,7 @@ mod checks;
 mod decode;
 pub mod defaults;
 pub mod facts;
+pub mod flow;
 pub mod key;
 pub mod kind;
 pub mod lint;

@@ -172,7 +172,7 @@ fn run(
                 Statement::SetMark { mask, value } => skb.mark = skb.mark & !mask | value,
                 Statement::NoTrack => skb.is_no_track = true,
                 // One packet alone is never over a rate.
-                Statement::Counter | Statement::Limit { .. } => {}
+                Statement::Counter | Statement::Limit { .. } | Statement::Refresh { .. } => {}
             }
         }
         let verdict = match &rule.end {

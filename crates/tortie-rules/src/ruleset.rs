@@ -284,6 +284,13 @@ pub enum Statement {
     },
     /// Take the packet out of connection tracking (E-414). Only in base chains before it.
     NoTrack,
+    /// Let the element of a set with a timeout live for its whole time again.
+    Refresh {
+        /// The element: as many fields as the set's key.
+        key: Vec<Field>,
+        /// The set.
+        set: Name,
+    },
 }
 
 /// The end of a rule.
@@ -320,7 +327,7 @@ pub enum Verdict {
 }
 
 /// A set, or a map to verdicts.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Set {
     /// The fields of the key, side by side.
     pub key: Vec<Field>,
@@ -330,6 +337,9 @@ pub struct Set {
     pub is_map: bool,
     /// Whether the content never changes in place: the name then says the content.
     pub is_constant: bool,
+    /// Seconds after which an element that no rule refreshed goes away by itself. Elements of such a set are no part of
+    /// the ruleset: they are added beside it, plans let them be, and `elements` is always empty.
+    pub timeout_s: Option<u32>,
     /// The elements; the verdict is `None` in a plain set.
     pub elements: BTreeMap<Element, Option<Verdict>>,
 }

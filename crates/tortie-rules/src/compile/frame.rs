@@ -176,7 +176,7 @@ impl<'a> Layout<'a> {
             return None;
         }
         let key = vec![Field::InInterface];
-        let set = Set { key, is_interval: false, is_map: false, is_constant: false, elements };
+        let set = Set { key, is_interval: false, is_map: false, is_constant: false, timeout_s: None, elements };
         Some(Match::Lookup { key: vec![Field::OutInterface], invert: false, set: pool.constant("exempt", set) })
     }
 

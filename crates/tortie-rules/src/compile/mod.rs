@@ -16,6 +16,7 @@ use tortie_calc::policy::{Direction, EndpointPolicy, ProfileRules};
 
 use crate::ruleset::{Chain, Name, Origin, Ruleset, Verdict};
 
+pub mod cut;
 pub mod flatten;
 mod frame;
 mod lower;

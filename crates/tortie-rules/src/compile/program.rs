@@ -104,6 +104,7 @@ impl Layout<'_> {
                     is_interval: false,
                     is_map: false,
                     is_constant: false,
+                    timeout_s: None,
                     elements,
                 },
             );

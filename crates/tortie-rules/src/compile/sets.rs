@@ -109,7 +109,14 @@ fn net_set(family: Family, nets: impl IntoIterator<Item = IpNet>) -> Set {
     let field = address_field(family);
     if ranges.iter().all(|(first, last)| first == last) {
         let elements = ranges.iter().map(|(value, _)| (Element::exact(bytes(*value, field)), None)).collect();
-        return Set { key: vec![field], is_interval: false, is_map: false, is_constant: false, elements };
+        return Set {
+            key: vec![field],
+            is_interval: false,
+            is_map: false,
+            is_constant: false,
+            timeout_s: None,
+            elements,
+        };
     }
     ranges_set(field, &merge(ranges))
 }
@@ -132,6 +139,7 @@ fn port_set(family: Family, ports: impl IntoIterator<Item = (IpAddr, tortie_api:
         is_interval: false,
         is_map: false,
         is_constant: false,
+        timeout_s: None,
         elements,
     }
 }
@@ -143,7 +151,7 @@ fn ranges_set(field: Field, ranges: &[(u128, u128)]) -> Set {
         .iter()
         .map(|(first, last)| (Element::range(bytes(*first, field), bytes(*last, field)), None::<Verdict>))
         .collect();
-    Set { key: vec![field], is_interval, is_map: false, is_constant: false, elements }
+    Set { key: vec![field], is_interval, is_map: false, is_constant: false, timeout_s: None, elements }
 }
 
 /// Joins ranges that overlap or touch, and sorts them.
