@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use tortie_api::facts::{Links, Toward};
 use tortie_api::flow::{Flow, Tuple, status};
-use tortie_api::packet::{ConnState, Dnat, Packet, Route};
+use tortie_api::packet::{ConnState, Dnat, Packet, Route, WayBack};
 
 use crate::interpret::{Decision, InterpretError, interpret};
 use crate::ruleset::{Origin, Ruleset};
@@ -182,6 +182,8 @@ fn packet(flow: &Flow, route: Route) -> Packet {
         icmp_code: tuple.icmp_code,
         // Not remembered. Only neighbour discovery is asked for it, and that is never tracked (E-461).
         hop_limit: 64,
+        // What was let in before had a way back, or no check was asked for.
+        way_back: WayBack::SameInterface,
         state: ConnState::New,
         dnat: translated(flow),
     }
