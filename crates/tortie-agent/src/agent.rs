@@ -14,14 +14,15 @@ use tokio::sync::oneshot;
 use tortie_api::Kind;
 use tortie_api::facts::Links;
 use tortie_api::model::{FelixConfiguration, Labels, Resource};
-use tortie_calc::settings::operation::{InvalidObjectPolicy, Log};
+use tortie_calc::settings::operation::{InvalidObjectPolicy, Log, OnTighten};
 use tortie_calc::settings::{Local, Remembered, Resolved, Sources, is_local_name, resolve};
 use tortie_calc::{Engine, Settings};
 use tortie_datastore::kv::Revision;
 use tortie_datastore::{Kv, SyncEvent, Syncer};
 use tortie_netmon::Monitor;
 use tortie_nftables::{Events, Kernel, OpenError};
-use tortie_rules::compile;
+use tortie_rules::compile::cut;
+use tortie_rules::{Ruleset, compile};
 
 use crate::api;
 use crate::event::{Event, Request};
@@ -236,6 +237,9 @@ struct Loop {
     /// The revision that the engine has.
     revision: Revision,
     needs_programming: bool,
+    /// Whether rules came since open flows were last judged by them (E-731). True at first: a former process may have
+    /// ended between the two.
+    needs_recheck: bool,
     retry_at: Option<Instant>,
     /// When everything of ours was last read, or is known to be due.
     refreshed_at: Instant,
@@ -259,6 +263,7 @@ impl Loop {
             links: None,
             revision: Revision::ZERO,
             needs_programming: true,
+            needs_recheck: true,
             retry_at: None,
             refreshed_at: Instant::now(),
             waiters: Vec::new(),
@@ -484,12 +489,13 @@ impl Loop {
         self.needs_programming = false;
         let start = Instant::now();
         self.engine.flush();
-        let desired = compile(self.engine.policy());
+        let mut desired = compile(self.engine.policy());
+        if self.resolved.operation.on_tighten == OnTighten::Recheck {
+            cut::add(&mut desired);
+        }
         self.observe.calculated(start.elapsed());
         self.observe.enter(Phase::Programming);
-        let programmed = self.programmer.program(&desired);
-        self.observe.enter(Phase::Calculating);
-        match programmed {
+        match self.programmer.program(&desired) {
             Ok(outcome) => {
                 let is_change = outcome.transactions > 0 || self.kernel.revision.is_none();
                 let took = is_change.then(|| Duration::from_micros(outcome.took_us));
@@ -509,6 +515,8 @@ impl Loop {
                 }
                 self.kernel.revision = Some(self.revision.0);
                 self.kernel.error = None;
+                self.needs_recheck |= outcome.transactions > 0;
+                self.recheck(&desired);
             }
             Err(error) => {
                 let text = chain(&error);
@@ -521,8 +529,43 @@ impl Loop {
                 self.retry_at = Some(Instant::now() + RETRY);
             }
         }
+        self.observe.enter(Phase::Calculating);
         self.tell();
         self.answer_waiters();
+    }
+
+    /// Ends open flows that new rules deny; nothing unless the setting says so, which the ruleset tells.
+    fn recheck(&mut self, ruleset: &Ruleset) {
+        let Some(links) = self.links.as_ref().filter(|_| self.needs_recheck) else { return };
+        match self.programmer.recheck(ruleset, links) {
+            Ok(counts) => {
+                self.needs_recheck = false;
+                if counts.cut + counts.released + counts.offloaded > 0 {
+                    tracing::info!(
+                        "open flows: {} cut, {} let go, {} kept, {} not judged",
+                        counts.cut,
+                        counts.released,
+                        counts.kept,
+                        counts.unjudged
+                    );
+                }
+                if counts.offloaded > 0 {
+                    tracing::warn!(
+                        "{} denied flows stay: they are in a flow table of another program",
+                        counts.offloaded
+                    );
+                }
+                if counts.unheld > 0 {
+                    tracing::warn!("{} flows were cut but are not held: too many at once", counts.unheld);
+                }
+            }
+            Err(error) => {
+                let text = format!("open flows were not rechecked: {}", chain(&error));
+                tracing::error!("{text}; the new rules are in force, next try in {} s", RETRY.as_secs());
+                self.kernel.error = Some(text);
+                self.retry_at = Some(Instant::now() + RETRY);
+            }
+        }
     }
 
     fn answer_waiters(&mut self) {

@@ -16,6 +16,7 @@ mod metrics;
 mod notify;
 mod observe;
 mod program;
+mod recheck;
 mod report;
 mod serve;
 pub mod status;
@@ -24,6 +25,7 @@ mod watching;
 
 pub use agent::{Agent, AgentError, Config, SetLog, settings_of_environment};
 pub use lock::{LockError, NamespaceLock};
+pub use recheck::{Counts, Recheck, RecheckError};
 pub use report::{AgentReport, REPORT_PREFIX};
 pub use status::Status;
 

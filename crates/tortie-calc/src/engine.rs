@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use tortie_api::facts::Links;
 use tortie_api::model::{Action, HostEndpoint, Meta, Policy, PolicyClass, Profile, Resource, Rule, Tier};
-use tortie_api::{DEFAULT_ALLOW_PROFILE, Kind, ResourceKey};
+use tortie_api::{DEFAULT_ALLOW_PROFILE, Kind, REVERSE_PATH_ANNOTATION, ResourceKey};
 use tortie_selector::Selector;
 
 use crate::dispatch;
 use crate::items::Items;
 use crate::policy::{
-    ClassPolicy, Direction, EndpointPolicy, HostPolicy, NeverMatches, PolicyRules, ProfileRules, ResolvedRule, SetId,
+    ClassPolicy, Direction, EndpointPolicy, HostPolicy, NeverMatches, PolicyRules, ProfileRules, ResolvedRule,
+    ReversePath, SetId,
 };
 use crate::report::{EndpointReport, EndpointState, NotEnforced, PolicyReport, Reason, Report};
 use crate::resolve::{self, Resolved};
@@ -397,6 +398,7 @@ impl Engine {
             pre_dnat: class(PolicyClass::PreDnat, Direction::Ingress),
             untracked_ingress: class(PolicyClass::Untracked, Direction::Ingress),
             untracked_egress: class(PolicyClass::Untracked, Direction::Egress),
+            reverse_path: reverse_path(hep),
             profiles_ingress: profiles(Direction::Ingress),
             profiles_egress: profiles(Direction::Egress),
         }
@@ -492,6 +494,13 @@ impl Engine {
             }
         }
         let own = ResourceKey::global(Kind::HostEndpoint, name);
+        if let Some(text) = hep.meta.annotations.get(REVERSE_PATH_ANNOTATION) {
+            if built.reverse_path.is_none() {
+                not(own.clone(), Reason::UnknownReversePath { value: text.clone() });
+            } else if state == EndpointState::Wildcard {
+                not(own.clone(), Reason::ReversePathOnWildcard);
+            }
+        }
         let mut profiles = Vec::new();
         for profile in &hep.profiles {
             let exists = self.profiles.contains_key(profile);
@@ -518,6 +527,15 @@ fn never<'a>(
         };
         Some(NotEnforced { key: key.clone(), endpoint: None, reason })
     })
+}
+
+/// The annotation [`REVERSE_PATH_ANNOTATION`] of an endpoint, whose values are read in any case; another one is none.
+fn reverse_path(hep: &HostEndpoint) -> Option<ReversePath> {
+    match hep.meta.annotations.get(REVERSE_PATH_ANNOTATION)?.to_lowercase().as_str() {
+        "strict" => Some(ReversePath::Strict),
+        "loose" => Some(ReversePath::Loose),
+        _ => None,
+    }
 }
 
 /// The built-in profile (E-231).

@@ -58,10 +58,21 @@ pub struct EndpointPolicy {
     pub untracked_ingress: ClassPolicy,
     /// Before connection tracking, outward (S6).
     pub untracked_egress: ClassPolicy,
+    /// Whether packets without a way back to their source are dropped where they arrive (E-466).
+    pub reverse_path: Option<ReversePath>,
     /// Profiles in order, ingress rules; asked by the normal class only (E-225, E-227).
     pub profiles_ingress: Vec<Arc<ProfileRules>>,
     /// Profiles in order, egress rules.
     pub profiles_egress: Vec<Arc<ProfileRules>>,
+}
+
+/// What counts as a way back to the source of a packet (E-466).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ReversePath {
+    /// A route by the interface of arrival.
+    Strict,
+    /// Any route.
+    Loose,
 }
 
 /// The tiers in which a policy applies, for one class and direction, in order (E-221). Empty tiers are left out.
@@ -216,6 +227,23 @@ impl Peer {
     /// Whether there is no criterion.
     pub fn is_any(&self) -> bool {
         *self == Peer::default()
+    }
+}
+
+impl Peer {
+    /// The sets that its criteria name.
+    pub fn sets(&self) -> impl Iterator<Item = &SetId> {
+        self.set.iter().chain(&self.not_set).chain(&self.named_ports).chain(&self.not_named_ports)
+    }
+}
+
+impl SetMembers {
+    /// How many members of one family there are.
+    pub fn len_in(&self, family: Family) -> usize {
+        match self {
+            SetMembers::Nets(nets) => nets.iter().filter(|net| Family::of_net(**net) == family).count(),
+            SetMembers::Ports(ports) => ports.iter().filter(|(address, ..)| Family::of(*address) == family).count(),
+        }
     }
 }
 

@@ -124,6 +124,7 @@ mod tests {
     use tortie_rules::ruleset::Name;
 
     use super::*;
+    use crate::view::bare;
 
     fn counter(chain: &str, comment: &str, packets: u64) -> Counter {
         Counter { chain: Name::new(chain), comment: comment.to_owned(), packets, bytes: packets * 100 }
@@ -137,19 +138,7 @@ mod tests {
         };
         let policies = vec![rules(Kind::GlobalNetworkPolicy, false), rules(Kind::StagedGlobalNetworkPolicy, true)];
         let ingress = ClassPolicy { tiers: vec![TierPolicies { name: "t".to_owned(), end: TierEnd::Deny, policies }] };
-        let none = ClassPolicy::default;
-        let policy = EndpointPolicy {
-            name: endpoint.to_owned(),
-            normal_ingress: ingress.clone(),
-            normal_egress: none(),
-            forward_ingress: ingress,
-            forward_egress: none(),
-            pre_dnat: none(),
-            untracked_ingress: none(),
-            untracked_egress: none(),
-            profiles_ingress: Vec::new(),
-            profiles_egress: Vec::new(),
-        };
+        let policy = EndpointPolicy { normal_ingress: ingress.clone(), forward_ingress: ingress, ..bare(endpoint) };
         HostPolicy { endpoints: [(endpoint.to_owned(), Arc::new(policy))].into(), ..HostPolicy::default() }
     }
 

@@ -146,6 +146,7 @@ mod tests {
     use tortie_calc::policy::{ClassPolicy, Direction, EndpointPolicy, PolicyId, PolicyRules, TierEnd, TierPolicies};
 
     use super::*;
+    use crate::view::bare;
 
     fn links() -> Links {
         let link = |name: &str, is_running: bool, controller: Option<u32>| {
@@ -242,19 +243,7 @@ mod tests {
             ClassPolicy { tiers: vec![TierPolicies { name: "t".to_owned(), end: TierEnd::Pass, policies }] }
         };
         let policy = |name: &str, pre_dnat: ClassPolicy| {
-            let none = ClassPolicy::default;
-            let policy = EndpointPolicy {
-                name: name.to_owned(),
-                normal_ingress: none(),
-                normal_egress: none(),
-                forward_ingress: none(),
-                forward_egress: none(),
-                pre_dnat,
-                untracked_ingress: none(),
-                untracked_egress: none(),
-                profiles_ingress: Vec::new(),
-                profiles_egress: Vec::new(),
-            };
+            let policy = EndpointPolicy { pre_dnat, ..bare(name) };
             (name.to_owned(), Arc::new(policy))
         };
         let mut host = HostPolicy {

@@ -65,6 +65,7 @@ mod tests {
     use tortie_calc::policy::{ClassPolicy, PolicyId, PolicyRules, TierEnd, TierPolicies};
 
     use super::*;
+    use crate::view::bare;
 
     fn links(names: &[&str]) -> Links {
         let link = |name: &&str| Link {
@@ -85,18 +86,8 @@ mod tests {
             let policies = vec![Arc::new(PolicyRules { id, is_staged: !has, rules: Vec::new() })];
             ClassPolicy { tiers: vec![TierPolicies { name: "default".to_owned(), end: TierEnd::Pass, policies }] }
         };
-        let policy = EndpointPolicy {
-            name: name.to_owned(),
-            normal_ingress: class(false),
-            normal_egress: class(false),
-            forward_ingress: class(false),
-            forward_egress: class(false),
-            pre_dnat: class(has_pre_dnat),
-            untracked_ingress: class(false),
-            untracked_egress: class(has_untracked),
-            profiles_ingress: Vec::new(),
-            profiles_egress: Vec::new(),
-        };
+        let policy =
+            EndpointPolicy { pre_dnat: class(has_pre_dnat), untracked_egress: class(has_untracked), ..bare(name) };
         (name.to_owned(), Arc::new(policy))
     }
 

@@ -34,6 +34,14 @@ fn reason_text(reason: &Reason) -> String {
         Reason::Services { direction, rule } => {
             format!("{direction} rule {rule} has `services`, and there is no Kubernetes data: it matches nothing")
         }
+        Reason::UnknownReversePath { value } => {
+            format!(
+                "annotation `tortie.dev/reversePath: {value}` is neither Strict nor Loose: nothing is checked (E-466)"
+            )
+        }
+        Reason::ReversePathOnWildcard => {
+            "a reverse-path check belongs to one interface, never to a wildcard endpoint (E-466)".to_owned()
+        }
         Reason::MissingProfile { profile } => {
             format!("profile `{profile}` does not exist: at its place everything is denied (E-230)")
         }
@@ -133,6 +141,7 @@ mod tests {
     use tortie_calc::policy::{ClassPolicy, EndpointPolicy, Peer, PolicyId, PolicyRules, TierEnd, TierPolicies};
 
     use super::*;
+    use crate::view::bare;
 
     fn rule(source: Peer, ip_version: Option<Family>) -> ResolvedRule {
         ResolvedRule { ip_version, source, ..ResolvedRule::any(Action::Deny) }
@@ -147,19 +156,7 @@ mod tests {
         };
         let rules = PolicyRules { id, is_staged: false, rules: rules.into_iter().map(Arc::new).collect() };
         let tier = TierPolicies { name: "default".to_owned(), end: TierEnd::Deny, policies: vec![Arc::new(rules)] };
-        let none = ClassPolicy::default;
-        let endpoint = EndpointPolicy {
-            name: "a".to_owned(),
-            normal_ingress: none(),
-            normal_egress: none(),
-            forward_ingress: none(),
-            forward_egress: none(),
-            pre_dnat: ClassPolicy { tiers: vec![tier] },
-            untracked_ingress: none(),
-            untracked_egress: none(),
-            profiles_ingress: Vec::new(),
-            profiles_egress: Vec::new(),
-        };
+        let endpoint = EndpointPolicy { pre_dnat: ClassPolicy { tiers: vec![tier] }, ..bare("a") };
         HostPolicy { endpoints: [("a".to_owned(), Arc::new(endpoint))].into(), ..HostPolicy::default() }
     }
 

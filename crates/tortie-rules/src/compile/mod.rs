@@ -16,10 +16,12 @@ use tortie_calc::policy::{Direction, EndpointPolicy, ProfileRules};
 
 use crate::ruleset::{Chain, Name, Origin, Ruleset, Verdict};
 
+pub mod cut;
 pub mod flatten;
 mod frame;
 mod lower;
 pub mod names;
+mod overflow;
 mod parts;
 mod program;
 pub mod sets;
@@ -40,7 +42,7 @@ use stage::Stage;
 /// The result has logical names only. It depends on `policy` alone.
 pub fn compile(policy: &HostPolicy) -> Ruleset {
     let mut ruleset = Ruleset::default();
-    let mut pool = SetPool::new(&policy.sets);
+    let mut pool = SetPool::new(&policy.sets, policy.settings.set_size_max);
     let layout = Layout::of(policy);
     // Off: no rules for IPv6 at all (E-618).
     let families: &[Family] = if policy.settings.polices_ipv6 { &Family::BOTH } else { &[Family::V4] };
@@ -48,7 +50,7 @@ pub fn compile(policy: &HostPolicy) -> Ruleset {
     for stage in layout.stages() {
         for endpoint in policy.endpoints.values().filter(|endpoint| layout.judges(stage, endpoint)) {
             layout.program(&mut ruleset, &mut pool, stage, endpoint, families);
-            if !frame::is_open(stage, endpoint) {
+            if !frame::is_open(stage, endpoint) && layout.has_policy(stage, endpoint) {
                 for family in families {
                     endpoint_chains(&mut ruleset, &mut pool, &layout, endpoint, stage, *family);
                 }

@@ -1,6 +1,6 @@
 //! Sets that rules look addresses and ports up in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -14,13 +14,22 @@ use crate::ruleset::{Element, Field, Name, Set, Verdict};
 /// Sets by name, made when the first rule asks for them.
 pub struct SetPool<'a> {
     members: &'a BTreeMap<SetId, Arc<SetMembers>>,
+    /// Sets with too many members for the kernel (E-351).
+    too_large: BTreeSet<(&'a SetId, Family)>,
     sets: BTreeMap<Name, Arc<Set>>,
 }
 
 impl<'a> SetPool<'a> {
-    /// A pool over the present members.
-    pub fn new(members: &'a BTreeMap<SetId, Arc<SetMembers>>) -> Self {
-        Self { members, sets: BTreeMap::new() }
+    /// A pool over the present members, of which a set may have `size_max` in one family.
+    pub fn new(members: &'a BTreeMap<SetId, Arc<SetMembers>>, size_max: usize) -> Self {
+        let in_family = |(id, family): &(&'a SetId, Family)| members[*id].len_in(*family) > size_max;
+        let all = members.keys().flat_map(|id| Family::BOTH.map(|family| (id, family)));
+        Self { members, too_large: all.filter(in_family).collect(), sets: BTreeMap::new() }
+    }
+
+    /// Whether the set has too many members in this family (E-351).
+    pub(super) fn is_too_large(&self, id: &SetId, family: Family) -> bool {
+        self.too_large.contains(&(id, family))
     }
 
     /// All sets that were asked for.
@@ -100,7 +109,14 @@ fn net_set(family: Family, nets: impl IntoIterator<Item = IpNet>) -> Set {
     let field = address_field(family);
     if ranges.iter().all(|(first, last)| first == last) {
         let elements = ranges.iter().map(|(value, _)| (Element::exact(bytes(*value, field)), None)).collect();
-        return Set { key: vec![field], is_interval: false, is_map: false, is_constant: false, elements };
+        return Set {
+            key: vec![field],
+            is_interval: false,
+            is_map: false,
+            is_constant: false,
+            timeout_s: None,
+            elements,
+        };
     }
     ranges_set(field, &merge(ranges))
 }
@@ -123,6 +139,7 @@ fn port_set(family: Family, ports: impl IntoIterator<Item = (IpAddr, tortie_api:
         is_interval: false,
         is_map: false,
         is_constant: false,
+        timeout_s: None,
         elements,
     }
 }
@@ -134,7 +151,7 @@ fn ranges_set(field: Field, ranges: &[(u128, u128)]) -> Set {
         .iter()
         .map(|(first, last)| (Element::range(bytes(*first, field), bytes(*last, field)), None::<Verdict>))
         .collect();
-    Set { key: vec![field], is_interval, is_map: false, is_constant: false, elements }
+    Set { key: vec![field], is_interval, is_map: false, is_constant: false, timeout_s: None, elements }
 }
 
 /// Joins ranges that overlap or touch, and sorts them.
