@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tortie_api::facts::Links;
-use tortie_api::model::{Action, HostEndpoint, Meta, Policy, PolicyClass, Profile, Resource, Rule, Tier};
+use tortie_api::model::{Action, Family, HostEndpoint, Meta, Policy, PolicyClass, Profile, Resource, Rule, Tier};
 use tortie_api::{DEFAULT_ALLOW_PROFILE, Kind, REVERSE_PATH_ANNOTATION, ResourceKey};
 use tortie_selector::Selector;
 
@@ -294,6 +294,17 @@ impl Engine {
     /// What status tells of it.
     pub fn report(&self) -> &Report {
         &self.report
+    }
+
+    /// Sets of rules with more members of one family than a set may have (E-351): what is meant, the family, how many.
+    /// Rules that name them fail closed.
+    pub fn sets_too_large(&self) -> Vec<(SetId, Family, usize)> {
+        let max = self.settings.set_size_max;
+        let large = self.output.sets.iter().filter(|(_, members)| members.len() > max);
+        large
+            .flat_map(|(id, members)| Family::BOTH.map(|family| (id.clone(), family, members.len_in(family))))
+            .filter(|(.., len)| *len > max)
+            .collect()
     }
 
     /// Brings the selections up to date; says whether any local endpoint is touched.

@@ -238,6 +238,19 @@ impl Peer {
 }
 
 impl SetMembers {
+    /// How many members there are.
+    pub fn len(&self) -> usize {
+        match self {
+            SetMembers::Nets(nets) => nets.len(),
+            SetMembers::Ports(ports) => ports.len(),
+        }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// How many members of one family there are.
     pub fn len_in(&self, family: Family) -> usize {
         match self {

@@ -22,9 +22,10 @@ pub struct SetPool<'a> {
 impl<'a> SetPool<'a> {
     /// A pool over the present members, of which a set may have `size_max` in one family.
     pub fn new(members: &'a BTreeMap<SetId, Arc<SetMembers>>, size_max: usize) -> Self {
-        let in_family = |(id, family): &(&'a SetId, Family)| members[*id].len_in(*family) > size_max;
-        let all = members.keys().flat_map(|id| Family::BOTH.map(|family| (id, family)));
-        Self { members, too_large: all.filter(in_family).collect(), sets: BTreeMap::new() }
+        let large = members.iter().filter(|(_, set)| set.len() > size_max);
+        let each = large.flat_map(|(id, set)| Family::BOTH.map(|family| (id, family, set.len_in(family))));
+        let too_large = each.filter(|(.., len)| *len > size_max).map(|(id, family, _)| (id, family)).collect();
+        Self { members, too_large, sets: BTreeMap::new() }
     }
 
     /// Whether the set has too many members in this family (E-351).
