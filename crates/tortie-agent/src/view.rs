@@ -10,7 +10,7 @@ pub(crate) use counters::{counter_list, invalid_drops, staged};
 pub(crate) use endpoints::{endpoints, states};
 pub(crate) use interfaces::interfaces;
 pub(crate) use sets::sets;
-pub(crate) use warnings::{mark_collisions, not_enforced, one_family, unpoliced_ipv6};
+pub(crate) use warnings::{mark_collisions, not_enforced, one_family, too_large, unpoliced_ipv6};
 
 use tortie_api::ResourceKey;
 use tortie_api::model::PolicyClass;

@@ -315,7 +315,7 @@ fn status_tells_classes_conflicts_policies_and_counters_e742() {
             "{status}"
         );
         host.sh("nft delete table ip fw");
-        assert!(!host.status().contains("table fw"), "read again after a change (E-409, T-26)");
+        assert!(!host.status().contains("table fw"), "read again after a change (E-409, T-16, T-26)");
 
         let stream = UnixStream::connect(host.folder.path().join("agent.sock")).unwrap();
         let sets: serde_json::Value = serde_json::from_str(&http(stream, "/v1/sets").unwrap().1).unwrap();

@@ -82,6 +82,7 @@ impl Loop {
         let (policy, report) = (self.engine.policy(), self.engine.report());
         let links = self.links.clone().unwrap_or_default();
         let interfaces = view::interfaces(policy, &links, self.observe.enforced.as_ref());
+        warnings.extend(view::too_large(&self.engine.sets_too_large(), policy.settings.set_size_max));
         warnings.extend(view::unpoliced_ipv6(policy, &links, &interfaces));
         let mut endpoints = view::endpoints(report, policy, &links, self.local_endpoints());
         if let Some(counters) = &counters {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use tortie_api::facts::Links;
 use tortie_api::model::Family;
-use tortie_calc::policy::{Direction, HostPolicy, ResolvedRule};
+use tortie_calc::policy::{Direction, HostPolicy, ResolvedRule, SetId};
 use tortie_calc::{Reason, Report};
 use tortie_nftables::MarkWriter;
 
@@ -67,10 +67,7 @@ pub(crate) fn one_family(policy: &HostPolicy) -> Vec<NotEnforcedStatus> {
         }
     }
     let to_status = |(key, direction, position, family): (tortie_api::ResourceKey, Direction, usize, Family)| {
-        let family = match family {
-            Family::V4 => "IPv4",
-            Family::V6 => "IPv6",
-        };
+        let family = family_name(family);
         let reason =
             format!("{direction} rule {position} matches no {family} packet: its `notNets` name none of it (E-316)");
         NotEnforcedStatus { object: key.to_string(), endpoint: None, reason }
@@ -121,6 +118,28 @@ pub(crate) fn mark_collisions(policy: &HostPolicy, writers: &[MarkWriter]) -> Ve
         )
     };
     writers.iter().filter(is_collision).map(to_text).collect()
+}
+
+/// Sets with more members than `maxIpsetSize` allows (E-351).
+pub(crate) fn too_large(sets: &[(SetId, Family, usize)], max: usize) -> Vec<String> {
+    let to_text = |(id, family, len): &(SetId, Family, usize)| {
+        let what = match id {
+            SetId::Selector(selector) => format!("selector `{selector}`"),
+            SetId::NamedPort { name, .. } => format!("named port `{name}`"),
+        };
+        let family = family_name(*family);
+        format!(
+            "{what} has {len} {family} members, and `maxIpsetSize` is {max}: rules that name it fail closed (E-351)"
+        )
+    };
+    sets.iter().map(to_text).collect()
+}
+
+fn family_name(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "IPv4",
+        Family::V6 => "IPv6",
+    }
 }
 
 /// `2000::/3` and the unique local `fc00::/7`: what other hosts can reach.
@@ -191,6 +210,19 @@ mod tests {
         assert_eq!(mark_collisions(&HostPolicy::default(), &[writer(u32::MAX)]), Vec::<String>::new(), "no endpoint");
         let found = mark_collisions(&policy, &[writer(0x1_4000)]);
         assert!(found.len() == 1 && found[0].contains("ip table kube chain mark write mark bits 0x10000"), "{found:?}");
+    }
+
+    #[test]
+    fn sets_that_are_too_large_are_named_e351() {
+        let port = SetId::NamedPort { name: "http".into(), protocol: None, selector: None };
+        let sets = [(SetId::Selector("has(a)".into()), Family::V4, 7), (port, Family::V6, 6)];
+        assert_eq!(
+            too_large(&sets, 5),
+            [
+                "selector `has(a)` has 7 IPv4 members, and `maxIpsetSize` is 5: rules that name it fail closed (E-351)",
+                "named port `http` has 6 IPv6 members, and `maxIpsetSize` is 5: rules that name it fail closed (E-351)",
+            ]
+        );
     }
 
     #[test]
