@@ -502,6 +502,21 @@ fn large_transactions_fit_k10() {
 }
 
 #[test]
+fn a_set_of_ours_in_another_shape_is_made_anew_e720() {
+    in_network_namespace(|| {
+        let mut kernel = Kernel::open().unwrap();
+        let desired = tortie_rules::compile(&a_host());
+        apply(&mut kernel, &desired);
+        let foreign = "flush chain inet tortie input; delete map inet tortie in-if; \
+                       add map inet tortie in-if { type ifname : verdict; flags interval; }; \
+                       add rule inet tortie input iifname vmap @in-if comment \"interface\"";
+        nft(&[foreign]);
+        apply(&mut kernel, &desired);
+        assert_settled(&mut kernel, &desired);
+    });
+}
+
+#[test]
 fn foreign_hands_are_seen_and_repaired_e721() {
     in_network_namespace(|| {
         let mut kernel = Kernel::open().unwrap();
