@@ -12,7 +12,8 @@ use tokio::sync::oneshot;
 use tortie_api::Kind;
 use tortie_api::facts::Links;
 use tortie_api::model::{FelixConfiguration, Labels, PolicyClass, Resource};
-use tortie_calc::settings::{Failsafe, Local, SettingProblem, Sources, resolve};
+use tortie_calc::settings::operation::InvalidObjectPolicy;
+use tortie_calc::settings::{Local, Remembered, Resolved, Sources, is_local_name, resolve};
 use tortie_calc::{EndpointState, Engine, Reason, Settings};
 use tortie_datastore::kv::Revision;
 use tortie_datastore::{Kv, SyncEvent, Syncer};
@@ -30,8 +31,6 @@ use crate::status::{
     EndpointStatus, Failsafes, InterfaceStatus, InvalidStatus, KernelStatus, NotEnforcedStatus, Status, StoreStatus,
 };
 
-/// How long the loop sleeps when nothing happens: then everything of ours is read again (E-619).
-const RESYNC: Duration = Duration::from_secs(180);
 /// How long a failed programming is left before it is tried again (E-712).
 const RETRY: Duration = Duration::from_secs(5);
 
@@ -125,8 +124,13 @@ impl Agent {
             environment: &config.environment,
             file: &config.file,
             stored: &[],
+            remembered: &Remembered::new(),
         };
-        if let Some(problem) = resolve(&sources).1.into_iter().find(|problem| problem.is_fatal) {
+        let fatal: Vec<_> = resolve(&sources).problems.into_iter().filter(|problem| problem.is_fatal).collect();
+        for problem in fatal.iter().skip(1) {
+            tracing::error!("setting {} of the {}: {}", problem.name, problem.source, problem.message);
+        }
+        if let Some(problem) = fatal.into_iter().next() {
             return Err(AgentError::Setting { name: problem.name, origin: problem.source, message: problem.message });
         }
         let (sender, receiver) = channel();
@@ -212,13 +216,16 @@ struct Loop {
     reporter: Reporter,
     store: StoreStatus,
     kernel: KernelStatus,
-    setting_problems: Vec<SettingProblem>,
+    /// Settings in force, and what is to be told of them.
+    resolved: Resolved,
     is_in_sync: bool,
     links: Option<Links>,
     /// The revision that the engine has.
     revision: Revision,
     needs_programming: bool,
     retry_at: Option<Instant>,
+    /// When everything of ours was last read, or is known to be due.
+    refreshed_at: Instant,
     waiters: Vec<Waiter>,
 }
 
@@ -234,12 +241,13 @@ impl Loop {
             reporter,
             store,
             kernel: KernelStatus::default(),
-            setting_problems: Vec::new(),
+            resolved: Resolved::default(),
             is_in_sync: false,
             links: None,
             revision: Revision::ZERO,
             needs_programming: true,
             retry_at: None,
+            refreshed_at: Instant::now(),
             waiters: Vec::new(),
         };
         this.read_settings();
@@ -248,8 +256,11 @@ impl Loop {
 
     fn run(mut self, receiver: &Receiver<Event>) -> Result<(), AgentError> {
         loop {
-            let patience = self.retry_at.map_or(RESYNC, |at| at.saturating_duration_since(Instant::now()));
-            match receiver.recv_timeout(patience) {
+            let received = match self.retry_at.into_iter().chain(self.refresh_at()).min() {
+                Some(at) => receiver.recv_timeout(at.saturating_duration_since(Instant::now())),
+                None => receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            match received {
                 Ok(event) => {
                     // What has gathered is taken together: many updates, one apply.
                     for event in std::iter::once(event).chain(receiver.try_iter()) {
@@ -260,16 +271,10 @@ impl Loop {
                         self.take(event);
                     }
                 }
-                Err(RecvTimeoutError::Timeout) if self.retry_at.is_some() => {
-                    self.retry_at = None;
-                    self.needs_programming = true;
-                }
-                Err(RecvTimeoutError::Timeout) => {
-                    self.programmer.forget();
-                    self.needs_programming = true;
-                }
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
+            self.look_at_timers();
             self.program();
             if self.config.is_once && self.kernel.revision.is_some() {
                 return Ok(());
@@ -277,6 +282,24 @@ impl Loop {
             if let (true, true, Some(error)) = (self.config.is_once, self.is_in_sync, &self.kernel.error) {
                 return Err(AgentError::Program(error.clone()));
             }
+        }
+    }
+
+    /// When everything of ours in the kernel is to be read again, if ever (E-619, E-620). Sets are read with the rest.
+    fn refresh_at(&self) -> Option<Instant> {
+        self.resolved.operation.ruleset_refresh().and_then(|interval| self.refreshed_at.checked_add(interval))
+    }
+
+    fn look_at_timers(&mut self) {
+        let now = Instant::now();
+        if self.retry_at.is_some_and(|at| at <= now) {
+            self.retry_at = None;
+            self.needs_programming = true;
+        }
+        if self.refresh_at().is_some_and(|at| at <= now) {
+            self.refreshed_at = now;
+            self.programmer.forget();
+            self.needs_programming = true;
         }
     }
 
@@ -307,6 +330,8 @@ impl Loop {
                 let mut touches_settings = is_snapshot;
                 for update in updates {
                     touches_settings |= matches!(update.key.kind, Kind::FelixConfiguration | Kind::Node);
+                    // A configuration that became invalid never loosens an agent, whatever the mode (D-12).
+                    let holds = holds || update.key.kind == Kind::FelixConfiguration;
                     if let Some((key, resource)) = self.hold.update(update, holds) {
                         self.engine.update(key, resource);
                     }
@@ -344,23 +369,7 @@ impl Loop {
 
     /// Whether the last valid form of an object that became invalid stays in force (D-11).
     fn is_holding(&self) -> bool {
-        let setting = |name: &str| {
-            let lower = name.to_lowercase();
-            let local = self.config.environment.get(&lower).or_else(|| self.config.file.get(&lower)).cloned();
-            local.or_else(|| {
-                let scopes = [format!("node.{}", self.config.node), "default".to_owned()];
-                let stored: Vec<&FelixConfiguration> = self.configurations();
-                scopes.iter().find_map(|scope| {
-                    let found = stored.iter().find(|c| c.meta.name == *scope)?;
-                    found.meta.annotations.get(&format!("tortie.dev/{name}")).cloned()
-                })
-            })
-        };
-        match setting("invalidObjectPolicy").as_deref() {
-            Some(word) if word.eq_ignore_ascii_case("Calico") => false,
-            Some(word) if word.eq_ignore_ascii_case("Hold") => true,
-            _ => !setting("compatibility").is_some_and(|word| word.eq_ignore_ascii_case("Strict")),
-        }
+        self.resolved.operation.invalid_object_policy == InvalidObjectPolicy::Hold
     }
 
     fn configurations(&self) -> Vec<&FelixConfiguration> {
@@ -381,18 +390,28 @@ impl Loop {
             .find(|resource| resource.meta().name == node)
             .map(|resource| resource.meta().labels.clone())
             .unwrap_or_default();
-        let (settings, problems) = resolve(&Sources {
+        let resolved = resolve(&Sources {
             node: &node,
             node_labels: &labels,
             environment: &self.config.environment,
             file: &self.config.file,
             stored: &self.configurations(),
+            remembered: &self.resolved.remembered,
         });
-        for problem in problems.iter().filter(|problem| !self.setting_problems.contains(problem)) {
+        for problem in resolved.problems.iter().filter(|problem| !self.resolved.problems.contains(problem)) {
             tracing::warn!("setting {} of {}: {}", problem.name, problem.source, problem.message);
         }
-        self.setting_problems = problems;
-        self.engine.set_settings(settings);
+        for note in resolved.notes.iter().filter(|note| !self.resolved.notes.contains(note)) {
+            tracing::info!("settings of {}: {}", note.source, note.message);
+        }
+        self.engine.set_settings(resolved.settings.clone());
+        self.resolved = resolved;
+        if !self.is_holding() {
+            // What was held until now goes: settings take effect at once (E-606).
+            for key in self.hold.release() {
+                self.engine.update(key, None);
+            }
+        }
         self.needs_programming = true;
     }
 
@@ -487,8 +506,9 @@ impl Loop {
         for (key, problem) in self.hold.problems() {
             problems.push(format!("{key} is invalid: {}", problem.messages.join("; ")));
         }
-        problems
-            .extend(self.setting_problems.iter().map(|p| format!("setting {} of {}: {}", p.name, p.source, p.message)));
+        problems.extend(
+            self.resolved.problems.iter().map(|p| format!("setting {} of {}: {}", p.name, p.source, p.message)),
+        );
         problems
     }
 
@@ -537,7 +557,8 @@ impl Loop {
         });
         let invalid = invalid.collect();
         let mut warnings: Vec<String> = self
-            .setting_problems
+            .resolved
+            .problems
             .iter()
             .map(|problem| format!("setting {} of {}: {}", problem.name, problem.source, problem.message))
             .collect();
@@ -545,8 +566,8 @@ impl Loop {
             warnings.extend(texts.iter().map(|text| format!("{key}: {text}")));
         }
         let failsafes = Failsafes {
-            inbound: settings.failsafe_inbound.iter().map(failsafe_text).collect(),
-            outbound: settings.failsafe_outbound.iter().map(failsafe_text).collect(),
+            inbound: settings.failsafe_inbound.iter().map(ToString::to_string).collect(),
+            outbound: settings.failsafe_outbound.iter().map(ToString::to_string).collect(),
         };
         let (chains, sets, rules) = self.programmer.size();
         let foreign = match self.programmer.kernel().foreign_chains() {
@@ -635,15 +656,6 @@ fn reason_text(reason: &Reason) -> String {
     }
 }
 
-fn failsafe_text(failsafe: &Failsafe) -> String {
-    let protocol = failsafe.protocol.to_string().to_lowercase();
-    match failsafe.net {
-        Some(net) if net.addr().is_ipv6() => format!("{protocol}:[{net}]:{}", failsafe.port),
-        Some(net) => format!("{protocol}:{net}:{}", failsafe.port),
-        None => format!("{protocol}:{}", failsafe.port),
-    }
-}
-
 /// An error with its causes, in one line.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -656,16 +668,45 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// Settings as `name=value` pairs of an environment, with one of the prefixes.
+/// Settings as `name=value` pairs of an environment, with one of the prefixes; `TORTIE_` wins over `FELIX_`.
+///
+/// A variable `TORTIE_<Name>` that is no setting is left out: tests and demos use some (D-12). One with `FELIX_` is
+/// kept, so that a misspelt one is told (E-603).
 pub fn settings_of_environment(variables: impl Iterator<Item = (String, String)>) -> Local {
-    let mut found = BTreeMap::new();
-    for (name, value) in variables {
-        let upper = name.to_uppercase();
-        for prefix in ["FELIX_", "TORTIE_"] {
-            if let Some(rest) = upper.strip_prefix(prefix) {
-                found.insert(rest.to_lowercase(), value.clone());
-            }
-        }
-    }
+    // In the order of their names, so that two spellings of one name give the same winner at each start.
+    let variables: BTreeMap<String, String> = variables.collect();
+    let with_prefix = |prefix: &'static str| {
+        variables.iter().filter_map(move |(name, value)| {
+            let lower = name.to_lowercase();
+            Some((lower.strip_prefix(prefix)?.to_owned(), value.clone()))
+        })
+    };
+    let mut found: Local = with_prefix("felix_").collect();
+    found.extend(with_prefix("tortie_").filter(|(name, value)| is_local_name(name) && !value.is_empty()));
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_of_both_prefixes_in_any_case_are_settings_d12_e603() {
+        let variables = [
+            ("FELIX_LogPrefix", "felix"),
+            ("TORTIE_LOGPREFIX", "tortie"),
+            ("felix_nosuchthing", "kept, so that it is told"),
+            ("TORTIE_NOSUCHTHING", "left out"),
+            ("TORTIE_STORE", "left out"),
+            ("FELIX_HealthPort", "1"),
+            ("TORTIE_HEALTHPORT", ""),
+            ("PATH", "/bin"),
+        ];
+        let found = settings_of_environment(variables.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())));
+        let expected: Local =
+            [("logprefix", "tortie"), ("nosuchthing", "kept, so that it is told"), ("healthport", "1")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into();
+        assert_eq!(found, expected);
+    }
 }

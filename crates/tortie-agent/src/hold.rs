@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::Value;
-use tortie_api::ResourceKey;
 use tortie_api::model::Resource;
 use tortie_api::read_stored;
+use tortie_api::{Kind, ResourceKey};
 use tortie_datastore::syncer::Update;
 
 /// What is wrong with a stored object, and what is in force instead.
@@ -70,8 +70,23 @@ impl Hold {
         }
     }
 
+    /// Lets go of what is held, when that is no longer wanted; gives what counts as missing from now on.
+    ///
+    /// Configurations are held in every mode (D-12).
+    pub(crate) fn release(&mut self) -> Vec<ResourceKey> {
+        let mut released = Vec::new();
+        for (key, problem) in &mut self.problems {
+            if problem.is_held && key.kind != Kind::FelixConfiguration {
+                problem.is_held = false;
+                self.in_force.remove(key);
+                released.push(key.clone());
+            }
+        }
+        released
+    }
+
     /// Objects in force of one kind.
-    pub(crate) fn of_kind(&self, kind: tortie_api::Kind) -> impl Iterator<Item = &Arc<Resource>> {
+    pub(crate) fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Arc<Resource>> {
         self.in_force.iter().filter(move |(key, _)| key.kind == kind).map(|(_, resource)| resource)
     }
 
@@ -89,7 +104,6 @@ impl Hold {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use tortie_api::Kind;
 
     use super::*;
 
@@ -113,5 +127,25 @@ mod tests {
         assert!(hold.problems().is_empty());
         hold.update(update(Some(valid)), false);
         assert!(matches!(hold.update(update(Some(invalid)), false), Some((_, None))), "Strict");
+    }
+    #[test]
+    fn what_is_held_goes_when_the_mode_changes_but_for_configurations_d1_d12() {
+        let mut hold = Hold::default();
+        let of = |kind: Kind, spec: Value| {
+            let object = json!({"metadata": {"name": "a"}, "spec": spec});
+            Update { key: ResourceKey::global(kind, "a"), value: Some(Ok(object.as_object().unwrap().clone())) }
+        };
+        for (kind, valid, invalid) in [
+            (Kind::HostEndpoint, json!({"node": "n", "interfaceName": "eth0"}), json!({})),
+            (Kind::FelixConfiguration, json!({"nodeSelector": "all()"}), json!({"nodeSelector": "a =="})),
+        ] {
+            hold.update(of(kind, valid), true);
+            assert!(hold.update(of(kind, invalid), true).is_none(), "{kind:?}");
+        }
+        assert_eq!(hold.release(), [ResourceKey::global(Kind::HostEndpoint, "a")]);
+        assert_eq!(hold.release(), []);
+        assert_eq!(hold.of_kind(Kind::HostEndpoint).count(), 0);
+        assert_eq!(hold.of_kind(Kind::FelixConfiguration).count(), 1);
+        assert_eq!(hold.problems().values().filter(|problem| problem.is_held).count(), 1);
     }
 }

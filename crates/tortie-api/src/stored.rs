@@ -99,7 +99,16 @@ impl Reader {
             }
             Kind::WorkloadEndpoint => self.workload_endpoint(meta, spec).map(Resource::WorkloadEndpoint),
             Kind::FelixConfiguration => {
-                let node_selector = self.selector(spec, "nodeSelector", "spec.nodeSelector")?;
+                let node_selector = match meta.name.as_str() {
+                    name if name == "default" || name.starts_with("node.") => {
+                        // It counts by its name: a selector in it must not switch its settings off.
+                        if spec.contains_key("nodeSelector") {
+                            self.warn("spec.nodeSelector", "it does not belong here: it is left out".to_owned());
+                        }
+                        None
+                    }
+                    _ => self.selector(spec, "nodeSelector", "spec.nodeSelector")?,
+                };
                 let values = spec.iter().filter(|(name, _)| *name != "nodeSelector");
                 let values = values.map(|(name, value)| (name.clone(), value.clone())).collect();
                 Some(Resource::FelixConfiguration(FelixConfiguration { meta, node_selector, values }))

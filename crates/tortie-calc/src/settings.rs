@@ -3,9 +3,20 @@
 use ipnet::IpNet;
 use tortie_api::model::Protocol;
 
+mod assemble;
+mod failsafe;
+mod list;
+mod notes;
+pub mod operation;
 mod resolve;
+mod sources;
+mod value;
 
-pub use resolve::{Local, SettingProblem, Sources, resolve};
+pub use list::{NOT_APPLICABLE, Origin, SETTINGS, STRICT, Setting, Usage, is_local_name};
+pub use operation::Operation;
+pub use resolve::{InForce, Resolved, SettingNote, SettingProblem, resolve};
+pub use sources::{Local, Remembered, Sources, ValueSource};
+pub use value::Kind;
 
 /// Settings in force, after all sources have been merged.
 #[derive(Clone, Debug, PartialEq)]
