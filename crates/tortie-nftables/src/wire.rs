@@ -29,6 +29,11 @@ impl Writer {
         self.bytes
     }
 
+    /// Bytes written so far.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Starts a message of nf_tables for an address family.
     pub(crate) fn begin(&mut self, message: u16, flags: u16, sequence: u32, family: u8) -> Open {
         self.begin_raw((NFNL_SUBSYS_NFTABLES << 8) | message, flags, sequence, family, 0)
