@@ -18,22 +18,27 @@ use tortie_datastore::kv::Revision;
 use tortie_datastore::{Kv, SyncEvent, Syncer};
 use tortie_netmon::Monitor;
 use tortie_nftables::{Events, Kernel, OpenError};
-use tortie_rules::compile;
 
 use crate::api;
 use crate::event::{Event, Request};
 use crate::hold::Hold;
 use crate::lock::{LockError, NamespaceLock};
-use crate::program::{ProgramError, Programmer};
-use crate::report::{AgentReport, Reporter, now};
+use crate::notify::Notifier;
+use crate::program::{Fault, Programmer};
+use crate::report::{Reporter, now};
+use crate::restore::{Boot, StandIn, read_saved};
+use crate::saved::Saved;
+use crate::saver::Saver;
 use crate::status::{
-    EndpointStatus, Failsafes, InterfaceStatus, InvalidStatus, KernelStatus, NotEnforcedStatus, Status, StoreStatus,
+    EndpointStatus, Failsafes, InterfaceStatus, InvalidStatus, KernelStatus, NotEnforcedStatus, RefusedStatus, Status,
+    StoreStatus,
 };
 
-/// How long the loop sleeps when nothing happens: then everything of ours is read again (E-619).
+mod apply;
+mod state;
+
+/// How often everything of ours is read again, whatever the events say (E-619, E-720).
 const RESYNC: Duration = Duration::from_secs(180);
-/// How long a failed programming is left before it is tried again (E-712).
-const RETRY: Duration = Duration::from_secs(5);
 
 /// How an agent runs.
 pub struct Config {
@@ -47,8 +52,24 @@ pub struct Config {
     pub environment: Local,
     /// Settings of the file, likewise.
     pub file: Local,
+    /// The folder of the saved state (D-13).
+    pub state_dir: PathBuf,
     /// Program once and end.
     pub is_once: bool,
+    /// For tests: answers in the kernel's place.
+    pub fault: Option<Fault>,
+}
+
+impl Config {
+    fn boot(&self) -> Boot<'_> {
+        Boot {
+            node: Some(&self.node),
+            environment: &self.environment,
+            file: &self.file,
+            state_dir: &self.state_dir,
+            fault: self.fault.clone(),
+        }
+    }
 }
 
 /// Why an agent does not run.
@@ -156,10 +177,13 @@ impl Agent {
             .map_err(|source| AgentError::Start { what: "read the store", source })?;
         let reporter = Reporter::start(config.kv.clone())
             .map_err(|source| AgentError::Start { what: "report to the store", source })?;
+        let saver_events = sender.clone();
+        let saver = Saver::start(config.state_dir.clone(), move |error| forward(&saver_events, Event::Saved(error)))
+            .map_err(|source| AgentError::Start { what: "save the state", source })?;
         api::serve(&config.socket, sender, config.kv.clone())
             .map_err(|source| AgentError::Socket { socket: config.socket.clone(), source })?;
         let socket = config.socket.clone();
-        let result = Loop::new(config, kernel, reporter).run(&receiver);
+        let result = Loop::new(config, kernel, reporter, saver).run(&receiver);
         // Whoever asks next is told at once that nobody is there.
         let _ = std::fs::remove_file(socket);
         result
@@ -210,6 +234,18 @@ struct Loop {
     hold: Hold,
     programmer: Programmer,
     reporter: Reporter,
+    saver: Saver,
+    /// The state of the last run, until the store has told everything.
+    saved: Option<Saved>,
+    /// What stands in for the store, until it has told everything (E-708).
+    stand_in: Option<StandIn>,
+    /// The identity of the store: `clusterGUID`.
+    cluster: Option<String>,
+    /// Whether something changed since the state was written.
+    is_unsaved: bool,
+    saved_at: Option<Instant>,
+    /// Why the state could not be read or written.
+    state_error: Option<String>,
     store: StoreStatus,
     kernel: KernelStatus,
     setting_problems: Vec<SettingProblem>,
@@ -219,19 +255,33 @@ struct Loop {
     revision: Revision,
     needs_programming: bool,
     retry_at: Option<Instant>,
+    /// Failed tries to program in a row.
+    failures: u32,
+    resync_at: Instant,
+    notifier: Notifier,
     waiters: Vec<Waiter>,
 }
 
 impl Loop {
-    fn new(config: Config, kernel: Kernel, reporter: Reporter) -> Self {
+    fn new(config: Config, kernel: Kernel, reporter: Reporter, saver: Saver) -> Self {
+        let (saved, state_error) = read_saved(&config.state_dir);
+        let mut hold = Hold::default();
+        hold.remember(saved.iter().flat_map(|saved| saved.objects.iter().cloned()));
         let store =
             StoreStatus { place: config.kv.describe(), state: "connecting".to_owned(), ..StoreStatus::default() };
         let mut this = Self {
             engine: Engine::new(Settings { node: config.node.clone(), ..Settings::default() }),
+            programmer: Programmer::new(kernel, config.fault.clone()),
             config,
-            hold: Hold::default(),
-            programmer: Programmer::new(kernel),
+            hold,
             reporter,
+            saver,
+            saved,
+            stand_in: None,
+            cluster: None,
+            is_unsaved: false,
+            saved_at: None,
+            state_error,
             store,
             kernel: KernelStatus::default(),
             setting_problems: Vec::new(),
@@ -240,6 +290,9 @@ impl Loop {
             revision: Revision::ZERO,
             needs_programming: true,
             retry_at: None,
+            failures: 0,
+            resync_at: Instant::now() + RESYNC,
+            notifier: Notifier::of_environment(),
             waiters: Vec::new(),
         };
         this.read_settings();
@@ -248,36 +301,59 @@ impl Loop {
 
     fn run(mut self, receiver: &Receiver<Event>) -> Result<(), AgentError> {
         loop {
-            let patience = self.retry_at.map_or(RESYNC, |at| at.saturating_duration_since(Instant::now()));
+            let others = [self.retry_at, self.save_at(), self.notifier.due()];
+            let due = others.into_iter().flatten().fold(self.resync_at, Instant::min);
+            let patience = due.saturating_duration_since(Instant::now());
             match receiver.recv_timeout(patience) {
                 Ok(event) => {
                     // What has gathered is taken together: many updates, one apply.
                     for event in std::iter::once(event).chain(receiver.try_iter()) {
                         if let Event::Shutdown = event {
+                            self.notifier.ending();
+                            self.save_at_end();
                             tracing::info!("ending; rules stay in the kernel");
                             return Ok(());
                         }
                         self.take(event);
                     }
                 }
-                Err(RecvTimeoutError::Timeout) if self.retry_at.is_some() => {
-                    self.retry_at = None;
-                    self.needs_programming = true;
-                }
-                Err(RecvTimeoutError::Timeout) => {
-                    self.programmer.forget();
-                    self.needs_programming = true;
-                }
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
+            self.take_time(Instant::now());
             self.program();
+            self.save_if_due();
+            self.notifier.alive(Instant::now());
+            if self.kernel.revision.is_some() || self.is_store_missing() {
+                self.notifier.ready(&self.store.state);
+            }
             if self.config.is_once && self.kernel.revision.is_some() {
+                self.save_at_end();
                 return Ok(());
             }
             if let (true, true, Some(error)) = (self.config.is_once, self.is_in_sync, &self.kernel.error) {
                 return Err(AgentError::Program(error.clone()));
             }
         }
+    }
+
+    /// What is due by the clock.
+    fn take_time(&mut self, now: Instant) {
+        if self.retry_at.is_some_and(|at| at <= now) {
+            self.retry_at = None;
+            self.needs_programming = true;
+        }
+        if self.resync_at <= now {
+            self.resync_at = now + RESYNC;
+            self.programmer.forget();
+            self.needs_programming = true;
+        }
+    }
+
+    /// Something changed: no reason to sit out the pause of a failure.
+    fn wants_programming(&mut self) {
+        self.needs_programming = true;
+        self.retry_at = None;
     }
 
     fn take(&mut self, event: Event) {
@@ -296,6 +372,7 @@ impl Loop {
                 self.take_links(links);
                 self.waiters.push(Waiter { revision, reply });
             }
+            Event::Saved(error) => self.take_saved(error),
             Event::Shutdown => {}
         }
     }
@@ -303,7 +380,8 @@ impl Loop {
     fn take_store(&mut self, event: SyncEvent) {
         match event {
             SyncEvent::Updates { updates, revision, is_snapshot } => {
-                let holds = self.is_holding();
+                // An object of another store has no last valid form here.
+                let holds = (!is_snapshot || self.recognise(&updates, revision.0)) && self.is_holding();
                 let mut touches_settings = is_snapshot;
                 for update in updates {
                     touches_settings |= matches!(update.key.kind, Kind::FelixConfiguration | Kind::Node);
@@ -318,10 +396,16 @@ impl Loop {
                     tracing::warn!("the store went back from revision {} to {revision}", self.revision);
                 }
                 self.revision = revision;
-                self.is_in_sync |= is_snapshot;
-                self.needs_programming = true;
-                // What came may be what was missing: no reason to sit out the pause of a failure.
-                self.retry_at = None;
+                self.is_unsaved = true;
+                if is_snapshot {
+                    self.is_in_sync = true;
+                    self.hold.forget_remembered();
+                    self.stand_in = None;
+                    self.kernel.stand_in = None;
+                    // Written after each snapshot, at once.
+                    self.saved_at = None;
+                }
+                self.wants_programming();
                 self.store.revision = revision.0;
                 "in-sync".clone_into(&mut self.store.state);
                 self.store.message = None;
@@ -330,6 +414,7 @@ impl Loop {
             SyncEvent::Locked => {
                 tracing::warn!("the store is locked (datastoreReady is not true): what is enforced stays");
                 "locked".clone_into(&mut self.store.state);
+                self.needs_programming |= !self.is_in_sync;
             }
             SyncEvent::Lost(error) => {
                 if self.store.state != "lost" {
@@ -337,6 +422,7 @@ impl Loop {
                     self.store.stale_since = Some(now());
                 }
                 "lost".clone_into(&mut self.store.state);
+                self.needs_programming |= !self.is_in_sync;
                 self.store.message = Some(error);
             }
         }
@@ -400,7 +486,8 @@ impl Loop {
         if self.links.as_ref() != Some(&links) {
             self.engine.set_links(links.clone());
             self.links = Some(links);
-            self.needs_programming = true;
+            self.is_unsaved = true;
+            self.wants_programming();
         }
     }
 
@@ -417,52 +504,7 @@ impl Loop {
         self.kernel.repairs += 1;
         self.kernel.last_repair_author = author;
         self.programmer.forget();
-        self.needs_programming = true;
-    }
-
-    /// Brings the kernel up to date, once store and links are known (E-701).
-    fn program(&mut self) {
-        if !self.is_in_sync || self.links.is_none() || !self.needs_programming || self.retry_at.is_some() {
-            self.answer_waiters();
-            return;
-        }
-        self.needs_programming = false;
-        self.engine.flush();
-        let desired = compile(self.engine.policy());
-        match self.programmer.program(&desired) {
-            Ok(outcome) => {
-                if outcome.transactions > 0 || self.kernel.revision.is_none() {
-                    self.kernel.applies += 1;
-                    self.kernel.last_apply = Some(now());
-                    self.kernel.last_apply_us = outcome.took_us;
-                    tracing::info!(
-                        "programmed revision {} in {} transactions and {} us",
-                        self.revision,
-                        outcome.transactions,
-                        outcome.took_us
-                    );
-                }
-                self.kernel.revision = Some(self.revision.0);
-                self.kernel.error = None;
-            }
-            Err(error) => {
-                let text = chain(&error);
-                tracing::error!("{text}; the old rules stay, next try in {} s", RETRY.as_secs());
-                self.kernel.error = Some(text);
-                if matches!(error, ProgramError::Commit { .. } | ProgramError::Read(_) | ProgramError::Restless) {
-                    self.programmer.forget();
-                }
-                self.retry_at = Some(Instant::now() + RETRY);
-            }
-        }
-        self.reporter.tell(AgentReport {
-            node: self.config.node.clone(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            revision: self.kernel.revision,
-            time: String::new(),
-            problems: self.problems(),
-        });
-        self.answer_waiters();
+        self.wants_programming();
     }
 
     fn answer_waiters(&mut self) {
@@ -487,9 +529,23 @@ impl Loop {
         for (key, problem) in self.hold.problems() {
             problems.push(format!("{key} is invalid: {}", problem.messages.join("; ")));
         }
+        for (key, refused) in self.hold.refused() {
+            problems.push(format!("{key} is refused: {}", refused.message));
+        }
+        problems.extend(self.state_error.iter().map(|error| format!("saved state: {error}")));
         problems
             .extend(self.setting_problems.iter().map(|p| format!("setting {} of {}: {}", p.name, p.source, p.message)));
         problems
+    }
+
+    fn refused(&self) -> Vec<RefusedStatus> {
+        let refused = self.hold.refused().iter().map(|(key, refused)| RefusedStatus {
+            object: key.to_string(),
+            rule: refused.rule.clone(),
+            message: refused.message.clone(),
+            is_held: refused.is_held,
+        });
+        refused.collect()
     }
 
     fn status(&mut self) -> Status {
@@ -568,7 +624,16 @@ impl Loop {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             node: self.config.node.clone(),
             store: self.store.clone(),
-            kernel: KernelStatus { generation, chains, sets, rules, foreign, ..self.kernel.clone() },
+            kernel: KernelStatus {
+                generation,
+                chains,
+                sets,
+                rules,
+                foreign,
+                refused: self.refused(),
+                state_error: self.state_error.clone(),
+                ..self.kernel.clone()
+            },
             interfaces,
             endpoints,
             failsafes,
@@ -648,18 +713,6 @@ fn failsafe_text(failsafe: &Failsafe) -> String {
         Some(net) => format!("{protocol}:{net}:{}", failsafe.port),
         None => format!("{protocol}:{}", failsafe.port),
     }
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 /// Settings as `name=value` pairs of an environment, with one of the prefixes.

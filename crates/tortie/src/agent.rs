@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use nix::sys::signal::{SigSet, Signal};
-use tortie_agent::{Agent, AgentError, Config, settings_of_environment};
-use tortie_datastore::{Access, Resources};
+use tortie_agent::{Agent, AgentError, Boot, Config, Restored, restore, settings_of_environment};
+use tortie_datastore::Access;
 use tortie_nftables::OpenError;
 
 use crate::args::{AgentArgs, Global};
 use crate::exit::{Code, Failure, chain};
+use crate::late::initialise;
 use crate::store;
 
 /// Settings files, the first one that exists counts (D-12).
@@ -22,27 +23,39 @@ pub(crate) fn agent(global: &Global, args: &AgentArgs) -> Result<Code, Failure> 
     signals.add(Signal::SIGINT);
     signals.thread_block().map_err(|error| Failure::new(Code::General, format!("cannot block signals: {error}")))?;
 
-    let node = match &args.node {
-        Some(node) => node.clone(),
-        None => host_name()?,
-    };
+    let environment = settings_of_environment(std::env::vars());
     let file = match FILES.iter().find(|file| Path::new(file).exists()) {
         Some(file) => settings_file(file)?,
         None => Default::default(),
     };
-    let kv = store::open(global, Access::Write)?;
-    // Whoever opens a missing store makes and initialises it (D-13).
-    if let Err(error) = Resources::new(&*kv).ensure_initialised() {
-        // A store that can be read is enforced, even when nothing can be written to it now.
-        tracing::warn!("cannot initialise the store: {}", chain(&error));
+    let state_dir = args.state.folder(&global.socket);
+    if args.restore {
+        let boot = Boot {
+            node: args.node.as_deref(),
+            environment: &environment,
+            file: &file,
+            state_dir: &state_dir,
+            fault: None,
+        };
+        return restored(&restore(&boot, global.socket.parent().unwrap_or(Path::new("."))));
+    }
+    let node = match &args.node {
+        Some(node) => node.clone(),
+        None => host_name()?,
+    };
+    let kv = if args.once { store::open(global, Access::Write)? } else { store::open_for_agent(global)? };
+    if args.once {
+        initialise(&*kv);
     }
     let config = Config {
         node,
         kv,
         socket: global.socket.clone(),
-        environment: settings_of_environment(std::env::vars()),
+        environment,
         file,
+        state_dir,
         is_once: args.once,
+        fault: None,
     };
     let agent = Agent::prepare(config).map_err(|error| failure(&error))?;
     let stop = agent.stopper();
@@ -56,6 +69,17 @@ pub(crate) fn agent(global: &Global, args: &AgentArgs) -> Result<Code, Failure> 
         })
         .map_err(|error| Failure::new(Code::General, format!("cannot wait for signals: {error}")))?;
     agent.run().map_err(|error| failure(&error))?;
+    Ok(Code::Success)
+}
+
+/// Says what `--restore` did. An open host is no failure: that is what is asked for where nothing was saved.
+fn restored(result: &Result<Restored, AgentError>) -> Result<Code, Failure> {
+    match result {
+        Ok(Restored::RulesThere) => println!("there are rules of Tortie already: left alone"),
+        Ok(Restored::StandsIn(what)) => println!("restored: {what}"),
+        Ok(Restored::Open(reason)) => println!("nothing restored, the host stays open: {reason}"),
+        Err(error) => return Err(failure(error)),
+    }
     Ok(Code::Success)
 }
 

@@ -63,6 +63,17 @@ fn text(status: &Status, is_bold: bool) -> String {
     if let Some(error) = &kernel.error {
         line("error", error.clone());
     }
+    if let Some(what) = &kernel.stand_in {
+        line("stale", format!("in place of the store: {what}"));
+    }
+    if let Some(error) = &kernel.state_error {
+        line("saved state", error.clone());
+    }
+    for refused in &kernel.refused {
+        let rule = refused.rule.as_ref().map(|rule| format!(" {rule}")).unwrap_or_default();
+        let held = if refused.is_held { "its last good form stays in force" } else { "it counts as missing" };
+        line("refused", format!("{}{rule} ({held}): {}", refused.object, refused.message));
+    }
     line("failsafes", format!("in {}; out {}", list(&status.failsafes.inbound), list(&status.failsafes.outbound)));
     for foreign in &kernel.foreign {
         line("may drop", foreign.clone());

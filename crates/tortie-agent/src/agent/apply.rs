@@ -1,0 +1,188 @@
+//! From what is in force to the kernel, around what the kernel does not take (E-711, E-712).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use tortie_api::{Kind, ResourceKey};
+use tortie_rules::compile;
+
+use super::Loop;
+use crate::hold::{Form, Told};
+use crate::isolate::{Found, search};
+use crate::program::{Outcome, ProgramError};
+use crate::report::{AgentReport, error_chain, now};
+
+/// The pause after a second failure in a row; it doubles. The first retry, after reading the kernel again, has none.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+/// The longest pause (E-712).
+const PAUSE_MAX: Duration = Duration::from_secs(10);
+
+impl Loop {
+    /// Brings the kernel up to date, once store and links are known (E-701).
+    pub(super) fn program(&mut self) {
+        if !self.needs_programming || self.retry_at.is_some() {
+            self.answer_waiters();
+            return;
+        }
+        if !self.is_in_sync {
+            self.stand_in_for_store();
+            return;
+        }
+        if self.links.is_none() {
+            return;
+        }
+        self.needs_programming = false;
+        match self.apply() {
+            Ok(outcome) => self.applied(outcome),
+            Err(error) => self.failed(&error),
+        }
+        self.reporter.tell(AgentReport {
+            node: self.config.node.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            revision: self.kernel.revision,
+            time: String::new(),
+            problems: self.problems(),
+        });
+        self.answer_waiters();
+    }
+
+    fn applied(&mut self, outcome: Outcome) {
+        if outcome.transactions > 0 || self.kernel.revision.is_none() {
+            self.kernel.applies += 1;
+            self.kernel.transactions += outcome.transactions as u64;
+            self.kernel.operations += outcome.ops as u64;
+            self.kernel.last_apply = Some(now());
+            self.kernel.last_apply_us = outcome.took_us;
+            tracing::info!(
+                "programmed revision {} in {} transactions and {} us",
+                self.revision,
+                outcome.transactions,
+                outcome.took_us
+            );
+        }
+        self.kernel.revision = Some(self.revision.0);
+        self.kernel.error = None;
+        self.failures = 0;
+        self.hold.accept();
+        // What came and became invalid in one go is in force only now.
+        if self.hold.take_newly_held() {
+            self.save_now();
+        }
+    }
+
+    /// The old rules stay; tries again after a pause, which any event that changes something ends.
+    pub(super) fn failed(&mut self, error: &ProgramError) {
+        let text = error_chain(error);
+        let pause = pause_after(self.failures);
+        self.failures = self.failures.saturating_add(1);
+        tracing::error!("{text}; the old rules stay, next try in {} ms", pause.as_millis());
+        self.kernel.error = Some(text);
+        self.programmer.forget();
+        self.retry_at = Some(Instant::now() + pause);
+    }
+
+    /// Programs what is in force. An object that the kernel does not take is put back to its last good form first.
+    fn apply(&mut self) -> Result<Outcome, ProgramError> {
+        loop {
+            // What is held must be known to the next process before anything relies on it (D-11).
+            if self.hold.take_newly_held() {
+                self.save_now();
+            }
+            self.engine.flush();
+            let desired = compile(self.engine.policy());
+            let error = match self.programmer.program(&desired) {
+                Ok(outcome) => return Ok(outcome),
+                Err(error) => error,
+            };
+            // Each round puts at least one more object back, so there is an end.
+            if !error.is_refusal() || !self.isolate(&error)? {
+                return Err(error);
+            }
+        }
+    }
+
+    /// Finds what the kernel does not take, and puts it back; `false` when nothing that changed is to blame.
+    fn isolate(&mut self, error: &ProgramError) -> Result<bool, ProgramError> {
+        let message = error_chain(error);
+        if let Some((key, rule)) = error.object() {
+            // The second time it is the old form that is not taken any more.
+            let told = match self.hold.refused().get(key).map(|refused| refused.is_held) {
+                None => self.hold.refuse(key, Some(rule.clone()), message),
+                Some(true) => self.hold.refuse_old(key),
+                Some(false) => return Ok(false),
+            };
+            self.tell_engine(told);
+            return Ok(true);
+        }
+        let refused = self.hold.refused();
+        let suspects: Vec<ResourceKey> =
+            self.hold.pending().into_iter().filter(|key| !refused.contains_key(key)).collect();
+        tracing::warn!("{message}: searching {} changed objects for the cause", suspects.len());
+        let forms: BTreeMap<ResourceKey, (Option<Form>, Option<Form>)> =
+            suspects.iter().map(|key| (key.clone(), self.hold.forms(key))).collect();
+        let mut changed: BTreeSet<ResourceKey> = suspects.iter().cloned().collect();
+        let found = search(&suspects, |set| {
+            self.set_changed(&forms, &mut changed, set);
+            self.engine.flush();
+            match self.programmer.check(&compile(self.engine.policy())) {
+                Ok(()) => Ok(true),
+                Err(error) if error.is_refusal() => Ok(false),
+                Err(error) => Err(error),
+            }
+        });
+        self.set_changed(&forms, &mut changed, &suspects);
+        match found? {
+            Found::Offenders(offenders) => {
+                for key in &offenders {
+                    let told = self.hold.refuse(key, None, message.clone());
+                    self.tell_engine(told);
+                }
+                Ok(!offenders.is_empty())
+            }
+            Found::NotTheChanges => Ok(false),
+        }
+    }
+
+    /// Puts exactly the objects of `set` into their changed form, and the other suspects into their last good one.
+    fn set_changed(
+        &mut self,
+        forms: &BTreeMap<ResourceKey, (Option<Form>, Option<Form>)>,
+        changed: &mut BTreeSet<ResourceKey>,
+        set: &[ResourceKey],
+    ) {
+        let wanted: BTreeSet<ResourceKey> = set.iter().cloned().collect();
+        let flips: Vec<ResourceKey> = wanted.symmetric_difference(changed).cloned().collect();
+        for key in flips {
+            let (new, good) = &forms[&key];
+            let form = if wanted.contains(&key) { new } else { good };
+            let told = self.hold.switch(&key, form.clone());
+            self.tell_engine(told);
+        }
+        *changed = wanted;
+    }
+
+    fn tell_engine(&mut self, (key, resource): Told) {
+        let touches_settings = matches!(key.kind, Kind::FelixConfiguration | Kind::Node);
+        self.engine.update(key, resource);
+        if touches_settings {
+            self.read_settings();
+        }
+    }
+}
+
+/// The pause before the next try, after `failures` failures in a row before this one.
+fn pause_after(failures: u32) -> Duration {
+    PAUSE_MIN.saturating_mul(1 << failures.min(16)).min(PAUSE_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_ten_seconds_e712() {
+        let pauses: Vec<u128> = (0..9).map(|failures| pause_after(failures).as_millis()).collect();
+        assert_eq!(pauses, [100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000]);
+        assert_eq!(pause_after(u32::MAX), PAUSE_MAX);
+    }
+}
