@@ -18,6 +18,7 @@ use tortie_datastore::kv::Revision;
 use tortie_datastore::{Kv, SyncEvent, Syncer};
 use tortie_netmon::Monitor;
 use tortie_nftables::{Events, Kernel, OpenError};
+use tortie_rules::Ruleset;
 
 use crate::api;
 use crate::event::{Event, Request};
@@ -233,6 +234,8 @@ struct Loop {
     engine: Engine,
     hold: Hold,
     programmer: Programmer,
+    /// What the calculation gave last, compiled.
+    desired: Option<Ruleset>,
     reporter: Reporter,
     saver: Saver,
     /// The state of the last run, until the store has told everything.
@@ -272,6 +275,7 @@ impl Loop {
         let mut this = Self {
             engine: Engine::new(Settings { node: config.node.clone(), ..Settings::default() }),
             programmer: Programmer::new(kernel, config.fault.clone()),
+            desired: None,
             config,
             hold,
             reporter,

@@ -88,9 +88,15 @@ impl Loop {
             if self.hold.take_newly_held() {
                 self.save_now();
             }
-            self.engine.flush();
-            let desired = compile(self.engine.policy());
-            let error = match self.programmer.program(&desired) {
+            let delta = self.engine.flush();
+            // A repair wants the same as before.
+            let desired = match self.desired.take() {
+                Some(desired) if delta.is_empty() => desired,
+                _ => compile(self.engine.policy()),
+            };
+            let programmed = self.programmer.program(&desired);
+            self.desired = Some(desired);
+            let error = match programmed {
                 Ok(outcome) => return Ok(outcome),
                 Err(error) => error,
             };
@@ -120,6 +126,8 @@ impl Loop {
         tracing::warn!("{message}: searching {} changed objects for the cause", suspects.len());
         let forms: BTreeMap<ResourceKey, (Option<Form>, Option<Form>)> =
             suspects.iter().map(|key| (key.clone(), self.hold.forms(key))).collect();
+        // The calculation is driven to and fro below.
+        self.desired = None;
         let mut changed: BTreeSet<ResourceKey> = suspects.iter().cloned().collect();
         let found = search(&suspects, |set| {
             self.set_changed(&forms, &mut changed, set);

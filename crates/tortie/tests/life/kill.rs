@@ -8,8 +8,8 @@ use tortie_api::Kind;
 use crate::host::{Host, Random, allow_udp, change, endpoint, write};
 use crate::stream;
 
-/// The longest an agent lives, in microseconds: about twice the time from its start to its first programming.
-const LIFE_MAX_US: u64 = 120_000;
+/// The longest an agent lives, in microseconds: several times that from its start to its first programming.
+const LIFE_MAX_US: u64 = 200_000;
 
 /// What was found.
 pub(crate) struct Report {

@@ -1,8 +1,11 @@
 //! Foreign hands flush our table again and again, under traffic (E-720, E-721).
 
+use std::os::fd::AsFd;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use tortie_nftables::{Events, Kernel};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use tortie_nftables::{Event, Events, Kernel};
 
 use crate::host::{Host, PATIENCE, allow_udp, endpoint, percentile};
 use crate::stream;
@@ -41,7 +44,8 @@ impl Report {
 
 /// Removes the table `count` times, each time as soon as the agent has repaired it.
 ///
-/// The time of a repair is taken when the kernel tells of the transaction after which everything is there again.
+/// The time of a repair is that between two events of the kernel: the flush, and the transaction after which everything
+/// is there again.
 pub(crate) fn run(host: &Host, count: usize, policies: usize) -> Report {
     let neighbour = host.neighbour();
     host.store(&endpoint("h", "interfaceName: eth0"));
@@ -53,35 +57,33 @@ pub(crate) fn run(host: &Host, count: usize, policies: usize) -> Report {
     stream::some_more(host, &counts);
 
     let mut foreign = Kernel::open().unwrap();
-    let mut events = Events::open().unwrap();
+    let events = listen();
     let mut times = Vec::with_capacity(count);
     // The first repair gives the numbers of instances that every later one gives.
     let mut whole = None;
     for number in 0..=count {
-        let start = Instant::now();
         foreign.delete_table().unwrap();
-        let mut end = None;
+        let (mut start, mut end) = (None, None);
         while end.is_none() {
-            assert!(start.elapsed() < PATIENCE, "flush {number} is not repaired");
-            let seen = events.drain().unwrap();
-            let now = Instant::now();
-            if seen.iter().any(|event| event.touches_ours && event.port != foreign.port()) {
+            let (at, event) =
+                events.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("flush {number} is not repaired"));
+            if event.port == foreign.port() {
+                start = Some(at);
+            } else if event.touches_ours && start.is_some() {
                 let ruleset = foreign.read().unwrap().ruleset;
                 match &whole {
                     None => {
                         host.settle_after_repair();
                         whole = Some(foreign.read().unwrap().ruleset);
-                        end = Some(now);
+                        end = Some(at);
                     }
-                    Some(whole) if *whole == ruleset => end = Some(now),
+                    Some(whole) if *whole == ruleset => end = Some(at),
                     Some(_) => {}
                 }
-            } else {
-                std::thread::yield_now();
             }
         }
         if number > 0 {
-            times.push(end.map_or(PATIENCE, |end| end - start));
+            times.extend(start.zip(end).map(|(start, end)| end - start));
         }
         // Some packets meet the rules before the next flush.
         let before = counts.get();
@@ -92,6 +94,24 @@ pub(crate) fn run(host: &Host, count: usize, policies: usize) -> Report {
     let [_, lost, denied, slipped] = counts.get();
     let repairs = host.status()["kernel"]["repairs"].as_u64().unwrap();
     Report { times, denied, slipped, lost, repairs }
+}
+
+/// Changes of rulesets, each with the time at which the kernel told of it.
+fn listen() -> Receiver<(Instant, Event)> {
+    let (sender, receiver) = channel();
+    let mut events = Events::open().unwrap();
+    std::thread::spawn(move || {
+        loop {
+            let mut fds = [PollFd::new(events.as_fd(), PollFlags::POLLIN)];
+            poll(&mut fds, PollTimeout::NONE).unwrap();
+            for event in events.drain().unwrap() {
+                if sender.send((Instant::now(), event)).is_err() {
+                    return;
+                }
+            }
+        }
+    });
+    receiver
 }
 
 impl Host {

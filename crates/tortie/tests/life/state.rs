@@ -273,6 +273,36 @@ fn the_state_of_another_store_is_not_used() {
 }
 
 #[test]
+fn another_store_in_the_place_of_the_first_is_read_as_a_whole_and_has_no_history_here() {
+    with_links(|host| {
+        let _agent = host.agent();
+        assert!(host.table().contains("8055"));
+        // The same keys at the same revisions, with other contents.
+        let other = tempfile::tempdir().unwrap();
+        let apply = |text: &str| {
+            let yaml = other.path().join("text.yaml");
+            std::fs::write(&yaml, text).unwrap();
+            host.sh(&format!(
+                "{} apply -q -f {} --store embedded:{}",
+                env!("CARGO_BIN_EXE_tortie"),
+                yaml.display(),
+                other.path().join("store.db").display()
+            ));
+        };
+        apply(&endpoint("h", "interfaceName: eth0"));
+        apply(&allow_udp("web", "9999"));
+        drop(hide_store(host));
+        host.wait_status("lost", |status| status["store"]["state"] == "lost");
+        host.sh(&format!("mv {}/store.db* {}", other.path().display(), host.folder.path().display()));
+        host.wait("the other store", || host.table().contains("9999") && !host.table().contains("8055"));
+        host.settle();
+        host.put_raw(WEB, BAD);
+        host.settle();
+        assert_eq!(host.status()["invalid"][0]["is_held"], true, "its own history counts");
+    });
+}
+
+#[test]
 fn clean_needs_the_agent_stopped_and_leaves_nothing_for_the_next_boot_e707() {
     with_links(|host| {
         let agent = host.agent();
