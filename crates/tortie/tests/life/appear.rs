@@ -71,20 +71,17 @@ fn send(neighbour: &Neighbour, sent: &Arc<AtomicU64>, stop: &Arc<AtomicBool>) {
     let (sent, stop) = (sent.clone(), stop.clone());
     neighbour.spawn(move || {
         let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
-        let mut index = String::new();
+        let mut ready = None;
         while !stop.load(Ordering::Relaxed) {
             // A link of the same name with another index is another link.
-            let present = std::fs::read_to_string("/proc/thread-self/net/dev").unwrap_or_default();
-            if !present.contains("hot0") {
-                index.clear();
-                continue;
-            }
-            if index.is_empty() {
+            let Ok(index) = nix::net::if_::if_nametoindex("hot0") else { continue };
+            if ready != Some(index) {
                 let script = "ip addr add 198.51.100.2/24 dev hot0; ip link set hot0 up; \
                               ip neigh replace 198.51.100.1 lladdr ff:ff:ff:ff:ff:ff dev hot0 nud permanent";
+                // It may have gone again meanwhile.
                 let made = std::process::Command::new("sh").args(["-ec", script]).output().unwrap();
                 if made.status.success() {
-                    "known".clone_into(&mut index);
+                    ready = Some(index);
                 }
                 continue;
             }
