@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 use crate::run::{capture, cargo, command, root, run};
 
 /// Features of the kit that this version does not have yet. Policies of these classes are reported as not enforced.
-const NOT_YET: &str = "forward,prednat,dnat.output,untracked,workload,endpoint-to-host";
+const NOT_YET: &str = "";
 
 pub(crate) fn conformance(arguments: &[String]) -> Result<()> {
     crate::packages::ensure()?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::os::fd::AsFd;
@@ -12,9 +12,11 @@ use tokio::sync::oneshot;
 use tortie_api::Kind;
 use tortie_api::facts::Links;
 use tortie_api::model::{FelixConfiguration, Labels, PolicyClass, Resource};
-use tortie_calc::settings::{Failsafe, Local, SettingProblem, Sources, resolve};
+use tortie_calc::settings::operation::InvalidObjectPolicy;
+use tortie_calc::settings::{Local, Remembered, Resolved, Sources, is_local_name, resolve};
 use tortie_calc::{EndpointState, Engine, Reason, Settings};
 use tortie_datastore::kv::Revision;
+use tortie_datastore::syncer::Update;
 use tortie_datastore::{Kv, SyncEvent, Syncer};
 use tortie_netmon::Monitor;
 use tortie_nftables::{Events, Kernel, OpenError};
@@ -37,9 +39,6 @@ use crate::status::{
 
 mod apply;
 mod state;
-
-/// How often everything of ours is read again, whatever the events say (E-619, E-720).
-const RESYNC: Duration = Duration::from_secs(180);
 
 /// How an agent runs.
 pub struct Config {
@@ -147,8 +146,13 @@ impl Agent {
             environment: &config.environment,
             file: &config.file,
             stored: &[],
+            remembered: &Remembered::new(),
         };
-        if let Some(problem) = resolve(&sources).1.into_iter().find(|problem| problem.is_fatal) {
+        let fatal: Vec<_> = resolve(&sources).problems.into_iter().filter(|problem| problem.is_fatal).collect();
+        for problem in fatal.iter().skip(1) {
+            tracing::error!("setting {} of the {}: {}", problem.name, problem.source, problem.message);
+        }
+        if let Some(problem) = fatal.into_iter().next() {
             return Err(AgentError::Setting { name: problem.name, origin: problem.source, message: problem.message });
         }
         let (sender, receiver) = channel();
@@ -251,7 +255,8 @@ struct Loop {
     state_error: Option<String>,
     store: StoreStatus,
     kernel: KernelStatus,
-    setting_problems: Vec<SettingProblem>,
+    /// Settings in force, and what is to be told of them.
+    resolved: Resolved,
     is_in_sync: bool,
     links: Option<Links>,
     /// The revision that the engine has.
@@ -260,8 +265,9 @@ struct Loop {
     retry_at: Option<Instant>,
     /// Failed tries to program in a row.
     failures: u32,
-    resync_at: Instant,
     notifier: Notifier,
+    /// When everything of ours was last read, or is known to be due.
+    refreshed_at: Instant,
     waiters: Vec<Waiter>,
 }
 
@@ -288,15 +294,15 @@ impl Loop {
             state_error,
             store,
             kernel: KernelStatus::default(),
-            setting_problems: Vec::new(),
+            resolved: Resolved::default(),
             is_in_sync: false,
             links: None,
             revision: Revision::ZERO,
             needs_programming: true,
             retry_at: None,
             failures: 0,
-            resync_at: Instant::now() + RESYNC,
             notifier: Notifier::of_environment(),
+            refreshed_at: Instant::now(),
             waiters: Vec::new(),
         };
         this.read_settings();
@@ -305,10 +311,12 @@ impl Loop {
 
     fn run(mut self, receiver: &Receiver<Event>) -> Result<(), AgentError> {
         loop {
-            let others = [self.retry_at, self.save_at(), self.notifier.due()];
-            let due = others.into_iter().flatten().fold(self.resync_at, Instant::min);
-            let patience = due.saturating_duration_since(Instant::now());
-            match receiver.recv_timeout(patience) {
+            let due = [self.retry_at, self.refresh_at(), self.save_at(), self.notifier.due()];
+            let received = match due.into_iter().flatten().min() {
+                Some(at) => receiver.recv_timeout(at.saturating_duration_since(Instant::now())),
+                None => receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            match received {
                 Ok(event) => {
                     // What has gathered is taken together: many updates, one apply.
                     for event in std::iter::once(event).chain(receiver.try_iter()) {
@@ -324,7 +332,7 @@ impl Loop {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
-            self.take_time(Instant::now());
+            self.look_at_timers();
             self.program();
             self.save_if_due();
             self.notifier.alive(Instant::now());
@@ -341,14 +349,19 @@ impl Loop {
         }
     }
 
-    /// What is due by the clock.
-    fn take_time(&mut self, now: Instant) {
+    /// When everything of ours in the kernel is to be read again, if ever (E-619, E-620). Sets are read with the rest.
+    fn refresh_at(&self) -> Option<Instant> {
+        self.resolved.operation.ruleset_refresh().and_then(|interval| self.refreshed_at.checked_add(interval))
+    }
+
+    fn look_at_timers(&mut self) {
+        let now = Instant::now();
         if self.retry_at.is_some_and(|at| at <= now) {
             self.retry_at = None;
             self.needs_programming = true;
         }
-        if self.resync_at <= now {
-            self.resync_at = now + RESYNC;
+        if self.refresh_at().is_some_and(|at| at <= now) {
+            self.refreshed_at = now;
             self.programmer.forget();
             self.needs_programming = true;
         }
@@ -385,17 +398,21 @@ impl Loop {
         match event {
             SyncEvent::Updates { updates, revision, is_snapshot } => {
                 // An object of another store has no last valid form here.
-                let holds = (!is_snapshot || self.recognise(&updates, revision.0)) && self.is_holding();
-                let mut touches_settings = is_snapshot;
-                for update in updates {
-                    touches_settings |= matches!(update.key.kind, Kind::FelixConfiguration | Kind::Node);
-                    if let Some((key, resource)) = self.hold.update(update, holds) {
-                        self.engine.update(key, resource);
+                let has_history = !is_snapshot || self.recognise(&updates, revision.0);
+                let is_setting = |update: &Update| matches!(update.key.kind, Kind::FelixConfiguration | Kind::Node);
+                let (settings, others): (Vec<_>, Vec<_>) = updates.into_iter().partition(is_setting);
+                // First what decides how invalid objects are taken.
+                if is_snapshot || !settings.is_empty() {
+                    let holds = self.is_holding();
+                    for update in settings {
+                        // A configuration that became invalid never loosens an agent, whatever the mode (D-12).
+                        let holds = has_history && (holds || update.key.kind == Kind::FelixConfiguration);
+                        self.take_update(update, holds);
                     }
-                }
-                if touches_settings {
                     self.read_settings();
                 }
+                let holds = has_history && self.is_holding();
+                others.into_iter().for_each(|update| self.take_update(update, holds));
                 if is_snapshot && revision < self.revision {
                     tracing::warn!("the store went back from revision {} to {revision}", self.revision);
                 }
@@ -432,25 +449,15 @@ impl Loop {
         }
     }
 
+    fn take_update(&mut self, update: Update, holds: bool) {
+        if let Some((key, resource)) = self.hold.update(update, holds) {
+            self.engine.update(key, resource);
+        }
+    }
+
     /// Whether the last valid form of an object that became invalid stays in force (D-11).
     fn is_holding(&self) -> bool {
-        let setting = |name: &str| {
-            let lower = name.to_lowercase();
-            let local = self.config.environment.get(&lower).or_else(|| self.config.file.get(&lower)).cloned();
-            local.or_else(|| {
-                let scopes = [format!("node.{}", self.config.node), "default".to_owned()];
-                let stored: Vec<&FelixConfiguration> = self.configurations();
-                scopes.iter().find_map(|scope| {
-                    let found = stored.iter().find(|c| c.meta.name == *scope)?;
-                    found.meta.annotations.get(&format!("tortie.dev/{name}")).cloned()
-                })
-            })
-        };
-        match setting("invalidObjectPolicy").as_deref() {
-            Some(word) if word.eq_ignore_ascii_case("Calico") => false,
-            Some(word) if word.eq_ignore_ascii_case("Hold") => true,
-            _ => !setting("compatibility").is_some_and(|word| word.eq_ignore_ascii_case("Strict")),
-        }
+        self.resolved.operation.invalid_object_policy == InvalidObjectPolicy::Hold
     }
 
     fn configurations(&self) -> Vec<&FelixConfiguration> {
@@ -464,6 +471,18 @@ impl Loop {
     }
 
     fn read_settings(&mut self) {
+        self.resolve_settings();
+        if !self.is_holding() {
+            // What was held until now goes: settings take effect at once (E-606).
+            for key in self.hold.release() {
+                self.engine.update(key, None);
+            }
+        }
+        self.needs_programming = true;
+    }
+
+    /// Settings of what is in force.
+    fn resolve_settings(&mut self) {
         let node = self.config.node.clone();
         let labels = self
             .hold
@@ -471,19 +490,22 @@ impl Loop {
             .find(|resource| resource.meta().name == node)
             .map(|resource| resource.meta().labels.clone())
             .unwrap_or_default();
-        let (settings, problems) = resolve(&Sources {
+        let resolved = resolve(&Sources {
             node: &node,
             node_labels: &labels,
             environment: &self.config.environment,
             file: &self.config.file,
             stored: &self.configurations(),
+            remembered: &self.resolved.remembered,
         });
-        for problem in problems.iter().filter(|problem| !self.setting_problems.contains(problem)) {
+        for problem in resolved.problems.iter().filter(|problem| !self.resolved.problems.contains(problem)) {
             tracing::warn!("setting {} of {}: {}", problem.name, problem.source, problem.message);
         }
-        self.setting_problems = problems;
-        self.engine.set_settings(settings);
-        self.needs_programming = true;
+        for note in resolved.notes.iter().filter(|note| !self.resolved.notes.contains(note)) {
+            tracing::info!("settings of {}: {}", note.source, note.message);
+        }
+        self.engine.set_settings(resolved.settings.clone());
+        self.resolved = resolved;
     }
 
     fn take_links(&mut self, links: Links) {
@@ -537,8 +559,9 @@ impl Loop {
             problems.push(format!("{key} is refused: {}", refused.message));
         }
         problems.extend(self.state_error.iter().map(|error| format!("saved state: {error}")));
-        problems
-            .extend(self.setting_problems.iter().map(|p| format!("setting {} of {}: {}", p.name, p.source, p.message)));
+        problems.extend(
+            self.resolved.problems.iter().map(|p| format!("setting {} of {}: {}", p.name, p.source, p.message)),
+        );
         problems
     }
 
@@ -584,7 +607,6 @@ impl Loop {
         let not_enforced = report
             .not_enforced
             .iter()
-            .filter(|entry| entry.reason != Reason::Class(PolicyClass::Normal))
             .map(|entry| NotEnforcedStatus {
                 object: entry.key.to_string(),
                 endpoint: entry.endpoint.clone(),
@@ -598,7 +620,8 @@ impl Loop {
         });
         let invalid = invalid.collect();
         let mut warnings: Vec<String> = self
-            .setting_problems
+            .resolved
+            .problems
             .iter()
             .map(|problem| format!("setting {} of {}: {}", problem.name, problem.source, problem.message))
             .collect();
@@ -606,8 +629,8 @@ impl Loop {
             warnings.extend(texts.iter().map(|text| format!("{key}: {text}")));
         }
         let failsafes = Failsafes {
-            inbound: settings.failsafe_inbound.iter().map(failsafe_text).collect(),
-            outbound: settings.failsafe_outbound.iter().map(failsafe_text).collect(),
+            inbound: settings.failsafe_inbound.iter().map(ToString::to_string).collect(),
+            outbound: settings.failsafe_outbound.iter().map(ToString::to_string).collect(),
         };
         let (chains, sets, rules) = self.programmer.size();
         let foreign = match self.programmer.kernel().foreign_chains() {
@@ -674,7 +697,7 @@ fn endpoint_status(name: &str, endpoint: &tortie_calc::EndpointReport, links: &L
     };
     state.clone_into(&mut status.state);
     status.reason = reason;
-    for policy in &endpoint.policies {
+    for policy in endpoint.policies.iter().filter(|policy| policy.class == PolicyClass::Normal) {
         let staged = if policy.is_staged { " (staged)" } else { "" };
         let text = format!("{}: {}{staged}", policy.id.tier, policy.id);
         match policy.direction {
@@ -689,11 +712,6 @@ fn endpoint_status(name: &str, endpoint: &tortie_calc::EndpointReport, links: &L
 
 fn reason_text(reason: &Reason) -> String {
     match reason {
-        Reason::Class(PolicyClass::PreDnat) => "preDNAT policies are not enforced by this version".to_owned(),
-        Reason::Class(PolicyClass::Untracked) => "doNotTrack policies are not enforced by this version".to_owned(),
-        Reason::Class(_) => {
-            "applyOnForward: enforced for local traffic, not for forwarded traffic by this version".to_owned()
-        }
         Reason::UntrackedOnWildcard => "untracked policy never applies to a wildcard endpoint (E-415)".to_owned(),
         Reason::Http { direction, rule } => {
             format!("{direction} rule {rule} has `http`, which a host cannot check: it matches nothing (E-358)")
@@ -710,25 +728,45 @@ fn reason_text(reason: &Reason) -> String {
     }
 }
 
-fn failsafe_text(failsafe: &Failsafe) -> String {
-    let protocol = failsafe.protocol.to_string().to_lowercase();
-    match failsafe.net {
-        Some(net) if net.addr().is_ipv6() => format!("{protocol}:[{net}]:{}", failsafe.port),
-        Some(net) => format!("{protocol}:{net}:{}", failsafe.port),
-        None => format!("{protocol}:{}", failsafe.port),
-    }
+/// Settings as `name=value` pairs of an environment, with one of the prefixes; `TORTIE_` wins over `FELIX_`.
+///
+/// A variable `TORTIE_<Name>` that is no setting is left out: tests and demos use some (D-12). One with `FELIX_` is
+/// kept, so that a misspelt one is told (E-603).
+pub fn settings_of_environment(variables: impl Iterator<Item = (String, String)>) -> Local {
+    // In the order of their names, so that two spellings of one name give the same winner at each start.
+    let variables: BTreeMap<String, String> = variables.collect();
+    let with_prefix = |prefix: &'static str| {
+        variables.iter().filter_map(move |(name, value)| {
+            let lower = name.to_lowercase();
+            Some((lower.strip_prefix(prefix)?.to_owned(), value.clone()))
+        })
+    };
+    let mut found: Local = with_prefix("felix_").collect();
+    found.extend(with_prefix("tortie_").filter(|(name, value)| is_local_name(name) && !value.is_empty()));
+    found
 }
 
-/// Settings as `name=value` pairs of an environment, with one of the prefixes.
-pub fn settings_of_environment(variables: impl Iterator<Item = (String, String)>) -> Local {
-    let mut found = BTreeMap::new();
-    for (name, value) in variables {
-        let upper = name.to_uppercase();
-        for prefix in ["FELIX_", "TORTIE_"] {
-            if let Some(rest) = upper.strip_prefix(prefix) {
-                found.insert(rest.to_lowercase(), value.clone());
-            }
-        }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_of_both_prefixes_in_any_case_are_settings_d12_e603() {
+        let variables = [
+            ("FELIX_LogPrefix", "felix"),
+            ("TORTIE_LOGPREFIX", "tortie"),
+            ("felix_nosuchthing", "kept, so that it is told"),
+            ("TORTIE_NOSUCHTHING", "left out"),
+            ("TORTIE_STORE", "left out"),
+            ("FELIX_HealthPort", "1"),
+            ("TORTIE_HEALTHPORT", ""),
+            ("PATH", "/bin"),
+        ];
+        let found = settings_of_environment(variables.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())));
+        let expected: Local =
+            [("logprefix", "tortie"), ("nosuchthing", "kept, so that it is told"), ("healthport", "1")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into();
+        assert_eq!(found, expected);
     }
-    found
 }

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::Value;
-use tortie_api::ResourceKey;
 use tortie_api::model::Resource;
 use tortie_api::read_stored;
+use tortie_api::{Kind, ResourceKey};
 use tortie_datastore::syncer::Update;
 
 /// What is wrong with a stored object, and what is in force instead.
@@ -197,8 +197,24 @@ impl Hold {
         forms.into_iter().map(|(key, form)| (key.clone(), form.clone())).collect()
     }
 
+    /// Lets go of what is held, when that is no longer wanted; gives what counts as missing from now on.
+    ///
+    /// Configurations are held in every mode (D-12).
+    pub(crate) fn release(&mut self) -> Vec<ResourceKey> {
+        let held = self.problems.iter_mut().filter(|(key, p)| p.is_held && key.kind != Kind::FelixConfiguration);
+        let mut released = Vec::new();
+        for (key, problem) in held {
+            problem.is_held = false;
+            released.push(key.clone());
+        }
+        for key in &released {
+            self.put(key.clone(), None);
+        }
+        released
+    }
+
     /// Objects in force of one kind.
-    pub(crate) fn of_kind(&self, kind: tortie_api::Kind) -> impl Iterator<Item = &Arc<Resource>> {
+    pub(crate) fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Arc<Resource>> {
         self.in_force.iter().filter(move |(key, _)| key.kind == kind).map(|(_, form)| &form.resource)
     }
 
@@ -221,7 +237,6 @@ impl Hold {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use tortie_api::Kind;
 
     use super::*;
 
@@ -317,5 +332,25 @@ mod tests {
         assert_eq!(hold.refuse(&key(), None, "no".to_owned()), (key(), None));
         assert!(!hold.refused()[&key()].is_held && !hold.take_newly_held());
         assert_eq!(saved(&hold), None);
+    }
+    #[test]
+    fn what_is_held_goes_when_the_mode_changes_but_for_configurations_d1_d12() {
+        let mut hold = Hold::default();
+        let of = |kind: Kind, spec: Value| {
+            let object = json!({"metadata": {"name": "a"}, "spec": spec});
+            Update { key: ResourceKey::global(kind, "a"), value: Some(Ok(object.as_object().unwrap().clone())) }
+        };
+        for (kind, valid, invalid) in [
+            (Kind::HostEndpoint, json!({"node": "n", "interfaceName": "eth0"}), json!({})),
+            (Kind::FelixConfiguration, json!({"nodeSelector": "all()"}), json!({"nodeSelector": "a =="})),
+        ] {
+            hold.update(of(kind, valid), true);
+            assert!(hold.update(of(kind, invalid), true).is_none(), "{kind:?}");
+        }
+        assert_eq!(hold.release(), [ResourceKey::global(Kind::HostEndpoint, "a")]);
+        assert_eq!(hold.release(), []);
+        assert_eq!(hold.of_kind(Kind::HostEndpoint).count(), 0);
+        assert_eq!(hold.of_kind(Kind::FelixConfiguration).count(), 1);
+        assert_eq!(hold.problems().values().filter(|problem| problem.is_held).count(), 1);
     }
 }

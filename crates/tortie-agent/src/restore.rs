@@ -6,7 +6,8 @@ use std::sync::Arc;
 use tortie_api::facts::Links;
 use tortie_api::model::{Attachment, FelixConfiguration, HostEndpoint, Labels, Meta, Resource};
 use tortie_api::{Kind, ResourceKey};
-use tortie_calc::settings::{Local, Sources, resolve};
+use tortie_calc::settings::operation::BootPolicy;
+use tortie_calc::settings::{Local, Remembered, Resolved, Sources, resolve};
 use tortie_calc::{Engine, Settings};
 use tortie_nftables::Kernel;
 use tortie_rules::compile;
@@ -95,7 +96,7 @@ pub fn restore(boot: &Boot<'_>, lock_dir: &Path) -> Result<Restored, AgentError>
 pub(crate) fn stand_in(boot: &Boot<'_>, saved: Option<&Saved>, links: Option<&Links>) -> Result<StandIn, String> {
     let reason = match saved {
         Some(saved) if boot.node.is_none_or(|node| node == saved.node) => {
-            let mut engine = Engine::new(settings(boot, &saved.node, Some(saved)));
+            let mut engine = Engine::new(resolved(boot, &saved.node, Some(saved)).settings);
             for (key, form) in &saved.objects {
                 engine.update(key.clone(), Some(form.resource.clone()));
             }
@@ -106,13 +107,13 @@ pub(crate) fn stand_in(boot: &Boot<'_>, saved: Option<&Saved>, links: Option<&Li
         Some(saved) => format!("the saved state is that of node `{}`", saved.node),
         None => format!("there is no saved state in `{}`", boot.state_dir.display()),
     };
-    if !is_failsafe_only(boot, saved) {
+    let node = boot.node.unwrap_or_default();
+    let resolved = resolved(boot, node, saved);
+    if resolved.operation.boot_policy != BootPolicy::FailsafeOnly {
         return Err(reason);
     }
-    let node = boot.node.unwrap_or_default();
     // For all interfaces but `lo`, whatever is set for the endpoints of users.
-    let settings = Settings { is_loopback_exempt: true, ..settings(boot, node, saved) };
-    let mut engine = Engine::new(settings);
+    let mut engine = Engine::new(Settings { is_loopback_exempt: true, ..resolved.settings });
     let endpoint = HostEndpoint {
         meta: Meta { name: BOOT_ENDPOINT.to_owned(), ..Meta::default() },
         node: node.to_owned(),
@@ -160,26 +161,18 @@ fn configurations(saved: Option<&Saved>) -> Vec<&FelixConfiguration> {
 }
 
 /// The settings of environment, file and saved state.
-fn settings(boot: &Boot<'_>, node: &str, saved: Option<&Saved>) -> Settings {
+fn resolved(boot: &Boot<'_>, node: &str, saved: Option<&Saved>) -> Resolved {
     let key = ResourceKey::global(Kind::Node, node);
     let labels = saved
         .and_then(|saved| saved.objects.iter().find(|(found, _)| *found == key))
         .map_or_else(Labels::new, |(_, form)| form.resource.meta().labels.clone());
-    let stored = configurations(saved);
-    let (environment, file) = (boot.environment, boot.file);
-    resolve(&Sources { node, node_labels: &labels, environment, file, stored: &stored }).0
-}
-
-/// `bootPolicy` of environment, file, and the scopes of the saved configurations (D-12).
-fn is_failsafe_only(boot: &Boot<'_>, saved: Option<&Saved>) -> bool {
-    let local = boot.environment.get("bootpolicy").or_else(|| boot.file.get("bootpolicy")).cloned();
-    let stored = || {
-        let scopes = [format!("node.{}", boot.node.unwrap_or_default()), "default".to_owned()];
-        let configurations = configurations(saved);
-        scopes.iter().find_map(|scope| {
-            let found = configurations.iter().find(|c| c.meta.name == *scope)?;
-            found.meta.annotations.get("tortie.dev/bootPolicy").cloned()
-        })
-    };
-    local.or_else(stored).is_some_and(|word| word.eq_ignore_ascii_case("FailsafeOnly"))
+    let none = Remembered::new();
+    resolve(&Sources {
+        node,
+        node_labels: &labels,
+        environment: boot.environment,
+        file: boot.file,
+        stored: &configurations(saved),
+        remembered: saved.map_or(&none, |saved| &saved.settings),
+    })
 }

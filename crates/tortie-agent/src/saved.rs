@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tortie_api::facts::{Link, Links};
 use tortie_api::{Kind, ResourceKey};
+use tortie_calc::settings::Remembered;
 
 use crate::hold::Form;
 
@@ -34,6 +35,8 @@ pub(crate) struct Saved {
     pub(crate) revision: u64,
     /// When it was written, RFC 3339 UTC.
     pub(crate) time: String,
+    /// The last valid value of each setting of the store (D-12).
+    pub(crate) settings: Remembered,
     /// Links and addresses of the host.
     pub(crate) links: Links,
     /// The objects in force, with the last valid forms of those that are invalid or refused now.
@@ -110,6 +113,7 @@ struct Body {
     cluster: Option<String>,
     revision: u64,
     time: String,
+    settings: Remembered,
     links: Vec<SavedLink>,
 }
 
@@ -210,6 +214,7 @@ impl Saved {
             cluster: self.cluster.clone(),
             revision: self.revision,
             time: self.time.clone(),
+            settings: self.settings.clone(),
             links: links.collect(),
         };
         let mut rest = line(&body);
@@ -279,6 +284,7 @@ fn parse(bytes: &[u8], path: &Path) -> Result<Saved, SavedError> {
         cluster: body.cluster,
         revision: body.revision,
         time: body.time,
+        settings: body.settings,
         links: links.collect(),
         objects,
     })
@@ -308,6 +314,7 @@ mod tests {
             cluster: Some("c".to_owned()),
             revision: 7,
             time: "2026-01-02T03:04:05Z".to_owned(),
+            settings: [("logPrefix".to_owned(), "x".to_owned())].into(),
             links: [(link.name.clone(), link)].into(),
             objects: vec![(key, form)],
         }

@@ -1,6 +1,7 @@
 //! Rules of single texts: names, addresses, networks, ports, protocols, durations, selectors (resources.md 1.3 to 1.5).
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde_json::{Value, json};
@@ -374,6 +375,16 @@ pub(crate) fn duration(text: &str, is_whole: bool) -> Result<String, Refusal> {
         );
     }
     Ok(normal)
+}
+
+/// A duration as resources write it, for instance `1m30s`; `None` when it is none, or negative.
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    go_duration(text).and_then(|nanoseconds| u64::try_from(nanoseconds).ok()).map(Duration::from_nanos)
+}
+
+/// The form in which resources store a duration: `1m30s` for 90 seconds.
+pub fn format_duration(duration: Duration) -> String {
+    go_format(i128::try_from(duration.as_nanos()).unwrap_or(i128::MAX))
 }
 
 /// Nanoseconds of a duration as Go's `time.ParseDuration` reads it.

@@ -24,7 +24,7 @@ mod source;
 mod stored;
 mod validate;
 
-pub use checks::nearest;
+pub use checks::{format_duration, nearest, parse_duration};
 pub use decode::{Decoded, Document, decode, identify};
 pub use key::ResourceKey;
 pub use kind::Kind;

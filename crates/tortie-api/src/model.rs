@@ -264,6 +264,8 @@ pub struct WorkloadEndpoint {
     pub meta: Meta,
     /// The node it runs on.
     pub node: String,
+    /// Its interface on the node's side (E-442); `None` when none is named.
+    pub interface: Option<String>,
     /// Profiles in order.
     pub profiles: Vec<String>,
     /// Its addresses.

@@ -75,6 +75,9 @@ pub struct Dnat {
     pub destination: IpAddr,
     /// The new destination port.
     pub destination_port: u16,
+    /// Of a packet of a local process: the interface that was chosen for the first destination, where it is another one
+    /// (E-410). It then leaves by the interface of its route all the same.
+    pub out_interface_before: Option<String>,
 }
 
 impl Packet {

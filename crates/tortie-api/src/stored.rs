@@ -99,7 +99,16 @@ impl Reader {
             }
             Kind::WorkloadEndpoint => self.workload_endpoint(meta, spec).map(Resource::WorkloadEndpoint),
             Kind::FelixConfiguration => {
-                let node_selector = self.selector(spec, "nodeSelector", "spec.nodeSelector")?;
+                let node_selector = match meta.name.as_str() {
+                    name if name == "default" || name.starts_with("node.") => {
+                        // It counts by its name: a selector in it must not switch its settings off.
+                        if spec.contains_key("nodeSelector") {
+                            self.warn("spec.nodeSelector", "it does not belong here: it is left out".to_owned());
+                        }
+                        None
+                    }
+                    _ => self.selector(spec, "nodeSelector", "spec.nodeSelector")?,
+                };
                 let values = spec.iter().filter(|(name, _)| *name != "nodeSelector");
                 let values = values.map(|(name, value)| (name.clone(), value.clone())).collect();
                 Some(Resource::FelixConfiguration(FelixConfiguration { meta, node_selector, values }))
@@ -217,6 +226,8 @@ impl Reader {
             meta.labels.insert("projectcalico.org/serviceaccount".to_owned(), account.to_owned());
         }
         let node = self.text(spec, "node", "spec.node")?.unwrap_or_default().to_owned();
+        let interface = self.text(spec, "interfaceName", "spec.interfaceName")?;
+        let interface = interface.filter(|name| !name.is_empty()).map(str::to_owned);
         let mut addresses = Vec::new();
         for (path, text) in self.texts(spec, "ipNetworks", "spec.ipNetworks")? {
             match checks::loose_net(text) {
@@ -226,7 +237,7 @@ impl Reader {
         }
         let profiles = self.profiles(spec)?;
         let ports = self.endpoint_ports(spec)?;
-        Some(WorkloadEndpoint { meta, node, profiles, addresses, ports })
+        Some(WorkloadEndpoint { meta, node, interface, profiles, addresses, ports })
     }
 
     /// A member that is an object, when it is there; `None` outside when it is something else.

@@ -189,6 +189,16 @@ fn tiers_sets_and_settings_sections_6_to_11() {
     refused("FelixConfiguration", "default", "{netlinkTimeout: 10}", "spec.netlinkTimeout", "read as text");
     refused("FelixConfiguration", "default", "{netlinkTimeout: 1.5s}", "spec.netlinkTimeout", "becomes");
     refused("FelixConfiguration", "default", "{logActionRateLimit: 0/second}", "spec.logActionRateLimit", "not a rate");
+    refused("FelixConfiguration", "node.n1", "{nodeSelector: all()}", "spec.nodeSelector", "not allowed");
+    refused("FelixConfiguration", "racks", "{nodeSelector: 'a =='}", "spec.nodeSelector", "");
+    accepted("FelixConfiguration", "racks", "{nodeSelector: \"rack == 'a'\"}");
+    for mask in ["0", "1", "2147483648"] {
+        let spec = format!("{{nftablesMarkMask: {mask}}}");
+        refused("FelixConfiguration", "default", &spec, "spec.nftablesMarkMask", "too few bits");
+        let spec = format!("{{iptablesMarkMask: {mask}}}");
+        refused("FelixConfiguration", "default", &spec, "spec.iptablesMarkMask", "too few bits");
+    }
+    accepted("FelixConfiguration", "default", "{nftablesMarkMask: 3, iptablesMarkMask: 4294901760}");
     refused(
         "FelixConfiguration",
         "default",

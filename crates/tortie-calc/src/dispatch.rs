@@ -89,7 +89,6 @@ pub(crate) fn resolve<'a>(
     if settings.is_loopback_exempt {
         dispatch.exempt.insert("lo".to_owned());
     }
-    dispatch.exempt.retain(|name| !dispatch.interfaces.contains_key(name));
     Resolution { dispatch, states }
 }
 

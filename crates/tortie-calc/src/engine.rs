@@ -29,6 +29,8 @@ pub struct Engine {
     policies: BTreeMap<ResourceKey, ActivePolicy>,
     tiers: BTreeMap<String, Arc<Resource>>,
     profiles: BTreeMap<String, Resolved<ProfileRules>>,
+    /// Workload endpoints of all nodes that name an interface: node and interface (E-442).
+    workloads: BTreeMap<ResourceKey, (String, String)>,
     items: Items,
     sets: Sets,
     dirty: Dirty,
@@ -63,6 +65,7 @@ struct Dirty {
     /// Tiers, profiles, settings, links: everything local is put together again.
     all: bool,
     settings: bool,
+    workloads: bool,
     any: bool,
 }
 
@@ -77,6 +80,8 @@ pub struct Delta {
     pub dispatch_changed: bool,
     /// Whether settings changed.
     pub settings_changed: bool,
+    /// Whether other interfaces are those of this node's workload endpoints.
+    pub workloads_changed: bool,
     /// Sets that rules use now.
     pub sets_added: Vec<SetId>,
     /// Sets that no rule uses any more.
@@ -103,6 +108,7 @@ impl Engine {
             policies: BTreeMap::new(),
             tiers: BTreeMap::new(),
             profiles: BTreeMap::new(),
+            workloads: BTreeMap::new(),
             items: Items::default(),
             sets: Sets::default(),
             dirty: Dirty { all: true, settings: true, any: true, ..Dirty::default() },
@@ -130,6 +136,16 @@ impl Engine {
                 self.dirty.all = true;
             }
             Kind::Profile => self.set_profile(&key.name, resource),
+            Kind::WorkloadEndpoint => {
+                match resource.as_deref() {
+                    Some(Resource::WorkloadEndpoint(workload)) if workload.interface.is_some() => {
+                        let interface = workload.interface.clone().unwrap_or_default();
+                        self.workloads.insert(key, (workload.node.clone(), interface))
+                    }
+                    _ => self.workloads.remove(&key),
+                };
+                self.dirty.workloads = true;
+            }
             kind if kind.is_tiered_policy() => {
                 let before = self.policies.remove(&key);
                 let was_active = before.is_some_and(|policy| !policy.selects.is_empty());
@@ -253,6 +269,12 @@ impl Engine {
             delta.set_members.retain(|id, _| wanted.contains_key(id));
             delta.sets_added = added;
             delta.sets_removed = removed;
+        }
+        if dirty.workloads || dirty.settings {
+            let here = self.workloads.values().filter(|(node, _)| *node == self.settings.node);
+            let workloads = here.map(|(_, interface)| interface.clone()).collect();
+            delta.workloads_changed = self.output.workloads != workloads;
+            self.output.workloads = workloads;
         }
         self.output.settings = self.settings.clone();
         delta
@@ -431,11 +453,9 @@ impl Engine {
     ) {
         let name = &hep.meta.name;
         let mut policies = Vec::new();
-        for (class, direction) in
-            [(&built.normal_ingress, Direction::Ingress), (&built.normal_egress, Direction::Egress)]
-        {
-            for rules in class.tiers.iter().flat_map(|tier| &tier.policies) {
-                policies.push(PolicyReport { id: rules.id.clone(), direction, is_staged: rules.is_staged });
+        for (class, direction, built) in built.classes() {
+            for rules in built.tiers.iter().flat_map(|tier| &tier.policies) {
+                policies.push(PolicyReport { id: rules.id.clone(), class, direction, is_staged: rules.is_staged });
                 let key = ResourceKey {
                     kind: rules.id.kind,
                     namespace: rules.id.namespace.clone(),
@@ -449,9 +469,6 @@ impl Engine {
         };
         for (key, active) in self.policies.iter().filter(|(_, active)| active.selects.contains(name)) {
             let policy = active.policy();
-            if policy.class != PolicyClass::Normal {
-                not(key.clone(), Reason::Class(policy.class));
-            }
             if policy.class == PolicyClass::Untracked && state == EndpointState::Wildcard {
                 not(key.clone(), Reason::UntrackedOnWildcard);
             }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use tortie_api::Kind;
-use tortie_api::model::{Action, Family, IcmpMatch, PortRange, Protocol};
+use tortie_api::model::{Action, Family, IcmpMatch, PolicyClass, PortRange, Protocol};
 
 use crate::Settings;
 
@@ -20,6 +20,8 @@ pub struct HostPolicy {
     pub endpoints: BTreeMap<String, Arc<EndpointPolicy>>,
     /// The sets that rules of `endpoints` name, with their present members.
     pub sets: BTreeMap<SetId, Arc<SetMembers>>,
+    /// Interfaces of the workload endpoints of this node (E-442). Nothing else is known of workloads here (D-5).
+    pub workloads: BTreeSet<String>,
     /// Failsafes and everything else that is not policy.
     pub settings: Arc<Settings>,
 }
@@ -31,7 +33,8 @@ pub struct Dispatch {
     pub interfaces: BTreeMap<String, String>,
     /// The active wildcard endpoint (E-107).
     pub wildcard: Option<String>,
-    /// Interfaces that the wildcard leaves alone: excluded ones (E-102), and `lo` where it is exempt (E-121).
+    /// Interfaces that the wildcard leaves alone: excluded ones (E-102), and `lo` where it is exempt (E-121). An
+    /// interface with an endpoint of its own may stand here: where that one has no say, the wildcard has none either.
     /// Workload interfaces are told by `Settings::interface_prefixes` and are not listed.
     pub exempt: BTreeSet<String>,
 }
@@ -66,6 +69,38 @@ pub struct EndpointPolicy {
 pub struct ClassPolicy {
     /// The tiers.
     pub tiers: Vec<TierPolicies>,
+}
+
+impl ClassPolicy {
+    /// Whether there is a policy, staged or not.
+    pub fn is_empty(&self) -> bool {
+        self.tiers.is_empty()
+    }
+
+    /// Whether there is a policy that is enforced.
+    pub fn has_enforced(&self) -> bool {
+        self.tiers.iter().flat_map(|tier| &tier.policies).any(|policy| !policy.is_staged)
+    }
+}
+
+impl EndpointPolicy {
+    /// All classes, with their directions, in the order in which a packet meets them.
+    pub fn classes(&self) -> [(PolicyClass, Direction, &ClassPolicy); 7] {
+        [
+            (PolicyClass::Untracked, Direction::Ingress, &self.untracked_ingress),
+            (PolicyClass::PreDnat, Direction::Ingress, &self.pre_dnat),
+            (PolicyClass::Normal, Direction::Ingress, &self.normal_ingress),
+            (PolicyClass::NormalAndForward, Direction::Ingress, &self.forward_ingress),
+            (PolicyClass::NormalAndForward, Direction::Egress, &self.forward_egress),
+            (PolicyClass::Untracked, Direction::Egress, &self.untracked_egress),
+            (PolicyClass::Normal, Direction::Egress, &self.normal_egress),
+        ]
+    }
+
+    /// Whether any forward policy is enforced for the endpoint, in either direction (E-228).
+    pub fn has_forward(&self) -> bool {
+        self.forward_ingress.has_enforced() || self.forward_egress.has_enforced()
+    }
 }
 
 /// One tier of one class and direction.
@@ -185,6 +220,22 @@ impl Peer {
 }
 
 impl ResolvedRule {
+    /// A rule without criteria.
+    pub fn any(action: Action) -> Self {
+        Self {
+            action,
+            ip_version: None,
+            protocol: None,
+            not_protocol: None,
+            icmp: None,
+            not_icmp: None,
+            source: Peer::default(),
+            destination: Peer::default(),
+            never: None,
+            annotations: BTreeMap::new(),
+        }
+    }
+
     /// Whether the rule exists in `family` (E-314, E-315, E-316).
     pub fn exists_in(&self, family: Family) -> bool {
         let other_icmp = match family {

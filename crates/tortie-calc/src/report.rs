@@ -21,7 +21,7 @@ pub struct Report {
 pub struct EndpointReport {
     /// What it governs.
     pub state: EndpointState,
-    /// Policies of the normal class in evaluated order.
+    /// Policies of all classes; those of one class and direction in evaluated order.
     pub policies: Vec<PolicyReport>,
     /// Profiles in order, and whether they exist.
     pub profiles: Vec<(String, bool)>,
@@ -32,6 +32,8 @@ pub struct EndpointReport {
 pub struct PolicyReport {
     /// Which.
     pub id: PolicyId,
+    /// The class in which it is evaluated; one with `applyOnForward` stands in two (E-212).
+    pub class: PolicyClass,
     /// The direction it governs.
     pub direction: Direction,
     /// Counted, never enforced (D-6).
@@ -86,8 +88,6 @@ pub struct NotEnforced {
 /// Why something has no effect.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
-    /// A policy of this class selects the endpoint. Whoever programs the kernel knows whether it enforces the class.
-    Class(PolicyClass),
     /// Untracked policy on a wildcard endpoint (E-415).
     UntrackedOnWildcard,
     /// This rule has `http`, which a host cannot check (E-358).

@@ -3,9 +3,20 @@
 use ipnet::IpNet;
 use tortie_api::model::Protocol;
 
+mod assemble;
+mod failsafe;
+mod list;
+mod notes;
+pub mod operation;
 mod resolve;
+mod sources;
+mod value;
 
-pub use resolve::{Local, SettingProblem, Sources, resolve};
+pub use list::{NOT_APPLICABLE, Origin, SETTINGS, STRICT, Setting, Usage, is_local_name};
+pub use operation::Operation;
+pub use resolve::{InForce, Resolved, SettingNote, SettingProblem, resolve};
+pub use sources::{Local, Remembered, Sources, ValueSource};
+pub use value::Kind;
 
 /// Settings in force, after all sources have been merged.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,7 +33,10 @@ pub struct Settings {
     pub failsafe_inbound: Vec<Failsafe>,
     /// Ports that are always open outward.
     pub failsafe_outbound: Vec<Failsafe>,
-    /// `None` when not set: then it is Return (E-442).
+    /// What becomes of packets from a workload interface to this host (E-440).
+    ///
+    /// `None` only where it was not set and [`Settings::drops_unknown_workloads`] is false: then it is Return (E-442).
+    /// Not set while that is true, it is `Some(Drop)`, Calico's default.
     pub endpoint_to_host_action: Option<HostAction>,
     /// Whether packets of state invalid are dropped (E-421, E-615).
     pub drops_invalid: bool,
@@ -36,12 +50,19 @@ pub struct Settings {
     pub log_rate: Option<LogRate>,
     /// What a deny does at the filter hooks (E-610).
     pub deny_action: DenyAction,
+    /// What an allow does at S3, S5 and S7 (E-408, E-611).
+    pub filter_allow_action: AllowAction,
+    /// What an allow does at S2 (E-408, E-612).
+    pub mangle_allow_action: AllowAction,
     /// The bits of the packet mark that are ours (E-403, E-617); at least two of them are set.
     pub mark_mask: u32,
     /// Whether IPv6 is policed at all (E-618).
     pub polices_ipv6: bool,
-    /// Whether traffic of workload interfaces without a workload endpoint is dropped (E-442, `unknownWorkloads: Drop`).
+    /// Whether traffic of workload interfaces without a workload endpoint is dropped (E-442): `unknownWorkloads: Drop`,
+    /// or `compatibility: Strict` with `unknownWorkloads` not set.
     pub drops_unknown_workloads: bool,
+    /// Members that a set may have (E-351, E-622); never 0.
+    pub set_size_max: usize,
 }
 
 /// `logActionRateLimit` and `logActionRateLimitBurst` (E-356).
@@ -51,7 +72,7 @@ pub struct LogRate {
     pub lines: u32,
     /// The unit of time in seconds: 1, 60, 3600 or 86400.
     pub unit_s: u32,
-    /// Lines that may come at once.
+    /// Lines that may come at once (`logActionRateLimitBurst`, 0 to 9999).
     pub burst: u32,
 }
 
@@ -63,6 +84,16 @@ pub enum DenyAction {
     Drop,
     /// Answer with an ICMP or ICMPv6 port-unreachable error.
     Reject,
+}
+
+/// What an allow does (E-611, E-612). It always accepts at S1 and S6 and always returns at S8 (E-408).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum AllowAction {
+    /// Accept: no later rule of the same hook and table is asked.
+    #[default]
+    Accept,
+    /// Hand the packet to later rules.
+    Return,
 }
 
 /// One entry of `interfaceExclude`.
@@ -144,9 +175,12 @@ impl Default for Settings {
             log_prefix: "calico-packet".to_owned(),
             log_rate: None,
             deny_action: DenyAction::Drop,
+            filter_allow_action: AllowAction::Accept,
+            mangle_allow_action: AllowAction::Accept,
             mark_mask: 0xffff_0000,
             polices_ipv6: true,
             drops_unknown_workloads: false,
+            set_size_max: 1_048_576,
         }
     }
 }

@@ -113,6 +113,7 @@ pub(crate) const NFT_REG_4: u32 = 4;
 
 pub(crate) const NFTA_META_DREG: u16 = 1;
 pub(crate) const NFTA_META_KEY: u16 = 2;
+pub(crate) const NFTA_META_SREG: u16 = 3;
 pub(crate) const NFT_META_MARK: u32 = 3;
 pub(crate) const NFT_META_IIFNAME: u32 = 6;
 pub(crate) const NFT_META_OIFNAME: u32 = 7;
@@ -166,6 +167,18 @@ pub(crate) const NFTA_LOG_PREFIX: u16 = 2;
 pub(crate) const NFTA_LOG_LEVEL: u16 = 5;
 /// `LOGLEVEL_INFO` of `linux/kern_levels.h` (E-355).
 pub(crate) const LOGLEVEL_INFO: u32 = 6;
+
+pub(crate) const NFTA_LIMIT_RATE: u16 = 1;
+pub(crate) const NFTA_LIMIT_UNIT: u16 = 2;
+pub(crate) const NFTA_LIMIT_BURST: u16 = 3;
+pub(crate) const NFTA_LIMIT_TYPE: u16 = 4;
+pub(crate) const NFTA_LIMIT_FLAGS: u16 = 5;
+pub(crate) const NFT_LIMIT_PKTS: u32 = 0;
+
+pub(crate) const NFTA_REJECT_TYPE: u16 = 1;
+pub(crate) const NFTA_REJECT_ICMP_CODE: u16 = 2;
+pub(crate) const NFT_REJECT_ICMPX_UNREACH: u32 = 2;
+pub(crate) const NFT_REJECT_ICMPX_PORT_UNREACH: u8 = 1;
 
 pub(crate) const NFTA_GEN_ID: u16 = 1;
 pub(crate) const NFTA_GEN_PROC_PID: u16 = 2;

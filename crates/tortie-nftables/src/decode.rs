@@ -88,6 +88,8 @@ struct RuleReader {
 struct Loaded {
     field: Field,
     mask: Option<Vec<u8>>,
+    /// What was set after masking: only for what becomes a mark.
+    xor: Option<Vec<u8>>,
 }
 
 impl RuleReader {
@@ -96,6 +98,7 @@ impl RuleReader {
             return Err(odd("an expression behind the verdict"));
         }
         match name {
+            "meta" if data.find(NFTA_META_SREG).is_some() => self.set_meta(data),
             "meta" => self.load(data.u32(NFTA_META_DREG), data.u32(NFTA_META_KEY).map(Source::Meta), None),
             "ct" => self.load(data.u32(NFTA_CT_DREG), data.u32(NFTA_CT_KEY).map(Source::Ct), None),
             "payload" => {
@@ -126,6 +129,21 @@ impl RuleReader {
                 self.statements.push(Statement::Log { prefix });
                 Ok(())
             }
+            "limit" => self.limit(data),
+            "notrack" => {
+                self.statements.push(Statement::NoTrack);
+                Ok(())
+            }
+            "reject" => {
+                let code = data.find(NFTA_REJECT_ICMP_CODE);
+                if data.u32(NFTA_REJECT_TYPE) != Some(NFT_REJECT_ICMPX_UNREACH)
+                    || code != Some(&[NFT_REJECT_ICMPX_PORT_UNREACH])
+                {
+                    return Err(odd("a reject expression"));
+                }
+                self.end = Some(End::Verdict(Verdict::Reject));
+                Ok(())
+            }
             other => Err(odd(format!("expression `{other}`"))),
         }
     }
@@ -136,7 +154,7 @@ impl RuleReader {
             .into_iter()
             .find(|field| source_of(*field) == source && len.is_none_or(|len| len as usize == field.width()))
             .ok_or_else(|| odd("a loaded field"))?;
-        self.loaded.insert(register_32(register), Loaded { field, mask: None });
+        self.loaded.insert(register_32(register), Loaded { field, mask: None, xor: None });
         Ok(())
     }
 
@@ -149,11 +167,38 @@ impl RuleReader {
         let field = self.at(register)?.field;
         let mask = value(data, NFTA_BITWISE_MASK)?;
         let xor = value(data, NFTA_BITWISE_XOR)?;
-        if xor.iter().any(|byte| *byte != 0) || register != data.u32(NFTA_BITWISE_DREG) || mask.len() != field.width() {
+        if register != data.u32(NFTA_BITWISE_DREG) || mask.len() != field.width() || xor.len() != field.width() {
             return Err(odd("a bitwise expression"));
         }
         let mask = to_kernel(field, mask);
-        self.loaded.insert(register_32(register.unwrap_or_default()), Loaded { field, mask: Some(mask) });
+        let xor = xor.iter().any(|byte| *byte != 0).then(|| to_kernel(field, xor));
+        self.loaded.insert(register_32(register.unwrap_or_default()), Loaded { field, mask: Some(mask), xor });
+        Ok(())
+    }
+
+    /// `meta mark set mark & mask ^ xor`, where `mask` and `xor` have no bit in common.
+    fn set_meta(&mut self, data: Attributes<'_>) -> Result<(), DecodeError> {
+        let loaded = self.at(data.u32(NFTA_META_SREG))?.clone();
+        let number = |bytes: &[u8]| bytes.try_into().map(u32::from_be_bytes).map_err(|_| odd("a mark"));
+        let kept = number(&loaded.mask.ok_or_else(|| odd("a mark"))?)?;
+        let value = loaded.xor.map_or(Ok(0), |xor| number(&xor))?;
+        if data.u32(NFTA_META_KEY) != Some(NFT_META_MARK) || loaded.field != Field::Mark || kept & value != 0 {
+            return Err(odd("a mark"));
+        }
+        self.statements.push(Statement::SetMark { mask: !kept, value });
+        Ok(())
+    }
+
+    fn limit(&mut self, data: Attributes<'_>) -> Result<(), DecodeError> {
+        let number =
+            |value: Option<u64>| value.and_then(|value| u32::try_from(value).ok()).ok_or_else(|| odd("a limit"));
+        let packets = number(data.u64(NFTA_LIMIT_RATE))?;
+        let unit_s = number(data.u64(NFTA_LIMIT_UNIT))?;
+        let burst = data.u32(NFTA_LIMIT_BURST).ok_or_else(|| odd("a limit"))?;
+        if data.u32(NFTA_LIMIT_TYPE) != Some(NFT_LIMIT_PKTS) || data.u32(NFTA_LIMIT_FLAGS).unwrap_or(0) != 0 {
+            return Err(odd("a limit"));
+        }
+        self.statements.push(Statement::Limit { packets, unit_s, burst });
         Ok(())
     }
 
@@ -164,6 +209,9 @@ impl RuleReader {
             Some(NFT_CMP_NEQ) => true,
             _ => return Err(odd("a comparison")),
         };
+        if loaded.xor.is_some() {
+            return Err(odd("a comparison"));
+        }
         let value = to_kernel(loaded.field, value(data, NFTA_CMP_DATA)?);
         let field = loaded.field;
         self.matches.push(match loaded.mask {

@@ -379,7 +379,8 @@ fn data(w: &mut Writer, kind: u16, value: &[u8]) {
 fn verdict_data(w: &mut Writer, verdict: &Verdict) {
     let (code, chain) = match verdict {
         Verdict::Accept => (NF_ACCEPT, None),
-        Verdict::Drop => (NF_DROP, None),
+        // A refusal with an answer is an expression of rules; in a map, where none of ours has it, it is a drop.
+        Verdict::Drop | Verdict::Reject => (NF_DROP, None),
         Verdict::Return => (NFT_RETURN, None),
         Verdict::Jump(chain) => (NFT_JUMP, Some(chain)),
         Verdict::Goto(chain) => (NFT_GOTO, Some(chain)),
@@ -416,10 +417,30 @@ fn expressions(w: &mut Writer, rule: &Rule) {
                 w.text(NFTA_LOG_PREFIX, prefix);
                 w.u32(NFTA_LOG_LEVEL, LOGLEVEL_INFO);
             }),
+            Statement::Limit { packets, unit_s, burst } => expression(w, "limit", |w| {
+                w.bytes(NFTA_LIMIT_RATE, &u64::from(*packets).to_be_bytes());
+                w.bytes(NFTA_LIMIT_UNIT, &u64::from(*unit_s).to_be_bytes());
+                w.u32(NFTA_LIMIT_BURST, *burst);
+                w.u32(NFTA_LIMIT_TYPE, NFT_LIMIT_PKTS);
+            }),
+            Statement::SetMark { mask, value } => {
+                let register = NFT_REG32_00;
+                load(w, Field::Mark, register);
+                bitwise(w, Field::Mark, &(!mask).to_be_bytes(), &value.to_be_bytes());
+                expression(w, "meta", |w| {
+                    w.u32(NFTA_META_KEY, NFT_META_MARK);
+                    w.u32(NFTA_META_SREG, register);
+                });
+            }
+            Statement::NoTrack => expression(w, "notrack", |_| {}),
         }
     }
     match &rule.end {
         End::Next => {}
+        End::Verdict(Verdict::Reject) => expression(w, "reject", |w| {
+            w.u32(NFTA_REJECT_TYPE, NFT_REJECT_ICMPX_UNREACH);
+            w.bytes(NFTA_REJECT_ICMP_CODE, &[NFT_REJECT_ICMPX_PORT_UNREACH]);
+        }),
         End::Verdict(verdict) => expression(w, "immediate", |w| {
             w.u32(NFTA_IMMEDIATE_DREG, NFT_REG_VERDICT);
             let nest = w.nest(NFTA_IMMEDIATE_DATA);
@@ -446,13 +467,7 @@ fn criterion(w: &mut Writer, criterion: &Match) {
         }
         Match::Masked { field, mask, invert, value } => {
             load(w, *field, NFT_REG32_00);
-            expression(w, "bitwise", |w| {
-                w.u32(NFTA_BITWISE_SREG, NFT_REG32_00);
-                w.u32(NFTA_BITWISE_DREG, NFT_REG32_00);
-                w.u32(NFTA_BITWISE_LEN, field.width() as u32);
-                data(w, NFTA_BITWISE_MASK, &to_kernel(*field, mask));
-                data(w, NFTA_BITWISE_XOR, &vec![0; field.width()]);
-            });
+            bitwise(w, *field, mask, &vec![0; field.width()]);
             compare(w, *invert, &to_kernel(*field, value));
         }
         Match::Range { field, invert, first, last } => {
@@ -475,6 +490,17 @@ fn criterion(w: &mut Writer, criterion: &Match) {
             });
         }
     }
+}
+
+/// The first register becomes `(register & mask) ^ xor`; both are big-endian values of `field`.
+fn bitwise(w: &mut Writer, field: Field, mask: &[u8], xor: &[u8]) {
+    expression(w, "bitwise", |w| {
+        w.u32(NFTA_BITWISE_SREG, NFT_REG32_00);
+        w.u32(NFTA_BITWISE_DREG, NFT_REG32_00);
+        w.u32(NFTA_BITWISE_LEN, field.width() as u32);
+        data(w, NFTA_BITWISE_MASK, &to_kernel(field, mask));
+        data(w, NFTA_BITWISE_XOR, &to_kernel(field, xor));
+    });
 }
 
 fn compare(w: &mut Writer, invert: bool, value: &[u8]) {

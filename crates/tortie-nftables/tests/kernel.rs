@@ -184,11 +184,43 @@ fn everything() -> Ruleset {
                 statements: vec![Statement::Counter, Statement::Log { prefix: "calico-packet: ".to_owned() }],
                 ..rule(vec![], End::Next)
             },
+            Rule {
+                statements: vec![
+                    Statement::Counter,
+                    Statement::Limit { packets: 7, unit_s: 3600, burst: 9 },
+                    Statement::Log { prefix: "limited: ".to_owned() },
+                ],
+                ..rule(vec![], End::Next)
+            },
             rule(vec![], End::Verdict(Verdict::Jump(Name::new("leaf")))),
-            rule(vec![], End::Verdict(Verdict::Drop)),
+            rule(vec![], End::Verdict(Verdict::Reject)),
         ],
     };
     ruleset.chains.insert(Name::new("in/web.1"), Arc::new(program));
+    let raw = Chain {
+        base: Some(BaseChain { hook: Hook::Prerouting, priority: -300 }),
+        rules: vec![
+            Rule {
+                matches: vec![Match::Masked {
+                    field: Field::Mark,
+                    mask: 0x3_0000u32.to_be_bytes().to_vec(),
+                    invert: true,
+                    value: vec![0; 4],
+                }],
+                statements: vec![Statement::SetMark { mask: 0x3_0000, value: 0 }],
+                ..rule(vec![], End::Next)
+            },
+            Rule {
+                statements: vec![
+                    Statement::Counter,
+                    Statement::NoTrack,
+                    Statement::SetMark { mask: 0x8000_0001, value: 0x8000_0000 },
+                ],
+                ..accept(vec![equals(Field::L4Proto, &[17])])
+            },
+        ],
+    };
+    ruleset.chains.insert(Name::new("raw-prerouting"), Arc::new(raw));
     ruleset.chains.insert(Name::new("leaf"), Arc::new(Chain { base: None, rules: vec![accept(vec![])] }));
     ruleset
 }
@@ -283,6 +315,7 @@ fn a_host() -> HostPolicy {
             (SetId::Selector("c == \"d\"".into()), Arc::new(nets(&["10.0.0.0/8", "0.0.0.0/0", "2001:db8::/32"]))),
             (port, Arc::new(SetMembers::Ports([("10.0.0.1".parse().unwrap(), Protocol::TCP, 8080)].into()))),
         ]),
+        workloads: Default::default(),
         settings: Arc::default(),
     }
 }

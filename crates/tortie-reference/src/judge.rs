@@ -9,7 +9,7 @@ use tortie_api::packet::{ConnState, Packet, Route};
 use tortie_selector::Selector;
 
 use crate::matching::matches;
-use crate::world::{Classes, Failsafe, HostAction, World};
+use crate::world::{Failsafe, HostAction, World};
 
 /// The verdict on a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,77 +116,15 @@ enum Outcome {
 
 /// Judges one packet.
 pub fn judge(world: &World<'_>, packet: &Packet) -> Judgement {
-    let mut way = Way { world, judgement: Judgement { verdict: Verdict::Unowned, reason: None, logs: 0 } };
-    let is_all = world.classes == Classes::All;
-    let translated = packet.after_dnat();
+    let judgement = Judgement { verdict: Verdict::Unowned, reason: None, logs: 0 };
+    let mut way = Way { world, judgement, is_tracked: true };
+    if packet.source.is_ipv6() && !world.settings.polices_ipv6 {
+        return way.judgement; // E-618
+    }
     match &packet.route {
-        Route::Delivered { in_interface } => {
-            let is_marked = match if is_all { way.arriving(in_interface, packet) } else { Some(false) } {
-                Some(is_marked) => is_marked,
-                None => return way.judgement,
-            };
-            if world.is_workload(in_interface) {
-                if is_all {
-                    way.workload_to_host();
-                }
-            } else if is_marked {
-                way.accept(Stage::S3, By::AcceptedEarlier);
-            } else if let Some(hep) = world.governing(in_interface) {
-                let outcome = way.tracked(PolicyClass::Normal, hep, Direction::Ingress, &translated, true);
-                way.take(Stage::S3, outcome);
-            }
-        }
-        Route::Generated { out_interface } => {
-            // An untracked packet is not translated either (E-414).
-            let mut is_marked = false;
-            if is_all
-                && let Some(hep) = world.named(out_interface)
-                && has_class(world, PolicyClass::Untracked, hep)
-            {
-                let outcome = way.untracked(hep, Direction::Egress, packet);
-                match way.take(Stage::S6, outcome) {
-                    Some(marks) => is_marked = marks,
-                    None => return way.judgement,
-                }
-            }
-            if world.is_workload(out_interface) {
-                return way.judgement; // E-441: no verdict of ours
-            }
-            let is_translated = packet.dnat.is_some()
-                && !is_marked
-                && !matches!(packet.state, ConnState::Untracked | ConnState::Invalid);
-            let stage = if is_translated { Stage::S8 } else { Stage::S7 };
-            if is_translated && !is_all {
-                return way.judgement;
-            }
-            if is_marked {
-                way.accept(stage, By::AcceptedEarlier);
-            } else if let Some(hep) = world.governing(out_interface) {
-                let outcome = way.tracked(PolicyClass::Normal, hep, Direction::Egress, &translated, true);
-                way.take(stage, outcome);
-            }
-        }
-        Route::Forwarded { in_interface, out_interface } if is_all => {
-            let Some(is_marked) = way.arriving(in_interface, packet) else { return way.judgement };
-            if !is_marked && let Some(hep) = world.forwarding(in_interface) {
-                let is_known = matches!(packet.state, ConnState::Established | ConnState::Related);
-                let outcome = way.tracked(PolicyClass::NormalAndForward, hep, Direction::Ingress, &translated, false);
-                // The accept of a known flow is already the final one (E-420).
-                if way.take(Stage::S4, outcome).is_none() || is_known {
-                    return way.judgement;
-                }
-            }
-            if let Some(hep) = world.forwarding(out_interface) {
-                let outcome = way.tracked(PolicyClass::NormalAndForward, hep, Direction::Egress, &translated, false);
-                let is_undecided = matches!(outcome, Outcome::Undecided);
-                way.take(Stage::S5, outcome);
-                if is_undecided {
-                    way.judgement.verdict = Verdict::Unowned;
-                    way.judgement.reason = None;
-                }
-            }
-        }
-        Route::Forwarded { .. } => {}
+        Route::Delivered { in_interface } => way.delivered(packet, in_interface),
+        Route::Generated { out_interface } => way.generated(packet, out_interface),
+        Route::Forwarded { in_interface, out_interface } => way.forwarded(packet, in_interface, out_interface),
     }
     way.judgement
 }
@@ -194,12 +132,33 @@ pub fn judge(world: &World<'_>, packet: &Packet) -> Judgement {
 struct Way<'a> {
     world: &'a World<'a>,
     judgement: Judgement,
+    /// Not taken out of connection tracking by S1 or S6 (E-414).
+    is_tracked: bool,
 }
 
 impl Way<'_> {
+    /// Accepts, or where the settings say so leaves the packet to the rules of others (E-408, E-611, E-612).
     fn accept(&mut self, stage: Stage, by: By) {
-        self.judgement.verdict = Verdict::Accept;
-        self.judgement.reason = Some(Reason { stage, by });
+        let settings = self.world.settings;
+        let returns = match stage {
+            Stage::S1 | Stage::S6 => false,
+            Stage::S2 => settings.mangle_allow_returns,
+            Stage::S3 | Stage::S4 | Stage::S5 | Stage::S7 | Stage::S8 => settings.filter_allow_returns,
+        };
+        if !returns {
+            self.judgement.verdict = Verdict::Accept;
+            self.judgement.reason = Some(Reason { stage, by });
+        }
+    }
+
+    /// The packet as the later stages see it: after destination NAT, which happens to tracked packets only (E-414,
+    /// E-417).
+    fn translated(&self, packet: &Packet) -> Packet {
+        match packet.state {
+            _ if !self.is_tracked => Packet { state: ConnState::Untracked, ..packet.clone() },
+            ConnState::Untracked | ConnState::Invalid => packet.clone(),
+            _ => packet.after_dnat(),
+        }
     }
 
     /// Notes what a stage says. `None` when the packet is dropped; else whether it is marked for later stages.
@@ -218,6 +177,86 @@ impl Way<'_> {
         }
     }
 
+    fn delivered(&mut self, packet: &Packet, in_interface: &str) {
+        let world = self.world;
+        let Some(is_marked) = self.arriving(in_interface, packet) else { return };
+        if world.is_workload(in_interface) {
+            self.workload_to_host(in_interface, packet);
+        } else if is_marked {
+            self.accept(Stage::S3, By::AcceptedEarlier);
+        } else if let Some(hep) = world.governing(in_interface) {
+            let outcome = self.tracked(PolicyClass::Normal, hep, Direction::Ingress, &self.translated(packet), true);
+            self.take(Stage::S3, outcome);
+        }
+    }
+
+    fn generated(&mut self, packet: &Packet, out_interface: &str) {
+        let world = self.world;
+        // Before translation the packet leaves by the interface of its first destination (E-410).
+        let before = packet.dnat.as_ref().and_then(|dnat| dnat.out_interface_before.as_deref());
+        let mut is_marked = false;
+        if let Some(hep) = world.named(before.unwrap_or(out_interface))
+            && has_class(world, PolicyClass::Untracked, hep)
+        {
+            let outcome = self.untracked(hep, Direction::Egress, packet);
+            match self.take(Stage::S6, outcome) {
+                Some(marks) => is_marked = marks,
+                None => return,
+            }
+            self.is_tracked = !is_marked;
+        }
+        // What is not tracked is not translated either (E-414), and so leaves by the first interface.
+        let is_tracked = !is_marked && !matches!(packet.state, ConnState::Untracked | ConnState::Invalid);
+        let is_translated = packet.dnat.is_some() && is_tracked;
+        let out_interface = if is_translated { out_interface } else { before.unwrap_or(out_interface) };
+        if world.is_workload(out_interface) {
+            return; // E-441: no verdict of ours
+        }
+        let stage = if is_translated { Stage::S8 } else { Stage::S7 };
+        if is_marked {
+            self.accept(stage, By::AcceptedEarlier);
+        } else if let Some(hep) = world.governing(out_interface) {
+            let outcome = self.tracked(PolicyClass::Normal, hep, Direction::Egress, &self.translated(packet), true);
+            self.take(stage, outcome);
+        }
+    }
+
+    fn forwarded(&mut self, packet: &Packet, in_interface: &str, out_interface: &str) {
+        let world = self.world;
+        let Some(is_marked) = self.arriving(in_interface, packet) else { return };
+        let seen = self.translated(packet);
+        let before = self.judgement.clone();
+        if let Some(hep) = world.forwarding(in_interface) {
+            let is_known = matches!(seen.state, ConnState::Established | ConnState::Related);
+            let outcome = if is_marked {
+                Outcome::Accept { by: By::AcceptedEarlier, marks: true }
+            } else {
+                self.tracked(PolicyClass::NormalAndForward, hep, Direction::Ingress, &seen, false)
+            };
+            // The accept of a known flow is already the final one (E-420).
+            if self.take(Stage::S4, outcome).is_none() || is_known && !is_marked {
+                return;
+            }
+        }
+        if world.settings.drops_unknown_workloads {
+            // E-442, in the place of workload policy (E-450).
+            let is_unknown = |name: &str| world.is_workload(name) && !world.is_known_workload(name);
+            if is_unknown(in_interface) || is_unknown(out_interface) {
+                self.take(Stage::S5, Outcome::Drop(By::Workload));
+                return;
+            }
+        }
+        if let Some(hep) = world.forwarding(out_interface) {
+            let outcome = self.tracked(PolicyClass::NormalAndForward, hep, Direction::Egress, &seen, false);
+            let is_undecided = matches!(outcome, Outcome::Undecided);
+            self.take(Stage::S5, outcome);
+            if is_undecided {
+                // What S4 accepted is left to others; what S1 or S2 said stands.
+                self.judgement = Judgement { logs: self.judgement.logs, ..before };
+            }
+        }
+    }
+
     /// S1 and S2 of an arriving packet: `None` when dropped, else whether ACCEPT is set.
     fn arriving(&mut self, interface: &str, packet: &Packet) -> Option<bool> {
         let world = self.world;
@@ -226,6 +265,7 @@ impl Way<'_> {
         {
             let outcome = self.untracked(hep, Direction::Ingress, packet);
             if self.take(Stage::S1, outcome)? {
+                self.is_tracked = false;
                 return Some(true);
             }
         }
@@ -239,13 +279,28 @@ impl Way<'_> {
     }
 
     /// E-440, E-442.
-    fn workload_to_host(&mut self) {
-        match self.world.settings.endpoint_to_host_action {
-            Some(HostAction::Drop) => {
-                self.take(Stage::S3, Outcome::Drop(By::Workload));
+    fn workload_to_host(&mut self, interface: &str, packet: &Packet) {
+        let settings = self.world.settings;
+        let action = settings.endpoint_to_host_action;
+        if !settings.drops_unknown_workloads && !matches!(action, Some(HostAction::Drop | HostAction::Accept)) {
+            return;
+        }
+        let is_known_flow = matches!(packet.state, ConnState::Established | ConnState::Related);
+        let is_icmpv6 = packet.source.is_ipv6() && packet.protocol == Protocol::ICMPV6;
+        if is_icmpv6 && matches!(packet.icmp_type, 130..=133 | 135 | 136) {
+            self.accept(Stage::S3, By::Workload);
+        } else if settings.drops_unknown_workloads && !self.world.is_known_workload(interface) {
+            self.take(Stage::S3, Outcome::Drop(By::Workload));
+        } else if is_known_flow {
+            self.accept(Stage::S3, By::ConnState);
+        } else {
+            match action {
+                Some(HostAction::Drop) => {
+                    self.take(Stage::S3, Outcome::Drop(By::Workload));
+                }
+                Some(HostAction::Accept) => self.accept(Stage::S3, By::Workload),
+                Some(HostAction::Return) | None => {}
             }
-            Some(HostAction::Accept) => self.accept(Stage::S3, By::Workload),
-            Some(HostAction::Return) | None => {}
         }
     }
 

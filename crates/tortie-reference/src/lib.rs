@@ -12,4 +12,4 @@ mod matching;
 mod world;
 
 pub use judge::{By, Judgement, Reason, Stage, Verdict, judge};
-pub use world::{Classes, Failsafe, HostAction, Settings, World};
+pub use world::{Failsafe, HostAction, Settings, World};

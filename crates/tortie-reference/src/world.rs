@@ -15,17 +15,6 @@ pub struct World<'a> {
     pub links: &'a Links,
     /// Settings in force on the host.
     pub settings: &'a Settings,
-    /// The classes of policy that are enforced at all.
-    pub classes: Classes,
-}
-
-/// Which classes of policy the evaluated agent enforces. The specification wants all of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Classes {
-    /// All stages S1 to S8.
-    All,
-    /// Local traffic only: S3 and S7.
-    LocalOnly,
 }
 
 /// Settings, as far as they change verdicts (enforcement.md section 6).
@@ -49,6 +38,14 @@ pub struct Settings {
     pub ignores_http: bool,
     /// E-440; `None` is Return (E-442).
     pub endpoint_to_host_action: Option<HostAction>,
+    /// Whether traffic of workload interfaces without a workload endpoint is dropped (E-442).
+    pub drops_unknown_workloads: bool,
+    /// E-618: whether IPv6 is policed at all.
+    pub polices_ipv6: bool,
+    /// E-611: whether an accept of S3, S4, S5 and S7 leaves the packet to the rules of others.
+    pub filter_allow_returns: bool,
+    /// E-612: the same for S2.
+    pub mangle_allow_returns: bool,
 }
 
 /// A failsafe entry.
@@ -85,6 +82,16 @@ impl<'a> World<'a> {
         self.resources.iter().filter_map(|resource| match resource {
             Resource::Policy(policy) => Some(policy),
             _ => None,
+        })
+    }
+
+    /// Whether a workload endpoint of this node has the interface (E-442).
+    pub(crate) fn is_known_workload(&self, interface: &str) -> bool {
+        self.resources.iter().any(|resource| match resource {
+            Resource::WorkloadEndpoint(workload) => {
+                workload.node == self.node && workload.interface.as_deref() == Some(interface)
+            }
+            _ => false,
         })
     }
 

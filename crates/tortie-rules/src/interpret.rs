@@ -19,6 +19,8 @@ pub struct Outcome {
     pub verdict: Decision,
     /// The rule that decided; of an accepted packet, the last one that accepted. `None` for an un-owned packet.
     pub origin: Option<Origin>,
+    /// The base chain in which it was decided.
+    pub base: Option<Name>,
     /// Log lines in the order in which they were written.
     pub log: Vec<String>,
 }
@@ -71,7 +73,8 @@ pub fn interpret(ruleset: &Ruleset, packet: &Packet) -> Result<Outcome, Interpre
         Route::Generated { .. } => &[Hook::Output, Hook::Postrouting],
         Route::Forwarded { .. } => &[Hook::Prerouting, Hook::Forward, Hook::Postrouting],
     };
-    let mut outcome = Outcome { verdict: Decision::Unowned, origin: None, log: Vec::new() };
+    let mut outcome = Outcome { verdict: Decision::Unowned, origin: None, base: None, log: Vec::new() };
+    let mut skb = Buffer::default();
     for hook in hooks {
         let mut bases: Vec<(&Name, &Chain, i32)> = ruleset
             .chains
@@ -83,15 +86,21 @@ pub fn interpret(ruleset: &Ruleset, packet: &Packet) -> Result<Outcome, Interpre
             .collect();
         bases.sort_by_key(|(name, _, priority)| (*priority, *name));
         for (name, chain, priority) in bases {
-            let is_before_dnat = *hook == Hook::Prerouting && priority < PRIORITY_DST_NAT;
+            // Destination NAT happens before the filter hooks, and never to what is not tracked (E-414).
+            let is_first = matches!(hook, Hook::Prerouting | Hook::Output);
+            let is_before_dnat = is_first && priority < PRIORITY_DST_NAT || !skb.is_tracked(packet);
             let seen = if is_before_dnat { packet.clone() } else { packet.after_dnat() };
-            match run(ruleset, name, chain, &View { packet: &seen, hook: *hook }, &mut outcome.log)? {
-                Some((Verdict::Drop, origin)) => {
-                    return Ok(Outcome { verdict: Decision::Drop, origin: Some(origin), log: outcome.log });
+            let view =
+                View { packet: &seen, hook: *hook, is_before_tracking: is_first && priority < PRIORITY_CONNTRACK };
+            match run(ruleset, name, chain, &view, &mut skb, &mut outcome.log)? {
+                Some((Verdict::Drop | Verdict::Reject, origin)) => {
+                    let (verdict, origin, base) = (Decision::Drop, Some(origin), Some(name.clone()));
+                    return Ok(Outcome { verdict, origin, base, log: outcome.log });
                 }
                 Some((_, origin)) => {
                     outcome.verdict = Decision::Accept;
                     outcome.origin = Some(origin);
+                    outcome.base = Some(name.clone());
                 }
                 None => {}
             }
@@ -103,6 +112,9 @@ pub fn interpret(ruleset: &Ruleset, packet: &Packet) -> Result<Outcome, Interpre
 /// Where destination NAT happens (`NF_IP_PRI_NAT_DST`).
 const PRIORITY_DST_NAT: i32 = -100;
 
+/// Where connection tracking looks at a packet (`NF_IP_PRI_CONNTRACK`).
+const PRIORITY_CONNTRACK: i32 = -200;
+
 /// Nested jumps the kernel allows (`NFT_JUMP_STACK_SIZE` in `nf_tables.h`).
 const JUMPS_MAX: usize = 16;
 
@@ -112,6 +124,23 @@ const STEPS_MAX: usize = 10_000_000;
 struct View<'a> {
     packet: &'a Packet,
     hook: Hook,
+    /// Connection tracking has not seen the packet yet.
+    is_before_tracking: bool,
+}
+
+/// What the kernel keeps beside a packet on its way through the hooks (`struct sk_buff`).
+#[derive(Default)]
+struct Buffer {
+    mark: u32,
+    /// Taken out of connection tracking by [`Statement::NoTrack`].
+    is_no_track: bool,
+}
+
+impl Buffer {
+    /// Whether the packet has an entry in connection tracking.
+    fn is_tracked(&self, packet: &Packet) -> bool {
+        !self.is_no_track && !matches!(packet.state, ConnState::Untracked | ConnState::Invalid)
+    }
 }
 
 /// Accept or drop and where it came from, or `None` when the packet fell off the end.
@@ -120,6 +149,7 @@ fn run(
     base: &Name,
     chain: &Chain,
     view: &View<'_>,
+    skb: &mut Buffer,
     log: &mut Vec<String>,
 ) -> Result<Option<(Verdict, Origin)>, InterpretError> {
     let mut stack: Vec<(Name, &Chain, usize)> = Vec::new();
@@ -133,24 +163,30 @@ fn run(
             continue;
         };
         position += 1;
-        if !matches(ruleset, &name, rule, view)? {
+        if !matches(ruleset, &name, rule, view, skb)? {
             continue;
         }
         for statement in &rule.statements {
-            if let Statement::Log { prefix } = statement {
-                log.push(prefix.clone());
+            match statement {
+                Statement::Log { prefix } => log.push(prefix.clone()),
+                Statement::SetMark { mask, value } => skb.mark = skb.mark & !mask | value,
+                Statement::NoTrack => skb.is_no_track = true,
+                // One packet alone is never over a rate.
+                Statement::Counter | Statement::Limit { .. } => {}
             }
         }
         let verdict = match &rule.end {
             End::Next => continue,
             End::Verdict(verdict) => verdict,
-            End::Map { key, map } => match lookup(find_set(ruleset, &name, map)?, key, view) {
+            End::Map { key, map } => match lookup(find_set(ruleset, &name, map)?, key, view, skb) {
                 Some(Some(verdict)) => verdict,
                 _ => continue,
             },
         };
         let target = match verdict {
-            Verdict::Accept | Verdict::Drop => return Ok(Some((verdict.clone(), rule.origin.clone()))),
+            Verdict::Accept | Verdict::Drop | Verdict::Reject => {
+                return Ok(Some((verdict.clone(), rule.origin.clone())));
+            }
             Verdict::Return => {
                 match stack.pop() {
                     Some(caller) => (name, chain, position) = caller,
@@ -176,23 +212,29 @@ fn run(
     Err(InterpretError::TooDeep { chain: base.clone() })
 }
 
-fn matches(ruleset: &Ruleset, chain: &Name, rule: &Rule, view: &View<'_>) -> Result<bool, InterpretError> {
+fn matches(
+    ruleset: &Ruleset,
+    chain: &Name,
+    rule: &Rule,
+    view: &View<'_>,
+    skb: &Buffer,
+) -> Result<bool, InterpretError> {
     for criterion in &rule.matches {
         let holds = match criterion {
             Match::Equals { field, invert, value } => {
                 // A shorter value is a prefix: the kernel compares as many bytes as it is given.
-                view.load(*field).map(|loaded| loaded.starts_with(value) != *invert)
+                view.load(*field, skb).map(|loaded| loaded.starts_with(value) != *invert)
             }
-            Match::Masked { field, mask, invert, value } => view.load(*field).map(|loaded| {
+            Match::Masked { field, mask, invert, value } => view.load(*field, skb).map(|loaded| {
                 let masked: Vec<u8> = loaded.iter().zip(mask).map(|(byte, mask)| byte & mask).collect();
                 (masked == *value) != *invert
             }),
             Match::Range { field, invert, first, last } => {
-                view.load(*field).map(|loaded| (*first <= loaded && loaded <= *last) != *invert)
+                view.load(*field, skb).map(|loaded| (*first <= loaded && loaded <= *last) != *invert)
             }
             Match::Lookup { key, invert, set } => {
                 let set = find_set(ruleset, chain, set)?;
-                view.load_all(key).map(|value| contains(set, &value).is_some() != *invert)
+                view.load_all(key, skb).map(|value| contains(set, &value).is_some() != *invert)
             }
         };
         // An expression that cannot be loaded ends the rule without a match (`NFT_BREAK`), inverted or not.
@@ -208,8 +250,8 @@ fn find_set<'a>(ruleset: &'a Ruleset, chain: &Name, set: &Name) -> Result<&'a Se
     found.map(AsRef::as_ref).ok_or_else(|| InterpretError::NoSet { chain: chain.clone(), set: set.clone() })
 }
 
-fn lookup<'a>(set: &'a Set, key: &[Field], view: &View<'_>) -> Option<&'a Option<Verdict>> {
-    contains(set, &view.load_all(key)?)
+fn lookup<'a>(set: &'a Set, key: &[Field], view: &View<'_>, skb: &Buffer) -> Option<&'a Option<Verdict>> {
+    contains(set, &view.load_all(key, skb)?)
 }
 
 /// The element that holds `value`.
@@ -236,16 +278,16 @@ fn is_inside(element: &Element, set: &Set, value: &[u8]) -> bool {
 }
 
 impl View<'_> {
-    fn load_all(&self, key: &[Field]) -> Option<Vec<u8>> {
+    fn load_all(&self, key: &[Field], skb: &Buffer) -> Option<Vec<u8>> {
         let mut value = Vec::new();
         for field in key {
-            value.extend(self.load(*field)?);
+            value.extend(self.load(*field, skb)?);
         }
         Some(value)
     }
 
     /// The big-endian value of a field, or `None` when the packet has no such thing.
-    fn load(&self, field: Field) -> Option<Vec<u8>> {
+    fn load(&self, field: Field, skb: &Buffer) -> Option<Vec<u8>> {
         let packet = self.packet;
         let is_icmp = matches!(packet.protocol, Protocol::ICMP | Protocol::ICMPV6);
         let has_ports = packet.protocol.has_ports() || packet.protocol == Protocol::UDPLITE;
@@ -263,14 +305,18 @@ impl View<'_> {
             Field::IcmpType => is_icmp.then(|| vec![packet.icmp_type]),
             Field::IcmpCode => is_icmp.then(|| vec![packet.icmp_code]),
             Field::HopLimit => packet.source.is_ipv6().then(|| vec![packet.hop_limit]),
-            Field::CtState => Some(state_bit(packet.state).to_be_bytes().to_vec()),
+            // What has no entry in connection tracking and was not taken out of it is invalid (`nft_ct_get_eval`).
+            Field::CtState => Some(match (skb.is_no_track, self.is_before_tracking) {
+                (true, _) => ct_state::UNTRACKED.to_be_bytes().to_vec(),
+                (false, true) => ct_state::INVALID.to_be_bytes().to_vec(),
+                (false, false) => state_bit(packet.state).to_be_bytes().to_vec(),
+            }),
             Field::CtStatus => {
-                // Without an entry in connection tracking there is no status (`nft_ct_get_eval`).
-                let is_tracked = !matches!(packet.state, ConnState::Untracked | ConnState::Invalid);
                 let status = if packet.dnat.is_some() { ct_status::DST_NAT } else { 0 };
-                is_tracked.then(|| status.to_be_bytes().to_vec())
+                let is_known = skb.is_tracked(packet) && !self.is_before_tracking;
+                is_known.then(|| status.to_be_bytes().to_vec())
             }
-            Field::Mark => Some(vec![0; 4]),
+            Field::Mark => Some(skb.mark.to_be_bytes().to_vec()),
         }
     }
 
@@ -285,6 +331,12 @@ impl View<'_> {
     fn out_interface(&self) -> Option<&str> {
         match (&self.packet.route, self.hook) {
             (_, Hook::Prerouting | Hook::Input) => None,
+            // The output hook still names the interface that was chosen before translation (E-410).
+            (Route::Generated { .. }, Hook::Output)
+                if self.packet.dnat.as_ref().is_some_and(|dnat| dnat.out_interface_before.is_some()) =>
+            {
+                self.packet.dnat.as_ref().and_then(|dnat| dnat.out_interface_before.as_deref())
+            }
             (Route::Generated { out_interface } | Route::Forwarded { out_interface, .. }, _) => Some(out_interface),
             (Route::Delivered { .. }, _) => None,
         }

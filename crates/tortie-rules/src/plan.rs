@@ -150,12 +150,17 @@ pub fn plan(desired: &Ruleset, actual: Option<&Ruleset>) -> Result<Plan, PlanErr
                 chosen.settle(name, kept, instances.next_chain(name));
             }
         }
-        // A set whose members change and that a turned chain uses is built anew, and so are all chains that use it.
+        // A set whose members change and that a turned chain uses is built anew, and so are all chains that use it: the
+        // turned chain may be the new one, or the one in use that it takes the place of.
         let before = renewed_sets.len();
+        let staying: BTreeSet<&Name> = chosen.kept.values().collect();
+        let leaves =
+            |name: &Name, chain: &Chain| chain.base.is_none() && live.contains(name) && !staying.contains(name);
         for (name, set) in &desired.sets {
             let Some(kept) = chosen.kept.get(name) else { continue };
             if actual.sets[kept].elements != set.elements
-                && desired.chains.iter().any(|(chain, c)| chosen.is_new(chain) && uses(c, name))
+                && (desired.chains.iter().any(|(chain, c)| chosen.is_new(chain) && uses(c, name))
+                    || actual.chains.iter().any(|(chain, c)| leaves(chain, c) && uses(c, kept)))
             {
                 renewed_sets.insert(name.clone());
             }
@@ -308,7 +313,7 @@ impl Verdict {
     pub fn target(&self) -> Option<&Name> {
         match self {
             Verdict::Jump(chain) | Verdict::Goto(chain) => Some(chain),
-            Verdict::Accept | Verdict::Drop | Verdict::Return => None,
+            Verdict::Accept | Verdict::Drop | Verdict::Reject | Verdict::Return => None,
         }
     }
 
@@ -506,6 +511,13 @@ impl Anchors {
                 missing.insert(name.clone());
             }
             turn.extend(element_ops(name, set, there.map(|there| &there.elements), &wanted));
+        }
+        // Dispatch of a stage that is not needed any more ends with the turn; the stage itself is removed after it.
+        let none = BTreeMap::new();
+        for (name, there) in &actual.sets {
+            if !desired.sets.contains_key(name) && is_anchor(actual, name) {
+                turn.extend(element_ops(name, there, Some(&there.elements), &none));
+            }
         }
         for (name, chain) in desired.chains.iter().filter(|(_, chain)| chain.base.is_some()) {
             match actual.chains.get(name) {

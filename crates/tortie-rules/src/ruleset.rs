@@ -261,6 +261,24 @@ pub enum Statement {
         /// At most 127 bytes; the kernel cuts the rest.
         prefix: String,
     },
+    /// End the rule without a match for packets over this rate (E-356).
+    Limit {
+        /// Packets in one unit of time.
+        packets: u32,
+        /// The unit of time in seconds.
+        unit_s: u32,
+        /// Packets that may come at once.
+        burst: u32,
+    },
+    /// Set the packet mark to `(mark & !mask) | value` (E-403).
+    SetMark {
+        /// Bits that change.
+        mask: u32,
+        /// Their new value; has no bit outside of `mask`.
+        value: u32,
+    },
+    /// Take the packet out of connection tracking (E-414). Only in base chains before it.
+    NoTrack,
 }
 
 /// The end of a rule.
@@ -286,6 +304,8 @@ pub enum Verdict {
     Accept,
     /// Final at once.
     Drop,
+    /// Final at once, and the sender is told (ICMP or ICMPv6 port unreachable; E-610). In rules only, never in maps.
+    Reject,
     /// Back to the rule after the jump, or the end of the base chain.
     Return,
     /// Call a chain.
@@ -354,6 +374,15 @@ pub enum Origin {
         part: usize,
         /// Staged: counted, never decides (D-6).
         is_staged: bool,
+        /// The rule's annotations as `key=value`, for people only (E-359).
+        note: Arc<str>,
+    },
+    /// The end of a staged policy none of whose rules matched (D-6).
+    StagedNoMatch {
+        /// Which policy.
+        id: Arc<PolicyId>,
+        /// Which list.
+        direction: Direction,
     },
     /// The end of a tier (E-223).
     TierEnd {
@@ -372,6 +401,8 @@ pub enum Origin {
         rule: usize,
         /// As in `Policy`.
         part: usize,
+        /// As in `Policy`.
+        note: Arc<str>,
     },
     /// A profile that does not exist (E-230).
     ProfileMissing {
@@ -380,6 +411,12 @@ pub enum Origin {
     },
     /// Nothing decided (E-226).
     NoMatch(Direction),
+    /// The endpoint has no forward policy (E-228).
+    NoForwardPolicy,
+    /// An earlier stage accepted the packet for this one as well (E-405).
+    AcceptedEarlier,
+    /// What becomes of packets from workloads to the host (E-440), and of workloads nobody knows (E-442).
+    Workload,
     /// What a kernel was read to say; see [`Origin::comment`].
     Comment(Arc<str>),
 }
@@ -417,22 +454,29 @@ impl fmt::Display for Origin {
             Origin::ConnState => f.write_str("connection state"),
             Origin::Failsafe(direction) => write!(f, "failsafe {direction}"),
             Origin::Ipv6Essentials => f.write_str("ipv6 essentials"),
-            Origin::Policy { id, direction, rule, part, is_staged: _ } => {
+            Origin::Policy { id, direction, rule, part, is_staged: _, note } => {
                 write!(f, "policy {id} {direction}[{rule}]")?;
-                write_part(f, *part)
+                write_part(f, *part, note)
             }
+            Origin::StagedNoMatch { id, direction } => write!(f, "policy {id} {direction}: no match"),
             Origin::TierEnd { tier, direction } => write!(f, "end of tier {tier} {direction}"),
-            Origin::Profile { name, direction, rule, part } => {
+            Origin::Profile { name, direction, rule, part, note } => {
                 write!(f, "profile {name} {direction}[{rule}]")?;
-                write_part(f, *part)
+                write_part(f, *part, note)
             }
             Origin::ProfileMissing { name } => write!(f, "missing profile {name}"),
             Origin::NoMatch(direction) => write!(f, "no match {direction}"),
+            Origin::NoForwardPolicy => f.write_str("no forward policy"),
+            Origin::AcceptedEarlier => f.write_str("accepted by an earlier stage"),
+            Origin::Workload => f.write_str("workload"),
             Origin::Comment(text) => f.write_str(text),
         }
     }
 }
 
-fn write_part(f: &mut fmt::Formatter<'_>, part: usize) -> fmt::Result {
-    if part == 0 { Ok(()) } else { write!(f, "/{part}") }
+fn write_part(f: &mut fmt::Formatter<'_>, part: usize, note: &str) -> fmt::Result {
+    if part > 0 {
+        write!(f, "/{part}")?;
+    }
+    if note.is_empty() { Ok(()) } else { write!(f, " {note}") }
 }

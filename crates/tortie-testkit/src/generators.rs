@@ -14,7 +14,7 @@ use tortie_api::model::{
     PolicyClass, PolicyKind, Port, PortRange, Profile, Protocol, Resource, Rule, ServiceAccounts, Tier, TierAction,
     WorkloadEndpoint,
 };
-use tortie_api::packet::{ConnState, Packet, Route};
+use tortie_api::packet::{ConnState, Dnat, Packet, Route};
 use tortie_selector::Selector;
 
 /// The node whose host is judged.
@@ -74,7 +74,24 @@ pub struct World {
     pub ignores_http: bool,
     /// E-102.
     pub interface_exclude: Vec<String>,
+    /// E-440: the position in [`HOST_ACTIONS`]; `None` is not set.
+    pub endpoint_to_host_action: Option<usize>,
+    /// E-442.
+    pub drops_unknown_workloads: bool,
+    /// E-618.
+    pub polices_ipv6: bool,
+    /// E-610: whether a deny is answered.
+    pub rejects: bool,
+    /// E-611.
+    pub filter_allow_returns: bool,
+    /// E-612.
+    pub mangle_allow_returns: bool,
+    /// E-617.
+    pub mark_mask: u32,
 }
+
+/// What may become of packets from workloads to the host.
+pub const HOST_ACTIONS: [&str; 3] = ["Drop", "Return", "Accept"];
 
 const LABELS: &[&str] = &["a", "b", "c"];
 const VALUES: &[&str] = &["x", "y"];
@@ -208,6 +225,7 @@ pub fn world(seed: u64) -> World {
         resources.push(Resource::WorkloadEndpoint(WorkloadEndpoint {
             meta,
             node: NODE.to_owned(),
+            interface: random.one_in(2).then(|| "cali1".to_owned()),
             profiles: vec!["kns.ns".to_owned()],
             addresses: some(random, 2, address),
             ports: some(random, 2, endpoint_port),
@@ -225,6 +243,13 @@ pub fn world(seed: u64) -> World {
         allows_ipv6_essentials: !random.one_in(3),
         ignores_http: random.one_in(5),
         interface_exclude: if random.one_in(2) { vec!["kube-ipvs0".to_owned()] } else { vec![] },
+        endpoint_to_host_action: if random.one_in(2) { Some(random.below(HOST_ACTIONS.len())) } else { None },
+        drops_unknown_workloads: random.one_in(5),
+        polices_ipv6: !random.one_in(8),
+        rejects: random.one_in(4),
+        filter_allow_returns: random.one_in(6),
+        mangle_allow_returns: random.one_in(6),
+        mark_mask: *random.pick(&[0xffff_0000, 0x0000_0003, 0x8000_0001, 0x0010_1000]),
     }
 }
 
@@ -299,6 +324,7 @@ fn policy(random: &mut Random, name: String) -> Policy {
             PolicyClass::Normal,
             PolicyClass::Normal,
             PolicyClass::Normal,
+            PolicyClass::NormalAndForward,
             PolicyClass::NormalAndForward,
             PolicyClass::PreDnat,
             PolicyClass::Untracked,
@@ -397,13 +423,13 @@ fn port(random: &mut Random, protocol: Option<Protocol>) -> Port {
     Port::Range(range.unwrap_or(PortRange::single(first)))
 }
 
-/// Draws a packet that local processes of the world's host receive or send.
+/// Draws a packet that meets the world's host: for its own processes, from them, or through it.
 pub fn packet(random: &mut Random) -> Packet {
-    let interface = (*random.pick(INTERFACES)).to_owned();
-    let route = if random.one_in(2) {
-        Route::Delivered { in_interface: interface }
-    } else {
-        Route::Generated { out_interface: interface }
+    let interface = |random: &mut Random| (*random.pick(INTERFACES)).to_owned();
+    let route = match random.below(3) {
+        0 => Route::Delivered { in_interface: interface(random) },
+        1 => Route::Generated { out_interface: interface(random) },
+        _ => Route::Forwarded { in_interface: interface(random), out_interface: interface(random) },
     };
     let source = near(random);
     let mut destination = near(random);
@@ -411,6 +437,18 @@ pub fn packet(random: &mut Random) -> Packet {
         destination = near(random);
     }
     let protocol = *random.pick(PROTOCOLS);
+    let dnat = random.one_in(4).then(|| {
+        let mut translated = near(random);
+        while translated.is_ipv4() != source.is_ipv4() {
+            translated = near(random);
+        }
+        let is_generated = matches!(route, Route::Generated { .. });
+        Dnat {
+            destination: translated,
+            destination_port: near_port(random),
+            out_interface_before: (is_generated && random.one_in(2)).then(|| interface(random)),
+        }
+    });
     Packet {
         route,
         source,
@@ -431,7 +469,7 @@ pub fn packet(random: &mut Random) -> Packet {
             ConnState::Invalid,
             ConnState::Untracked,
         ]),
-        dnat: None,
+        dnat,
     }
 }
 

@@ -6,107 +6,21 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tortie_api::model::Protocol;
-use tortie_api::packet::{ConnState, Packet, Route};
-use tortie_calc::settings::{Failsafe, InterfacePattern};
+use tortie_api::packet::{ConnState, Route};
 use tortie_calc::{Engine, Settings};
-use tortie_reference::{By, Classes, Judgement, Stage, Verdict};
-use tortie_rules::interpret::{Decision, Outcome};
-use tortie_rules::ruleset::Origin;
+use tortie_reference::{By, Judgement, Stage};
+use tortie_rules::interpret::Decision;
 use tortie_rules::{compile, interpret};
 use tortie_testkit::generators::{NODE, Random, World, packet, world};
+
+mod support;
+
+use support::{agrees, judge};
 
 const PACKETS_A_WORLD: usize = 60;
 
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
-
-fn engine(world: &World, is_backwards: bool) -> Engine {
-    let failsafes = |list: &[(Protocol, u16, Option<ipnet::IpNet>)]| -> Vec<Failsafe> {
-        list.iter().map(|(protocol, port, net)| Failsafe { protocol: *protocol, port: *port, net: *net }).collect()
-    };
-    let mut engine = Engine::new(Settings {
-        node: NODE.to_owned(),
-        is_loopback_exempt: world.is_loopback_exempt,
-        drops_invalid: world.drops_invalid,
-        allows_ipv6_essentials: world.allows_ipv6_essentials,
-        ignores_http: world.ignores_http,
-        failsafe_inbound: failsafes(&world.failsafes[0]),
-        failsafe_outbound: failsafes(&world.failsafes[1]),
-        interface_exclude: world.interface_exclude.iter().cloned().map(InterfacePattern::Exact).collect(),
-        ..Settings::default()
-    });
-    engine.set_links(world.links.clone());
-    let mut resources: Vec<_> = world.resources.iter().collect();
-    if is_backwards {
-        resources.reverse();
-    }
-    for resource in resources {
-        engine.update(resource.key(), Some(Arc::new(resource.clone())));
-        if is_backwards {
-            engine.flush();
-        }
-    }
-    engine.flush();
-    engine
-}
-
-fn reference_settings(world: &World) -> tortie_reference::Settings {
-    let failsafes = |list: &[(Protocol, u16, Option<ipnet::IpNet>)]| {
-        let mut entries = Vec::new();
-        for (protocol, port, net) in list {
-            entries.push(tortie_reference::Failsafe { protocol: *protocol, port: *port, net: *net });
-        }
-        entries
-    };
-    tortie_reference::Settings {
-        interface_prefixes: vec!["cali".to_owned()],
-        interface_exclude: world.interface_exclude.clone(),
-        is_loopback_exempt: world.is_loopback_exempt,
-        failsafe_inbound: failsafes(&world.failsafes[0]),
-        failsafe_outbound: failsafes(&world.failsafes[1]),
-        drops_invalid: world.drops_invalid,
-        allows_ipv6_essentials: world.allows_ipv6_essentials,
-        ignores_http: world.ignores_http,
-        endpoint_to_host_action: None,
-    }
-}
-
-fn judge(world: &World, classes: Classes, packet: &Packet) -> Judgement {
-    let settings = reference_settings(world);
-    let reference = tortie_reference::World {
-        node: NODE,
-        resources: &world.resources,
-        links: &world.links,
-        settings: &settings,
-        classes,
-    };
-    tortie_reference::judge(&reference, packet)
-}
-
-/// Whether the ruleset says the same, for the same reason.
-fn agrees(judged: &Judgement, found: &Outcome) -> bool {
-    let is_same_verdict = matches!(
-        (judged.verdict, found.verdict),
-        (Verdict::Accept, Decision::Accept) | (Verdict::Drop, Decision::Drop) | (Verdict::Unowned, Decision::Unowned)
-    );
-    let is_same_reason = match (judged.reason.as_ref().map(|reason| &reason.by), &found.origin) {
-        (None, None) => true,
-        (Some(By::ConnState), Some(Origin::ConnState))
-        | (Some(By::Failsafe), Some(Origin::Failsafe(_)))
-        | (Some(By::Ipv6Essentials), Some(Origin::Ipv6Essentials))
-        | (Some(By::NoMatch), Some(Origin::NoMatch(_))) => true,
-        (Some(By::Policy { name, rule, .. }), Some(Origin::Policy { id, rule: found, .. })) => {
-            *name == id.name && rule == found
-        }
-        (Some(By::TierEnd(name)), Some(Origin::TierEnd { tier, .. })) => **name == **tier,
-        (Some(By::Profile { name, rule }), Some(Origin::Profile { name: found, rule: position, .. })) => {
-            **name == **found && rule == position
-        }
-        (Some(By::ProfileMissing(name)), Some(Origin::ProfileMissing { name: found })) => **name == **found,
-        _ => false,
-    };
-    is_same_verdict && is_same_reason && judged.logs == found.log.len()
 }
 
 fn kind_of_reason(judged: &Judgement) -> &'static str {
@@ -120,7 +34,9 @@ fn kind_of_reason(judged: &Judgement) -> &'static str {
         Some(By::Profile { .. }) => "profile",
         Some(By::ProfileMissing(_)) => "missing profile",
         Some(By::NoMatch) => "no match",
-        Some(_) => "other",
+        Some(By::NoForwardPolicy) => "no forward policy",
+        Some(By::AcceptedEarlier) => "accepted earlier",
+        Some(By::Workload) => "workload",
     }
 }
 
@@ -128,17 +44,22 @@ fn kind_of_reason(judged: &Judgement) -> &'static str {
 fn reference_and_compiled_ruleset_agree_on_every_packet() {
     let (first, count) = (number("TORTIE_SEED", 1), number("TORTIE_WORLDS", 4_000));
     let mut reasons: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut stages: BTreeMap<Stage, u64> = BTreeMap::new();
     for seed in first..first + count {
         let world = world(seed);
-        let engine = engine(&world, false);
-        assert_eq!(engine.policy(), self::engine(&world, true).policy(), "seed {seed}: the order of updates matters");
+        let engine = support::engine(&world, &world.resources, false);
+        let other = support::engine(&world, &world.resources, true);
+        assert_eq!(engine.policy(), other.policy(), "seed {seed}: the order of updates matters");
         let ruleset = compile(engine.policy());
         let mut random = Random::new(seed ^ 0x5eed);
         for _ in 0..PACKETS_A_WORLD {
             let packet = packet(&mut random);
-            let judged = judge(&world, Classes::LocalOnly, &packet);
+            let judged = judge(&world, &packet);
             let found = interpret(&ruleset, &packet).unwrap();
             *reasons.entry(kind_of_reason(&judged)).or_default() += 1;
+            if let Some(reason) = &judged.reason {
+                *stages.entry(reason.stage).or_default() += 1;
+            }
             assert!(
                 agrees(&judged, &found),
                 "seed {seed}\npacket {packet:#?}\nreference {judged:#?}\nruleset {found:#?}\nworld {world:#?}"
@@ -146,6 +67,7 @@ fn reference_and_compiled_ruleset_agree_on_every_packet() {
         }
     }
     println!("{} packets in {count} worlds: {reasons:?}", count * PACKETS_A_WORLD as u64);
+    println!("{stages:?}");
     // A generator that never reaches a reason would prove nothing about it.
     if count >= 1_000 {
         for reason in [
@@ -158,11 +80,17 @@ fn reference_and_compiled_ruleset_agree_on_every_packet() {
             "profile",
             "missing profile",
             "no match",
+            "no forward policy",
+            "accepted earlier",
+            "workload",
         ] {
             assert!(
                 reasons.get(reason).is_some_and(|count| *count > 50),
                 "{reason} was hardly ever reached: {reasons:?}"
             );
+        }
+        for stage in [Stage::S1, Stage::S2, Stage::S3, Stage::S4, Stage::S5, Stage::S6, Stage::S7, Stage::S8] {
+            assert!(stages.get(&stage).is_some_and(|count| *count > 50), "{stage:?} hardly ever decided: {stages:?}");
         }
     }
 }
@@ -221,7 +149,7 @@ fn an_endpoint_without_policy_denies_and_its_failsafes_stay_open_b1_b2() {
     };
     world.resources = vec![tortie_api::model::Resource::HostEndpoint(hep)];
     world.failsafes = [vec![(Protocol::TCP, 22, None)], vec![]];
-    let ruleset = compile(engine(&world, false).policy());
+    let ruleset = compile(support::engine(&world, &world.resources, false).policy());
     let mut sample = packet(&mut Random::new(7));
     sample.source = "192.0.2.9".parse().unwrap();
     sample.destination = "192.0.2.1".parse().unwrap();
@@ -238,7 +166,7 @@ fn an_endpoint_without_policy_denies_and_its_failsafes_stay_open_b1_b2() {
         };
         sample.destination_port = port;
         let found = interpret(&ruleset, &sample).unwrap();
-        let judged = judge(&world, Classes::All, &sample);
+        let judged = judge(&world, &sample);
         assert_eq!(found.verdict, expected, "port {port}");
         assert!(agrees(&judged, &found), "port {port}: {judged:?}");
         let stage = if is_inward { Stage::S3 } else { Stage::S7 };

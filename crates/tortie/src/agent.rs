@@ -13,6 +13,9 @@ use crate::exit::{Code, Failure, chain};
 use crate::late::initialise;
 use crate::store;
 
+/// Settings of environment or file: names in lower case, without prefix.
+type Local = BTreeMap<String, String>;
+
 /// Settings files, the first one that exists counts (D-12).
 const FILES: [&str; 2] = ["/etc/tortie/agent.cfg", "/etc/calico/felix.cfg"];
 
@@ -23,24 +26,23 @@ pub(crate) fn agent(global: &Global, args: &AgentArgs) -> Result<Code, Failure> 
     signals.add(Signal::SIGINT);
     signals.thread_block().map_err(|error| Failure::new(Code::General, format!("cannot block signals: {error}")))?;
 
-    let environment = settings_of_environment(std::env::vars());
     let file = match FILES.iter().find(|file| Path::new(file).exists()) {
         Some(file) => settings_file(file)?,
-        None => Default::default(),
+        None => Local::new(),
     };
+    let environment = settings_of_environment(std::env::vars());
+    // A configured name is used as it is given (E-101), from environment or file only (E-605).
+    let configured = || [&environment, &file].into_iter().filter_map(|local| local.get("felixhostname"));
+    let configured = || configured().find(|name| !name.is_empty()).cloned();
+    let node = args.node.clone().or_else(configured);
     let state_dir = args.state.folder(&global.socket);
     if args.restore {
-        let boot = Boot {
-            node: args.node.as_deref(),
-            environment: &environment,
-            file: &file,
-            state_dir: &state_dir,
-            fault: None,
-        };
+        let boot =
+            Boot { node: node.as_deref(), environment: &environment, file: &file, state_dir: &state_dir, fault: None };
         return restored(&restore(&boot, global.socket.parent().unwrap_or(Path::new("."))));
     }
-    let node = match &args.node {
-        Some(node) => node.clone(),
+    let node = match node {
+        Some(node) => node,
         None => host_name()?,
     };
     let kv = if args.once { store::open(global, Access::Write)? } else { store::open_for_agent(global)? };
@@ -108,21 +110,72 @@ fn host_name() -> Result<String, Failure> {
     Ok(name)
 }
 
-/// `name = value` lines; sections and comments do not count (E-601).
-fn settings_file(path: &str) -> Result<BTreeMap<String, String>, Failure> {
+fn settings_file(path: &str) -> Result<Local, Failure> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| Failure::new(Code::Invalid, format!("cannot read `{path}`: {error}")))?;
-    let mut settings = BTreeMap::new();
+    settings_of_file(path, &text)
+}
+
+/// `name = value` or `name: value` lines; sections and comments do not count (E-601), the last of several values does.
+///
+/// As in other INI files, ` #` and ` ;` begin a comment behind a value, and quotes around a value are not part of it.
+fn settings_of_file(path: &str, text: &str) -> Result<Local, Failure> {
+    let mut settings = Local::new();
     for (number, line) in text.lines().enumerate() {
-        let line = line.trim();
+        let line = line.trim_start_matches('\u{feff}').trim();
         if line.is_empty() || line.starts_with(['#', ';', '[']) {
             continue;
         }
-        let Some((name, value)) = line.split_once(['=', ':']) else {
+        let Some((name, value)) = line.split_once(['=', ':']).filter(|(name, _)| !name.trim().is_empty()) else {
             let message = format!("{path}:{}: expected `name = value`", number + 1);
             return Err(Failure::new(Code::Invalid, message));
         };
-        settings.insert(name.trim().to_lowercase(), value.trim().to_owned());
+        let (name, value) = (name.trim(), value_of_line(value.trim()));
+        if settings.insert(name.to_lowercase(), value.to_owned()).is_some() {
+            tracing::warn!("{path}:{}: `{name}` is set a second time, this one counts", number + 1);
+        }
     }
     Ok(settings)
+}
+
+fn value_of_line(value: &str) -> &str {
+    for quote in ['"', '\'', '`'] {
+        if let Some((inside, _)) = value.strip_prefix(quote).and_then(|rest| rest.split_once(quote)) {
+            return inside;
+        }
+    }
+    if value.starts_with(['#', ';']) {
+        return "";
+    }
+    let comment = [" #", " ;", "\t#", "\t;"].into_iter().filter_map(|mark| value.find(mark)).min();
+    comment.map_or(value, |at| value[..at].trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_settings_file_has_names_values_sections_and_comments_e601() {
+        let text = "\u{feff}# felix\n[global]\nLogPrefix = x # why\nFailsafeInboundHostPorts=tcp:22,udp:68\r\n\
+                    ; off\nInterfacePrefix: cali\nEmpty =\nOnlyComment = # none\nHealthHost = \"a # b\"\n\
+                    [other]\nlogprefix = y;z\nExclude = '/a#b/'\n";
+        let found = settings_of_file("f", text).map_err(|failure| failure.messages).unwrap();
+        let expected: Local = [
+            ("logprefix", "y;z"),
+            ("failsafeinboundhostports", "tcp:22,udp:68"),
+            ("interfaceprefix", "cali"),
+            ("empty", ""),
+            ("onlycomment", ""),
+            ("healthhost", "a # b"),
+            ("exclude", "/a#b/"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+        assert_eq!(found, expected);
+        for bad in ["LogPrefix", "a = b\n= c"] {
+            let failure = settings_of_file("f", bad).unwrap_err();
+            assert!(failure.messages[0].contains("expected `name = value`"), "{bad}: {:?}", failure.messages);
+        }
+    }
 }

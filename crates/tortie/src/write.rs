@@ -156,9 +156,6 @@ fn write(global: &Global, args: &WriteArgs, changes: &[Change], verb: Verb) -> R
         }
         return Ok(Code::Success);
     }
-    if !global.quiet {
-        changes.iter().filter_map(not_enforced).for_each(|warning| eprintln!("warning: {warning}"));
-    }
     let kv = store::open(global, Access::Write)?;
     let resources = Resources::new(&*kv);
     if let Err(error) = resources.ensure_initialised() {
@@ -185,24 +182,6 @@ fn write(global: &Global, args: &WriteArgs, changes: &[Change], verb: Verb) -> R
             Err(failure)
         }
     }
-}
-
-/// What of a policy the agents of this version do not enforce. It is stored all the same: others may enforce it.
-fn not_enforced(change: &Change) -> Option<String> {
-    if change.key.kind != Kind::GlobalNetworkPolicy {
-        return None;
-    }
-    let is_set = |name: &str| change.value.get("spec").and_then(|spec| spec.get(name)) == Some(&true.into());
-    let what = if is_set("doNotTrack") {
-        "`doNotTrack` policies are not enforced by this version"
-    } else if is_set("preDNAT") {
-        "`preDNAT` policies are not enforced by this version"
-    } else if is_set("applyOnForward") {
-        "`applyOnForward`: enforced for local traffic, not for forwarded traffic by this version"
-    } else {
-        return None;
-    };
-    Some(format!("{}: {what}", change.key))
 }
 
 /// Tries every object, whatever became of the others.

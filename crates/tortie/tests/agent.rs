@@ -211,14 +211,13 @@ fn what_is_not_enforced_is_said_on_status() {
             "{selector: \"role == 'web'\", doNotTrack: true, applyOnForward: true, ingress: [{action: Deny}]}";
         let documents = [
             endpoint(", profiles: [missing]"),
+            endpoint("").replace("name: h", "name: any").replace("interfaceName: eth0", "interfaceName: '*'"),
             policy("fast", untracked),
-            policy("forward", "{applyOnForward: true, types: [Ingress]}"),
         ];
         host.apply(&documents.join("---\n"));
         let status = host.status();
         for part in [
-            "GlobalNetworkPolicy(fast) on h: doNotTrack policies are not enforced by this version",
-            "GlobalNetworkPolicy(forward) on h: applyOnForward: enforced for local traffic",
+            "GlobalNetworkPolicy(fast) on any: untracked policy never applies to a wildcard endpoint",
             "profile `missing` does not exist",
         ] {
             assert!(status.contains(part), "`{part}` is missing in\n{status}");

@@ -173,7 +173,7 @@ impl Loop {
         let touches_settings = matches!(key.kind, Kind::FelixConfiguration | Kind::Node);
         self.engine.update(key, resource);
         if touches_settings {
-            self.read_settings();
+            self.resolve_settings();
         }
     }
 }

@@ -51,6 +51,7 @@ impl Loop {
             cluster: self.cluster.clone(),
             revision: self.revision.0,
             time: now(),
+            settings: self.resolved.remembered.clone(),
             links: self.links.clone().unwrap_or_default(),
             objects: self.hold.forms_to_save(),
         }
@@ -90,6 +91,7 @@ impl Loop {
             if !is_same {
                 let (before, found) = (name(&before), name(&self.cluster));
                 tracing::error!("this is another store (cluster {found}, it was {before}): taking what it says");
+                self.resolved.remembered.clear();
             }
             return is_same;
         };
@@ -101,9 +103,12 @@ impl Loop {
                 name(&self.cluster)
             );
             self.hold.forget_remembered();
-        } else if revision < saved.revision {
+            return true;
+        }
+        if revision < saved.revision {
             tracing::warn!("the store went back from revision {} to {revision} since the last run", saved.revision);
         }
+        self.resolved.remembered = saved.settings;
         true
     }
 

@@ -36,6 +36,13 @@ pub(super) fn felix(name: &str, spec: &Object, problems: &mut Vec<Problem>) {
             );
         }
     }
+    for mask_name in ["nftablesMarkMask", "iptablesMarkMask"] {
+        // An agent needs two bits of the mark; the reference's stops with fewer (E-617).
+        if let Some(mask) = spec.get(mask_name).and_then(Value::as_u64).filter(|mask| mask.count_ones() < 2) {
+            let problem = Problem::error(format!("spec.{mask_name}"), format!("{mask} has too few bits"));
+            problems.push(problem.with_hint("set two at least; the default is 4294901760 (0xffff0000)"));
+        }
+    }
     route_tables(spec, problems);
 }
 

@@ -1,15 +1,14 @@
-//! Merges the sources of settings (E-601..E-604, resources.md section 9, D-12).
+//! Merges the sources of settings (E-601..E-604, D-12).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use ipnet::IpNet;
-use serde_json::Value;
-use tortie_api::model::{FelixConfiguration, Labels, Protocol};
+use serde_json::Value as Json;
+use tortie_api::model::FelixConfiguration;
 
-use super::{Failsafe, HostAction, InterfacePattern, Settings};
-
-/// Settings of environment or file: names in lower case, without prefix, as written.
-pub type Local = BTreeMap<String, String>;
+use super::list::{SETTINGS, STRICT, Setting, Usage};
+use super::sources::{Remembered, Sources, ValueSource, stored_value};
+use super::value::{Kind, Value, sorted};
+use super::{Operation, Settings, assemble, failsafe, notes};
 
 /// A value that could not be used, and what is used instead.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,367 +23,228 @@ pub struct SettingProblem {
     pub is_fatal: bool,
 }
 
-/// Settings of the five sources, strongest first: environment, file, node, selected, default.
-#[derive(Clone, Copy, Debug)]
-pub struct Sources<'a> {
-    /// The node's name.
-    pub node: &'a str,
-    /// The node's labels, for configurations with a selector.
-    pub node_labels: &'a Labels,
-    /// `FELIX_<Name>` and `TORTIE_<Name>` variables.
-    pub environment: &'a Local,
-    /// The settings file.
-    pub file: &'a Local,
-    /// All stored configurations, in any order.
-    pub stored: &'a [&'a FelixConfiguration],
+/// A value that is accepted and has no effect, or one that is worth a second look; no mistake.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SettingNote {
+    /// Where the value stands, as for [`SettingProblem`].
+    pub source: String,
+    /// What to know about it.
+    pub message: String,
 }
 
-/// The settings in force and what is wrong with their sources. Depends on the sources alone.
-pub fn resolve(sources: &Sources<'_>) -> (Settings, Vec<SettingProblem>) {
+/// A setting in force that differs from its default.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InForce {
+    /// The setting.
+    pub name: &'static str,
+    /// Its value as a file would write it.
+    pub value: String,
+    /// The source that won.
+    pub source: ValueSource,
+}
+
+/// What [`resolve`] gives. By default: all defaults, of no node.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Resolved {
+    /// What changes rules.
+    pub settings: Settings,
+    /// What changes how the agent runs.
+    pub operation: Operation,
+    /// All settings in force that differ from their defaults, in the order of [`SETTINGS`].
+    pub in_force: Vec<InForce>,
+    /// What is wrong with the sources.
+    pub problems: Vec<SettingProblem>,
+    /// What is accepted without effect, and what is worth a look.
+    pub notes: Vec<SettingNote>,
+    /// To be given as [`Sources::remembered`] the next time, also after a restart.
+    pub remembered: Remembered,
+}
+
+/// The settings in force and what is wrong with their sources. Depends on its argument alone.
+///
+/// A bad value in environment or file gives the default, never that of a weaker source; for some settings it is fatal
+/// (E-604). A bad value in the store gives the last valid one that the store had, else the default (D-12); of failsafe
+/// lists every good entry stays and the built-in ones are added.
+pub fn resolve(sources: &Sources<'_>) -> Resolved {
     let mut problems = Vec::new();
-    let scopes = scopes(sources, &mut problems);
-    let mut reader = Reader { sources, scopes, problems };
-    let defaults = Settings::default();
-
-    let is_strict = reader.word("compatibility", &["Safe", "Strict"]).as_deref() == Some("Strict");
-    let mut either = |name: &str, words: [&str; 2]| {
-        let chosen = reader.word(name, &words);
-        chosen.map_or(is_strict, |word| word == words[1])
-    };
-    let polices_loopback = either("wildcardLoopback", ["Exempt", "Police"]);
-    let ignores_http = either("httpRules", ["NeverMatch", "IgnoreHTTP"]);
-    let essentials_off = either("ipv6Essentials", ["Allow", "Off"]);
-    let host_action = reader.word("defaultEndpointToHostAction", &["Drop", "Return", "Accept"]);
-
-    let settings = Settings {
-        node: sources.node.to_owned(),
-        interface_prefixes: reader
-            .text("interfacePrefix")
-            .map(|text| comma_list(&text))
-            .filter(|list| !list.is_empty())
-            .unwrap_or(defaults.interface_prefixes),
-        interface_exclude: reader.exclude().unwrap_or(defaults.interface_exclude),
-        is_loopback_exempt: !polices_loopback,
-        failsafe_inbound: reader.failsafes("failsafeInboundHostPorts", Failsafe::default_inbound),
-        failsafe_outbound: reader.failsafes("failsafeOutboundHostPorts", Failsafe::default_outbound),
-        endpoint_to_host_action: host_action.map(|word| match word.as_str() {
-            "Accept" => HostAction::Accept,
-            "Return" => HostAction::Return,
-            _ => HostAction::Drop,
-        }),
-        drops_invalid: !reader.bool("disableConntrackInvalidCheck").unwrap_or(false),
-        allows_ipv6_essentials: !essentials_off,
-        ignores_http,
-        log_prefix: reader.text("logPrefix").unwrap_or(defaults.log_prefix),
-        log_rate: defaults.log_rate,
-        deny_action: defaults.deny_action,
-        mark_mask: defaults.mark_mask,
-        polices_ipv6: defaults.polices_ipv6,
-        drops_unknown_workloads: defaults.drops_unknown_workloads,
-    };
-    reader.problems.sort();
-    reader.problems.dedup();
-    (settings, reader.problems)
-}
-
-/// The stored configurations that count for this node, strongest first.
-fn scopes<'a>(sources: &Sources<'a>, problems: &mut Vec<SettingProblem>) -> Vec<&'a FelixConfiguration> {
-    let named = |name: &str| sources.stored.iter().find(|c| c.meta.name == name).copied();
-    let mut selected: Vec<&FelixConfiguration> = sources
-        .stored
-        .iter()
-        .filter(|c| c.meta.name != "default" && !c.meta.name.starts_with("node."))
-        .filter(|c| c.node_selector.as_ref().is_some_and(|selector| selector.matches(sources.node_labels)))
-        .copied()
-        .collect();
-    // The oldest one counts as a whole; the others are ignored with a warning (E-602).
-    selected.sort_by(|a, b| (&a.meta.created, &a.meta.name).cmp(&(&b.meta.created, &b.meta.name)));
-    for ignored in selected.iter().skip(1) {
-        problems.push(SettingProblem {
-            name: "nodeSelector".to_owned(),
-            source: source_of(ignored),
-            message: format!("ignored: `{}` selects this node too and is older", selected[0].meta.name),
-            is_fatal: false,
-        });
+    let scopes = sources.scopes(&mut problems);
+    let mut merger = Merger { sources, scopes, problems, remembered: Remembered::new(), chosen: Chosen::default() };
+    for setting in SETTINGS {
+        merger.choose(setting);
     }
-    let node = format!("node.{}", sources.node);
-    [named(&node), selected.first().copied(), named("default")].into_iter().flatten().collect()
+    let Merger { scopes, mut problems, remembered, mut chosen, .. } = merger;
+    chosen.take_strict();
+    let (settings, operation) = assemble::assemble(sources.node, &chosen);
+    let notes = notes::notes(sources, &scopes, &chosen, &mut problems);
+    problems.sort();
+    problems.dedup();
+    Resolved { in_force: chosen.in_force(), settings, operation, problems, notes, remembered }
 }
 
-fn source_of(configuration: &FelixConfiguration) -> String {
-    format!("FelixConfiguration({})", configuration.meta.name)
+/// Values of settings that some source gives, by their names.
+#[derive(Default)]
+pub(super) struct Chosen {
+    values: BTreeMap<&'static str, (Value, ValueSource)>,
+    /// Those that some source has, even if with a bad value.
+    set: BTreeSet<&'static str>,
 }
 
-fn comma_list(text: &str) -> Vec<String> {
-    text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
+impl Chosen {
+    /// The value and its source, unless it is the default.
+    pub(super) fn get(&self, name: &str) -> Option<&(Value, ValueSource)> {
+        self.values.get(name)
+    }
+
+    /// The value in force.
+    pub(super) fn value(&self, name: &str) -> Option<Value> {
+        self.get(name).map(|(value, _)| value.clone()).or_else(|| {
+            let setting = SETTINGS.iter().find(|setting| setting.name == name)?;
+            default(setting)
+        })
+    }
+
+    /// Settings of the nftables data plane are ours; those of Felix's other one count where these are not set.
+    pub(super) fn either(&self, rest: &str) -> String {
+        let ours = format!("nftables{rest}");
+        if self.set.contains(ours.as_str()) { ours } else { format!("iptables{rest}") }
+    }
+
+    /// `compatibility: Strict` gives the six their second value, unless one is set by itself (D-1).
+    fn take_strict(&mut self) {
+        if self.value("compatibility") != Some(Value::Word("Strict")) {
+            return;
+        }
+        for setting in SETTINGS.iter().filter(|setting| STRICT.contains(&setting.name)) {
+            if let Kind::Word([_, second]) = setting.kind {
+                self.values.entry(setting.name).or_insert((Value::Word(second), ValueSource::Strict));
+            }
+        }
+    }
+
+    fn in_force(&self) -> Vec<InForce> {
+        let is_replaced = |name: &str| {
+            name.strip_prefix("iptables").is_some_and(|rest| self.set.contains(format!("nftables{rest}").as_str()))
+        };
+        SETTINGS
+            .iter()
+            .filter(|setting| setting.usage != Usage::Told && !is_replaced(setting.name))
+            .filter_map(|setting| {
+                let (value, source) = self.get(setting.name)?;
+                let is_default = default(setting).is_some_and(|default| default == *value);
+                let entry = InForce { name: setting.name, value: value.to_string(), source: source.clone() };
+                (!is_default).then_some(entry)
+            })
+            .collect()
+    }
 }
 
-/// A value as it was found.
-enum Found<'a> {
-    Local { text: String, source: &'static str },
-    Stored { value: Value, configuration: &'a FelixConfiguration },
+fn default(setting: &Setting) -> Option<Value> {
+    Value::of_text(setting.kind, setting.default).ok().filter(|_| !setting.default.is_empty())
 }
 
-struct Reader<'a> {
+struct Merger<'a> {
     sources: &'a Sources<'a>,
     scopes: Vec<&'a FelixConfiguration>,
     problems: Vec<SettingProblem>,
+    remembered: Remembered,
+    chosen: Chosen,
 }
 
-impl<'a> Reader<'a> {
-    /// The value of the strongest source that has one. Empty text is no value (E-603).
-    fn find(&self, name: &str) -> Option<Found<'a>> {
-        let lower = name.to_lowercase();
-        for (local, source) in [(self.sources.environment, "environment"), (self.sources.file, "file")] {
-            if let Some(text) = local.get(&lower).filter(|text| !text.is_empty()) {
-                return Some(Found::Local { text: text.clone(), source });
-            }
-        }
-        self.scopes.iter().find_map(|configuration| {
-            let annotation = configuration.meta.annotations.get(&format!("tortie.dev/{name}"));
-            let value = configuration.values.get(name).cloned().or_else(|| annotation.map(|text| text.as_str().into()));
-            let value = value.filter(|value| !value.is_null() && value.as_str() != Some(""))?;
-            Some(Found::Stored { value, configuration })
-        })
-    }
-
-    fn problem(&mut self, name: &str, source: String, message: String, is_fatal: bool) {
-        self.problems.push(SettingProblem { name: name.to_owned(), source, message, is_fatal });
-    }
-
-    /// A text of any source, and where it stands; numbers and booleans count as their text.
-    fn raw(&mut self, name: &str) -> Option<(String, String)> {
-        match self.find(name)? {
-            Found::Local { text, source } => Some((text, source.to_owned())),
-            Found::Stored { value: Value::String(text), configuration } => Some((text, source_of(configuration))),
-            Found::Stored { value, configuration } => Some((value.to_string(), source_of(configuration))),
-        }
-    }
-
-    fn text(&mut self, name: &str) -> Option<String> {
-        self.raw(name).map(|(text, _)| text)
-    }
-
-    /// One of a few words in any case; a bad one in environment or file is fatal where it changes what is denied.
-    fn word(&mut self, name: &str, words: &[&str]) -> Option<String> {
-        let (text, source) = self.raw(name)?;
-        match words.iter().find(|word| word.eq_ignore_ascii_case(&text)) {
-            Some(word) => Some((*word).to_owned()),
-            None => {
-                let is_fatal = name == "defaultEndpointToHostAction" && !source.starts_with("Felix");
-                let message = format!("`{text}` is not one of {}; the default is used", words.join(", "));
-                self.problem(name, source, message, is_fatal);
-                None
-            }
-        }
-    }
-
-    fn bool(&mut self, name: &str) -> Option<bool> {
-        let (text, source) = self.raw(name)?;
-        match text.to_lowercase().as_str() {
-            "true" | "1" | "yes" | "y" | "t" => Some(true),
-            "false" | "0" | "no" | "n" | "f" | "none" => Some(false),
-            _ => {
-                self.problem(name, source, format!("`{text}` is neither true nor false; the default is used"), false);
-                None
-            }
-        }
-    }
-
-    /// `interfaceExclude`: names, and regular expressions between slashes (E-102).
-    fn exclude(&mut self) -> Option<Vec<InterfacePattern>> {
-        let (text, source) = self.raw("interfaceExclude")?;
-        let mut patterns = Vec::new();
-        for item in comma_list(&text) {
-            match item.strip_prefix('/').and_then(|rest| rest.strip_suffix('/')) {
-                None => patterns.push(InterfacePattern::Exact(item)),
-                Some(pattern) if regex::Regex::new(pattern).is_ok() => {
-                    patterns.push(InterfacePattern::Regex(pattern.to_owned()));
+impl Merger<'_> {
+    fn choose(&mut self, setting: &'static Setting) {
+        let mut local = self.sources.local(setting);
+        let strongest = local.next();
+        let by = strongest.as_ref().map(|(_, source)| source.clone());
+        let stored = self.stored(setting, by.as_ref());
+        if let Some((text, source)) = strongest {
+            self.chosen.set.insert(setting.name);
+            match of_text(setting, text) {
+                Ok(value) => {
+                    self.chosen.values.insert(setting.name, (value, source.clone()));
                 }
-                Some(pattern) => {
-                    let message = format!("`{pattern}` is not a regular expression; the default is used");
-                    self.problem("interfaceExclude", source, message, false);
-                    return None;
-                }
-            }
-        }
-        Some(patterns)
-    }
-
-    /// A list of failsafe ports. A bad entry of the store never takes any away: the good ones stay, and the built-in
-    /// ones of the direction are added (resources.md section 9).
-    fn failsafes(&mut self, name: &str, defaults: fn() -> Vec<Failsafe>) -> Vec<Failsafe> {
-        let (parsed, source, is_stored) = match self.find(name) {
-            None => return defaults(),
-            Some(Found::Local { text, .. }) if text.eq_ignore_ascii_case("none") => return Vec::new(),
-            Some(Found::Local { text, source }) => {
-                (comma_list(&text).iter().map(|item| failsafe_text(item)).collect(), source.to_owned(), false)
-            }
-            Some(Found::Stored { value, configuration }) => {
-                let parsed: Vec<Result<Failsafe, String>> = match &value {
-                    Value::Array(items) => items.iter().map(failsafe_object).collect(),
-                    other => vec![Err(format!("{other} is not a list of ports"))],
-                };
-                (parsed, source_of(configuration), true)
-            }
-        };
-        let mut good = Vec::new();
-        let mut has_bad = false;
-        for item in parsed {
-            match item {
-                Ok(failsafe) => good.push(failsafe),
                 Err(message) => {
-                    has_bad = true;
-                    let message = format!("{message}; the built-in ports are open as well");
-                    self.problem(name, source.clone(), message, !is_stored);
+                    let then = if setting.is_fatal { String::new() } else { default_is_used(setting) };
+                    self.problem(setting, &source, format!("{message}{then}"), setting.is_fatal);
                 }
             }
+            for (text, weaker) in local {
+                if let Err(message) = of_text(setting, text) {
+                    self.problem(setting, &weaker, format!("{message}; the {source} sets it anyway"), false);
+                }
+            }
+        } else if let Some(found) = stored {
+            self.chosen.values.insert(setting.name, found);
         }
-        if has_bad {
-            good.extend(defaults());
-        }
-        good.sort();
-        good.dedup();
-        good
-    }
-}
-
-/// `port`, `proto:port`, `proto:net:port`; IPv6 networks stand in square brackets (E-502).
-fn failsafe_text(text: &str) -> Result<Failsafe, String> {
-    let bad = || format!("`{text}` is not a failsafe port: write `22`, `tcp:22` or `tcp:10.0.0.0/8:22`");
-    let (protocol, rest) = text.split_once(':').unwrap_or(("tcp", text));
-    let (net, port) = match rest.rsplit_once(':') {
-        None => (None, rest),
-        Some((net, port)) => {
-            let net = match net.strip_prefix('[').and_then(|net| net.strip_suffix(']')) {
-                Some(v6) => v6,
-                None if net.contains(':') => return Err(bad()),
-                None => net,
-            };
-            (Some(net), port)
-        }
-    };
-    failsafe(protocol, port.parse().map_err(|_| bad())?, net)
-}
-
-fn failsafe_object(value: &Value) -> Result<Failsafe, String> {
-    let text = |name: &str| match value.get(name) {
-        Some(Value::String(text)) => text.clone(),
-        Some(Value::Number(number)) => number.to_string(),
-        _ => String::new(),
-    };
-    let port = value.get("port").and_then(Value::as_u64).and_then(|port| u16::try_from(port).ok());
-    let port = port.ok_or_else(|| format!("{value} has no port between 0 and 65535"))?;
-    let net = text("net");
-    failsafe(&text("protocol"), port, Some(net.as_str()).filter(|net| !net.is_empty()))
-}
-
-fn failsafe(protocol: &str, port: u16, net: Option<&str>) -> Result<Failsafe, String> {
-    let protocol = match protocol.to_lowercase().as_str() {
-        "" | "tcp" | "6" => Protocol::TCP,
-        "udp" | "17" => Protocol::UDP,
-        "sctp" | "132" => Protocol::SCTP,
-        other => return Err(format!("`{other}` is no protocol of a failsafe port")),
-    };
-    let net = match net {
-        None => None,
-        Some(text) => {
-            let net = text.parse::<IpNet>().or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from));
-            Some(net.map_err(|_| format!("`{text}` is not a network"))?.trunc())
-        }
-    };
-    Ok(Failsafe { protocol, port, net })
-}
-
-#[cfg(test)]
-mod tests {
-    use tortie_api::model::Meta;
-
-    use super::*;
-
-    fn configuration(name: &str, values: Value) -> FelixConfiguration {
-        let values = values.as_object().unwrap().iter().map(|(k, v)| (k.clone(), v.clone())).collect();
-        let meta = Meta { name: name.to_owned(), ..Meta::default() };
-        FelixConfiguration { meta, node_selector: None, values }
     }
 
-    fn resolved(stored: &[FelixConfiguration], environment: &[(&str, &str)]) -> (Settings, Vec<SettingProblem>) {
-        let environment = environment.iter().map(|(k, v)| (k.to_lowercase(), (*v).to_owned())).collect();
-        let stored: Vec<&FelixConfiguration> = stored.iter().collect();
-        resolve(&Sources {
-            node: "n1",
-            node_labels: &Labels::new(),
-            environment: &environment,
-            file: &Local::new(),
-            stored: &stored,
-        })
-    }
-
-    fn ports(list: &[Failsafe]) -> Vec<u16> {
-        list.iter().map(|failsafe| failsafe.port).collect()
-    }
-
-    #[test]
-    fn the_strongest_source_wins_field_by_field_e601() {
-        let stored = [
-            configuration("default", serde_json::json!({"logPrefix": "a", "interfacePrefix": "tap"})),
-            configuration("node.n1", serde_json::json!({"logPrefix": "b"})),
-            configuration("node.n2", serde_json::json!({"logPrefix": "c"})),
-        ];
-        let (settings, problems) = resolved(&stored, &[]);
-        assert_eq!(
-            (settings.log_prefix.as_str(), settings.interface_prefixes.as_slice()),
-            ("b", &["tap".to_owned()][..])
-        );
-        assert_eq!(problems, []);
-        let (settings, _) = resolved(&stored, &[("LogPrefix", "env")]);
-        assert_eq!(settings.log_prefix, "env");
-    }
-
-    #[test]
-    fn failsafe_lists_replace_the_defaults_and_never_vanish_by_mistake_e502() {
-        let check = |value: Value, expected: &[u16], problems: usize| {
-            let stored = [configuration("default", serde_json::json!({"failsafeInboundHostPorts": value.clone()}))];
-            let (settings, found) = resolved(&stored, &[]);
-            assert_eq!(ports(&settings.failsafe_inbound), expected, "{value}");
-            assert_eq!(found.len(), problems, "{value}");
+    /// What the store says; remembers it when it is valid. `by` is the local source that sets it anyway, if any.
+    fn stored(&mut self, setting: &'static Setting, by: Option<&ValueSource>) -> Option<(Value, ValueSource)> {
+        let scoped = |configuration: &&FelixConfiguration| {
+            Some((stored_value(configuration, setting)?, configuration.meta.name.clone()))
         };
-        check(serde_json::json!([]), &[], 0);
-        check(serde_json::json!([{"protocol": "tcp", "port": 2222}]), &[2222], 0);
-        check(serde_json::json!([{"protocol": "SCTP", "port": 7, "net": "10.0.0.0/8"}]), &[7], 0);
-        let defaults = [22, 179, 2222, 2379, 2380, 5473, 6443, 6666, 6667, 68];
-        check(serde_json::json!([{"port": 2222}, {"protocol": "icmp", "port": 1}]), &defaults, 1);
-        check(serde_json::json!([{"port": 2222, "net": "10.0.0.0/33"}, {"port": 2222}]), &defaults, 1);
+        let (json, name) = self.scopes.iter().find_map(scoped)?;
+        self.chosen.set.insert(setting.name);
+        let source = ValueSource::Stored(name);
+        let message = match of_json(setting, &json) {
+            Ok(value) => {
+                if setting.kind != Kind::Failsafes {
+                    self.remembered.insert(setting.name.to_owned(), value.to_string());
+                }
+                return Some((value, source));
+            }
+            Err(message) => message,
+        };
+        let (then, found) = if setting.kind == Kind::Failsafes {
+            let value = with_built_in(setting, &json);
+            ("; the built-in ports are open as well".to_owned(), Some((value, source.clone())))
+        } else {
+            let last = self.sources.remembered.get(setting.name);
+            match last.and_then(|text| Some((text, of_text(setting, text).ok()?))) {
+                Some((text, value)) => {
+                    self.remembered.insert(setting.name.to_owned(), text.clone());
+                    (format!("; the last valid value, `{text}`, stays"), Some((value, ValueSource::LastValid)))
+                }
+                None => (default_is_used(setting), None),
+            }
+        };
+        let then = by.map_or(then, |by| format!("; the {by} sets it anyway"));
+        self.problem(setting, &source, format!("{message}{then}"), false);
+        found
     }
 
-    #[test]
-    fn failsafe_texts_have_three_forms_e502() {
-        for (text, expected) in [
-            ("22", Failsafe::any(Protocol::TCP, 22)),
-            ("udp:53", Failsafe::any(Protocol::UDP, 53)),
-            ("tcp:10.0.0.0/8:22", Failsafe { net: "10.0.0.0/8".parse().ok(), ..Failsafe::any(Protocol::TCP, 22) }),
-            (
-                "tcp:[2001:db8::/32]:22",
-                Failsafe { net: "2001:db8::/32".parse().ok(), ..Failsafe::any(Protocol::TCP, 22) },
-            ),
-        ] {
-            assert_eq!(failsafe_text(text), Ok(expected), "{text}");
-        }
-        for bad in ["", "x", "icmp:1", "tcp:70000", "tcp:2001:db8::/32:22", "tcp:10.0.0.0/40:22"] {
-            assert!(failsafe_text(bad).is_err(), "{bad}");
-        }
-        let (settings, _) = resolved(&[], &[("FailsafeInboundHostPorts", "none")]);
-        assert_eq!(settings.failsafe_inbound, []);
+    fn problem(&mut self, setting: &Setting, source: &ValueSource, message: String, is_fatal: bool) {
+        let (name, source) = (setting.name.to_owned(), source.to_string());
+        self.problems.push(SettingProblem { name, source, message, is_fatal });
     }
+}
 
-    #[test]
-    fn strict_turns_all_deliberate_differences_unless_one_is_set_by_itself_d1() {
-        let mut strict = configuration("default", serde_json::json!({}));
-        strict.meta.annotations.insert("tortie.dev/compatibility".to_owned(), "Strict".to_owned());
-        let (settings, _) = resolved(std::slice::from_ref(&strict), &[]);
-        assert!(!settings.is_loopback_exempt && settings.ignores_http && !settings.allows_ipv6_essentials);
-        strict.meta.annotations.insert("tortie.dev/ipv6Essentials".to_owned(), "Allow".to_owned());
-        let (settings, _) = resolved(&[strict], &[]);
-        assert!(!settings.is_loopback_exempt && settings.allows_ipv6_essentials);
+fn default_is_used(setting: &Setting) -> String {
+    match setting.default {
+        "" => "; it counts as not set".to_owned(),
+        default => format!("; the default, `{default}`, is used"),
     }
+}
+
+fn of_text(setting: &Setting, text: &str) -> Result<Value, String> {
+    if setting.refuses_none && text.trim().eq_ignore_ascii_case("none") {
+        return Err(format!("`none` is no value of `{}`", setting.name));
+    }
+    Value::of_text(setting.kind, text)
+}
+
+fn of_json(setting: &Setting, json: &Json) -> Result<Value, String> {
+    match json {
+        Json::String(text) if text.trim().eq_ignore_ascii_case("none") => of_text(setting, text),
+        _ => Value::of_json(setting.kind, json),
+    }
+}
+
+/// Every good entry of a stored failsafe list, and the built-in ones (resources.md section 9).
+fn with_built_in(setting: &Setting, json: &Json) -> Value {
+    let items = json.as_array().map(Vec::as_slice).unwrap_or_default();
+    let mut list: Vec<_> = items.iter().filter_map(|item| failsafe::from_json(item).ok()).collect();
+    if let Some(Value::Failsafes(built_in)) = default(setting) {
+        list.extend(built_in);
+    }
+    Value::Failsafes(sorted(list))
 }

@@ -27,6 +27,10 @@ pub enum SectionEnd {
     Continue(usize),
     /// Never reached: the last rule matches everything and decides.
     Unreachable,
+    /// Nothing of this class has a verdict on the packet (E-228, E-229).
+    Undecided,
+    /// Accept, because the endpoint has no forward policy (E-228).
+    NoForwardPolicy,
 }
 
 /// A rule whose action is a place to go to.
@@ -51,29 +55,47 @@ pub enum FlatAction {
     Log(String),
     /// Go on with the section of this position: `Pass` resolved.
     Continue(usize),
+    /// Count what these rules of a staged policy would have decided, and go on (D-6).
+    Count {
+        /// Which policy.
+        id: Arc<PolicyId>,
+        /// Its rules.
+        rules: Vec<FlatRule>,
+    },
 }
 
-/// Flattens the normal class of one endpoint and direction.
+/// Flattens one class of one endpoint and direction; `last` is what happens behind its tiers and profiles.
 ///
-/// One section for each tier, then one for each profile, then the final drop (E-221..E-226). Staged policies have no
-/// verdict and no log (E-206) and are left out; their effect on tier ends is already in `TierEnd` (E-224). Rules that
+/// One section for each tier, then one for each profile, then the end (E-221..E-229). Staged policies have no verdict
+/// and no log (E-206) and are counted only (D-6); their effect on tier ends is already in `TierEnd` (E-224). Rules that
 /// can match nothing on a host are left out (E-358).
 pub fn flatten(
     class: &ClassPolicy,
     profiles: &[Arc<ProfileRules>],
     direction: Direction,
     settings: &Settings,
+    last: SectionEnd,
 ) -> Vec<Section> {
     let mut sections = Vec::with_capacity(class.tiers.len() + profiles.len() + 1);
     for tier in &class.tiers {
         let next = sections.len() + 1;
         let mut rules = Vec::new();
-        for policy in tier.policies.iter().filter(|p| !p.is_staged) {
+        for policy in &tier.policies {
             let id = Arc::new(policy.id.clone());
-            for (position, rule) in policy.rules.iter().enumerate().filter(|(_, r)| r.never.is_none()) {
-                let action = action(rule.action, next, || log_prefix(&settings.log_prefix, &id));
-                let origin = Origin::Policy { id: id.clone(), direction, rule: position, part: 0, is_staged: false };
-                rules.push(FlatRule { rule: rule.clone(), action, origin });
+            let of_policy =
+                policy.rules.iter().enumerate().filter(|(_, r)| r.never.is_none()).map(|(position, rule)| {
+                    let action = action(rule.action, next, || log_prefix(&settings.log_prefix, &id));
+                    let is_staged = policy.is_staged;
+                    let note = note(rule);
+                    let origin = Origin::Policy { id: id.clone(), direction, rule: position, part: 0, is_staged, note };
+                    FlatRule { rule: rule.clone(), action, origin }
+                });
+            if policy.is_staged {
+                let origin = Origin::StagedNoMatch { id: id.clone(), direction };
+                let action = FlatAction::Count { id: id.clone(), rules: of_policy.collect() };
+                rules.push(FlatRule { rule: Arc::new(ResolvedRule::any(Action::Log)), action, origin });
+            } else {
+                rules.extend(of_policy);
             }
         }
         let end = match tier.end {
@@ -98,13 +120,21 @@ pub fn flatten(
             .map(|(position, rule)| FlatRule {
                 rule: rule.clone(),
                 action: action(rule.action, next, || log_prefix(&settings.log_prefix, &prefix)),
-                origin: Origin::Profile { name: name.clone(), direction, rule: position, part: 0 },
+                origin: Origin::Profile { name: name.clone(), direction, rule: position, part: 0, note: note(rule) },
             })
             .collect();
         sections.push(Section { rules, end: SectionEnd::Continue(next) });
     }
-    sections.push(Section { rules: Vec::new(), end: SectionEnd::Drop(Origin::NoMatch(direction)) });
+    sections.push(Section { rules: Vec::new(), end: last });
     sections
+}
+
+/// The annotations of a rule as one comment (E-359).
+fn note(rule: &ResolvedRule) -> Arc<str> {
+    let pairs: Vec<String> = rule.annotations.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let plain = |c: char| c.is_ascii_alphanumeric() || " _@%+=:,./-".contains(c);
+    let text: String = pairs.join(" ").chars().map(|c| if plain(c) { c } else { '_' }).collect();
+    Arc::from(text)
 }
 
 fn action(action: Action, next: usize, prefix: impl FnOnce() -> String) -> FlatAction {

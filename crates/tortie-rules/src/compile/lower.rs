@@ -4,37 +4,91 @@
 
 use ipnet::IpNet;
 use tortie_api::model::{Family, PortRange, Protocol};
+use tortie_calc::Settings;
 use tortie_calc::policy::{Peer, ResolvedRule, SetId};
 
 use super::flatten::{FlatAction, FlatRule};
+use super::names::staged_chain;
+use super::parts::{decide, go};
 use super::sets::{SetPool, address_field, bytes, number};
-use crate::ruleset::{Element, End, Field, Match, Name, Origin, Rule, Set, Statement, Verdict};
+use super::stage::Stage;
+use crate::ruleset::{Chain, Element, End, Field, Match, Name, Origin, Rule, Set, Statement, Verdict};
 
-/// Appends what `flat` is in `family`: nothing where the rule does not exist (E-316).
-pub(super) fn lower(
-    rules: &mut Vec<Rule>,
-    pool: &mut SetPool<'_>,
-    flat: &FlatRule,
-    family: Family,
-    name_of: &dyn Fn(usize) -> Name,
-) {
-    if !flat.rule.exists_in(family) {
+/// What the rules of one endpoint, stage and family have in common.
+pub(super) struct Place<'a> {
+    pub(super) stage: Stage,
+    pub(super) family: Family,
+    pub(super) endpoint: &'a str,
+    pub(super) settings: &'a Settings,
+    /// The chain of each section.
+    pub(super) name_of: &'a dyn Fn(usize) -> Name,
+}
+
+/// The chains that the rules of one section become.
+#[derive(Default)]
+pub(super) struct Lowered {
+    pub(super) rules: Vec<Rule>,
+    /// Chains of staged policies.
+    pub(super) staged: Vec<(Name, Chain)>,
+}
+
+/// Appends what `flat` is in the family of `place`: nothing where the rule does not exist (E-316).
+pub(super) fn lower(lowered: &mut Lowered, pool: &mut SetPool<'_>, place: &Place<'_>, flat: &FlatRule) {
+    if !flat.rule.exists_in(place.family) {
         return;
     }
     let (statements, end) = match &flat.action {
-        FlatAction::Accept => (vec![Statement::Counter], End::Verdict(Verdict::Accept)),
-        FlatAction::Drop => (vec![Statement::Counter], End::Verdict(Verdict::Drop)),
-        FlatAction::Continue(next) => (vec![Statement::Counter], End::Verdict(Verdict::Goto(name_of(*next)))),
-        FlatAction::Log(prefix) => (vec![Statement::Counter, Statement::Log { prefix: prefix.clone() }], End::Next),
+        FlatAction::Accept => {
+            let (statements, verdict) = place.stage.allow(place.settings);
+            (statements, End::Verdict(verdict))
+        }
+        FlatAction::Drop => (vec![Statement::Counter], End::Verdict(place.stage.deny(place.settings))),
+        FlatAction::Continue(next) => (vec![Statement::Counter], End::Verdict(Verdict::Goto((place.name_of)(*next)))),
+        FlatAction::Log(prefix) => {
+            let limit = place.settings.log_rate.map(|rate| Statement::Limit {
+                packets: rate.lines,
+                unit_s: rate.unit_s,
+                // The kernel takes its own default for none (`NFT_LIMIT_PKT_BURST_DEFAULT`).
+                burst: if rate.burst == 0 { 5 } else { rate.burst },
+            });
+            let log = Statement::Log { prefix: prefix.clone() };
+            ([Some(Statement::Counter), limit, Some(log)].into_iter().flatten().collect(), End::Next)
+        }
+        FlatAction::Count { rules, .. } => {
+            let number = lowered.staged.len();
+            let name = staged_chain(place.stage, place.family, place.endpoint, number);
+            let chain = staged(pool, place.family, rules, &flat.origin);
+            let jump = go(Verdict::Jump(name.clone()), "staged policy");
+            lowered.staged.push((name, chain));
+            lowered.rules.push(jump);
+            return;
+        }
     };
-    for (part, matches) in criteria(pool, &flat.rule, family).into_iter().enumerate() {
-        rules.push(Rule {
+    for (part, matches) in criteria(pool, &flat.rule, place.family).into_iter().enumerate() {
+        lowered.rules.push(Rule {
             matches,
             statements: statements.clone(),
             end: end.clone(),
             origin: with_part(&flat.origin, part),
         });
     }
+}
+
+/// The chain of a staged policy: its first rule that matches and is no `Log` counts, and the packet goes back (D-6).
+fn staged(pool: &mut SetPool<'_>, family: Family, rules: &[FlatRule], no_match: &Origin) -> Chain {
+    let mut chain = Chain::default();
+    for flat in rules.iter().filter(|flat| flat.rule.exists_in(family)) {
+        let end = match flat.action {
+            FlatAction::Log(_) => End::Next,
+            _ => End::Verdict(Verdict::Return),
+        };
+        for (part, matches) in criteria(pool, &flat.rule, family).into_iter().enumerate() {
+            let origin = with_part(&flat.origin, part);
+            chain.rules.push(Rule { matches, statements: vec![Statement::Counter], end: end.clone(), origin });
+        }
+    }
+    chain.rules.push(decide(Verdict::Return, no_match.clone()));
+    chain
 }
 
 fn with_part(origin: &Origin, number: usize) -> Origin {

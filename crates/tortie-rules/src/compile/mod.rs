@@ -1,30 +1,39 @@
 //! From policy to ruleset, by small passes (C-1).
 //!
-//! 1. [`flatten`]: tiers, policies and profiles of one endpoint, class and direction become first-match sections (C-2).
+//! 1. [`flatten`]: tiers, policies and profiles of one endpoint and stage become first-match sections (C-2).
 //! 2. [`simplify`]: what no packet can reach goes away.
 //! 3. `lower`: criteria of one address family become matches; members go into sets (K-6).
 //! 4. `frame`: base chains, dispatch by verdict map (K-9), connection state first (K-8), failsafes.
 //!
-//! Every pass keeps the verdict of every packet. Only the normal class is compiled by this version; whoever calls this
-//! reports policies of the other classes as not enforced.
+//! Every pass keeps the verdict of every packet. [`stage`] says what the eight stages of the specification have in
+//! common and where they differ.
 
 use std::sync::Arc;
 
 use tortie_api::model::Family;
 use tortie_calc::HostPolicy;
-use tortie_calc::policy::{ClassPolicy, Direction, EndpointPolicy, ProfileRules};
+use tortie_calc::policy::{Direction, EndpointPolicy, ProfileRules};
 
-use crate::ruleset::{Chain, Name, Ruleset, Verdict};
+use crate::ruleset::{Chain, Name, Origin, Ruleset, Verdict};
 
 pub mod flatten;
 mod frame;
 mod lower;
 pub mod names;
+mod parts;
+mod program;
 pub mod sets;
 pub mod simplify;
+pub mod stage;
+mod workload;
 
+use flatten::SectionEnd;
+use frame::Layout;
+use lower::{Lowered, Place};
 use names::endpoint_chain;
+use parts::{decide, go};
 use sets::SetPool;
+use stage::Stage;
 
 /// Compiles what applies to this host into the ruleset its kernel has to hold.
 ///
@@ -32,12 +41,17 @@ use sets::SetPool;
 pub fn compile(policy: &HostPolicy) -> Ruleset {
     let mut ruleset = Ruleset::default();
     let mut pool = SetPool::new(&policy.sets);
-    for direction in [Direction::Ingress, Direction::Egress] {
-        frame::base(&mut ruleset, &mut pool, policy, direction);
-        for endpoint in policy.endpoints.values() {
-            frame::program(&mut ruleset, &mut pool, policy, endpoint, direction);
-            for family in Family::BOTH {
-                endpoint_chains(&mut ruleset, &mut pool, policy, endpoint, direction, family);
+    let layout = Layout::of(policy);
+    // Off: no rules for IPv6 at all (E-618).
+    let families: &[Family] = if policy.settings.polices_ipv6 { &Family::BOTH } else { &[Family::V4] };
+    layout.frame(&mut ruleset, &mut pool);
+    for stage in layout.stages() {
+        for endpoint in policy.endpoints.values().filter(|endpoint| layout.judges(stage, endpoint)) {
+            layout.program(&mut ruleset, &mut pool, stage, endpoint, families);
+            if !frame::is_open(stage, endpoint) {
+                for family in families {
+                    endpoint_chains(&mut ruleset, &mut pool, &layout, endpoint, stage, *family);
+                }
             }
         }
     }
@@ -45,44 +59,69 @@ pub fn compile(policy: &HostPolicy) -> Ruleset {
     ruleset
 }
 
-/// The normal class of `endpoint` and the profiles behind it.
-fn normal(endpoint: &EndpointPolicy, direction: Direction) -> (&ClassPolicy, &[Arc<ProfileRules>]) {
-    match direction {
-        Direction::Ingress => (&endpoint.normal_ingress, &endpoint.profiles_ingress),
-        Direction::Egress => (&endpoint.normal_egress, &endpoint.profiles_egress),
+/// Profiles stand behind the normal class only (E-225, E-227).
+fn profiles(endpoint: &EndpointPolicy, stage: Stage) -> &[Arc<ProfileRules>] {
+    match stage {
+        Stage::LocalIn => &endpoint.profiles_ingress,
+        Stage::LocalOut | Stage::LocalOutAfterDnat => &endpoint.profiles_egress,
+        _ => &[],
     }
 }
 
-/// Policy chains of one endpoint, direction and family, one for each section.
+/// What happens behind the last tier and profile (E-226, E-228, E-229).
+fn last(endpoint: &EndpointPolicy, stage: Stage) -> SectionEnd {
+    match stage {
+        Stage::LocalIn | Stage::LocalOut | Stage::LocalOutAfterDnat => {
+            SectionEnd::Drop(Origin::NoMatch(stage.direction()))
+        }
+        Stage::ForwardIn | Stage::ForwardOut if !endpoint.has_forward() => SectionEnd::NoForwardPolicy,
+        _ => SectionEnd::Undecided,
+    }
+}
+
+/// Policy chains of one endpoint, stage and family, one for each section.
 fn endpoint_chains(
     ruleset: &mut Ruleset,
     pool: &mut SetPool<'_>,
-    policy: &HostPolicy,
+    layout: &Layout<'_>,
     endpoint: &EndpointPolicy,
-    direction: Direction,
+    stage: Stage,
     family: Family,
 ) {
-    let (class, profiles) = normal(endpoint, direction);
-    let sections = simplify::simplify(flatten::flatten(class, profiles, direction, &policy.settings));
-    let name_of = |section: usize| endpoint_chain(direction, Some(family), &endpoint.name, section);
+    let settings = &layout.policy.settings;
+    let class = stage.class(endpoint);
+    let sections =
+        flatten::flatten(class, profiles(endpoint, stage), stage.direction(), settings, last(endpoint, stage));
+    let sections = simplify::simplify(sections);
+    let name_of = |section: usize| endpoint_chain(stage, Some(family), &endpoint.name, section);
+    let place = Place { stage, family, endpoint: &endpoint.name, settings, name_of: &name_of };
+    let mut lowered = Lowered::default();
     for (position, section) in sections.iter().enumerate() {
-        let mut rules = Vec::new();
-        if position == 0 && family == Family::V6 && policy.settings.allows_ipv6_essentials {
-            rules.push(frame::jump_to_essentials(direction));
+        if position == 0 && family == Family::V6 && settings.allows_ipv6_essentials {
+            let pass = layout.pass(stage, endpoint);
+            lowered.rules.extend(program::essentials(pool, stage.direction(), &pass));
         }
         for flat in &section.rules {
-            lower::lower(&mut rules, pool, flat, family, &name_of);
+            lower::lower(&mut lowered, pool, &place, flat);
         }
-        match &section.end {
-            flatten::SectionEnd::Drop(origin) => rules.push(frame::decide(Verdict::Drop, origin.clone())),
-            flatten::SectionEnd::Continue(next) => rules.push(frame::go(Verdict::Goto(name_of(*next)), "next tier")),
-            flatten::SectionEnd::Unreachable => {}
-        }
+        lowered.rules.extend(match &section.end {
+            SectionEnd::Drop(origin) => Some(decide(stage.deny(settings), origin.clone())),
+            SectionEnd::Continue(next) => Some(go(Verdict::Goto(name_of(*next)), "next tier")),
+            SectionEnd::Unreachable => None,
+            SectionEnd::Undecided => stage.undecided().map(|next| go(Verdict::Goto(next), "undecided")),
+            SectionEnd::NoForwardPolicy => Some(decide(stage.pass(settings), Origin::NoForwardPolicy)),
+        });
+        let rules = std::mem::take(&mut lowered.rules);
         ruleset.chains.insert(name_of(position), Arc::new(Chain { base: None, rules }));
     }
+    ruleset.chains.extend(lowered.staged.into_iter().map(|(name, chain)| (name, Arc::new(chain))));
 }
 
 /// The name under which a chain is known to the compiler, for tests and dumps.
 pub fn policy_chain(direction: Direction, family: Family, endpoint: &str) -> Name {
-    endpoint_chain(direction, Some(family), endpoint, 0)
+    let stage = match direction {
+        Direction::Ingress => Stage::LocalIn,
+        Direction::Egress => Stage::LocalOut,
+    };
+    endpoint_chain(stage, Some(family), endpoint, 0)
 }

@@ -1,20 +1,16 @@
 //! Names of chains and sets: readable where they can be, and never the same for two things.
 
+use super::stage::Stage;
+use crate::ruleset::Name;
 use sha2::{Digest, Sha256};
 use tortie_api::model::Family;
-use tortie_calc::policy::Direction;
-
-use crate::ruleset::Name;
 
 /// The longest part of a name that is taken from a resource as it stands.
 const READABLE_LEN_MAX: usize = 80;
 
-/// The chain of one endpoint and direction: its entry without a family, else section `section` of its policy.
-pub fn endpoint_chain(direction: Direction, family: Option<Family>, endpoint: &str, section: usize) -> Name {
-    let stage = match direction {
-        Direction::Ingress => "in",
-        Direction::Egress => "out",
-    };
+/// The chain of one endpoint and stage: its entry without a family, else section `section` of its policy.
+pub fn endpoint_chain(stage: Stage, family: Option<Family>, endpoint: &str, section: usize) -> Name {
+    let stage = stage.prefix();
     let family = family.map_or("", family_digit);
     let mut text = format!("{stage}{family}/{}", plain(endpoint));
     if section > 0 {
@@ -22,6 +18,12 @@ pub fn endpoint_chain(direction: Direction, family: Option<Family>, endpoint: &s
         text.push_str(&format!("/{section}"));
     }
     Name::new(text)
+}
+
+/// The chain that counts staged policy number `number` of one endpoint, stage and family (D-6).
+pub(crate) fn staged_chain(stage: Stage, family: Family, endpoint: &str, number: usize) -> Name {
+    let base = endpoint_chain(stage, Some(family), endpoint, 0);
+    Name::new(format!("{base}/staged-{number}"))
 }
 
 /// `4` or `6`.
@@ -66,13 +68,13 @@ mod tests {
     #[test]
     fn names_are_readable_unless_they_cannot_be() {
         let check = |endpoint: &str, expected: &str| {
-            assert_eq!(endpoint_chain(Direction::Ingress, Some(Family::V4), endpoint, 0).as_str(), expected);
+            assert_eq!(endpoint_chain(Stage::LocalIn, Some(Family::V4), endpoint, 0).as_str(), expected);
         };
         check("some.name", "in4/some.name");
         check("Edge_7", "in4/Edge_7");
-        let long = endpoint_chain(Direction::Egress, Some(Family::V6), &"a".repeat(253), 12);
+        let long = endpoint_chain(Stage::LocalOut, Some(Family::V6), &"a".repeat(253), 12);
         assert!(long.as_str().len() <= Name::LEN_MAX, "{long}");
-        assert_ne!(long, endpoint_chain(Direction::Egress, Some(Family::V6), &"a".repeat(252), 12));
-        assert_eq!(endpoint_chain(Direction::Ingress, None, "a..b", 0).instance(), None);
+        assert_ne!(long, endpoint_chain(Stage::LocalOut, Some(Family::V6), &"a".repeat(252), 12));
+        assert_eq!(endpoint_chain(Stage::LocalIn, None, "a..b", 0).instance(), None);
     }
 }

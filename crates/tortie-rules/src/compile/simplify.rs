@@ -16,8 +16,7 @@ pub fn simplify(mut sections: Vec<Section>) -> Vec<Section> {
 
 /// A rule that matches everything and decides is the last one of its section.
 fn cut_behind_decision(section: &mut Section) {
-    let last =
-        section.rules.iter().position(|flat| !matches!(flat.action, FlatAction::Log(_)) && matches_all(&flat.rule));
+    let last = section.rules.iter().position(|flat| decides(&flat.action) && matches_all(&flat.rule));
     let Some(last) = last else { return };
     if let FlatAction::Continue(next) = section.rules[last].action {
         // `Pass` without criteria is the same as the end of the tier passing, less one jump.
@@ -26,6 +25,13 @@ fn cut_behind_decision(section: &mut Section) {
     } else {
         section.rules.truncate(last + 1);
         section.end = SectionEnd::Unreachable;
+    }
+}
+
+fn decides(action: &FlatAction) -> bool {
+    match action {
+        FlatAction::Accept | FlatAction::Drop | FlatAction::Continue(_) => true,
+        FlatAction::Log(_) | FlatAction::Count { .. } => false,
     }
 }
 

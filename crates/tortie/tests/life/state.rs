@@ -273,6 +273,28 @@ fn the_state_of_another_store_is_not_used() {
 }
 
 #[test]
+fn the_last_valid_value_of_a_setting_is_known_after_a_restart_d12() {
+    with_links(|host| {
+        let configuration = |action: &str| {
+            host.put_raw(
+                "felixconfigurations/default",
+                &json!({"metadata": {"name": "default"}, "spec": {"defaultEndpointToHostAction": action}}).to_string(),
+            );
+        };
+        let agent = host.agent();
+        let built_in = host.lines();
+        configuration("Accept");
+        host.settle();
+        let accepting = host.lines();
+        assert_ne!(accepting, built_in);
+        agent.stop();
+        configuration("rubbish");
+        let _agent = host.agent();
+        assert_eq!(host.lines(), accepting);
+    });
+}
+
+#[test]
 fn another_store_in_the_place_of_the_first_is_read_as_a_whole_and_has_no_history_here() {
     with_links(|host| {
         let _agent = host.agent();

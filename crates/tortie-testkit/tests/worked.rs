@@ -1,11 +1,18 @@
-//! The worked verdicts of `docs/spec/enforcement.md` appendix B, and the rules that no row of it shows.
+//! The worked verdicts of `docs/spec/enforcement.md` appendix B, and the rules that no row of it shows: by the reference
+//! and by the interpreter of the compiled ruleset. The kernel's turn is `conformance/scenarios/worked-*.json`.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::sync::Arc;
 
 use tortie_api::facts::{Link, Links};
 use tortie_api::model::{Protocol, Resource};
 use tortie_api::packet::{ConnState, Dnat, Packet, Route};
 use tortie_api::{Severity, decode, read_stored};
-use tortie_reference::{By, Classes, Failsafe, HostAction, Judgement, Settings, Stage, Verdict, World, judge};
+use tortie_calc::Engine;
+use tortie_reference::{By, Failsafe, HostAction, Judgement, Settings, Stage, Verdict, World, judge};
+use tortie_rules::{compile, interpret};
+
+mod support;
 
 const NODE: &str = "n1";
 
@@ -45,6 +52,10 @@ impl Host {
             allows_ipv6_essentials: true,
             ignores_http: false,
             endpoint_to_host_action: None,
+            drops_unknown_workloads: false,
+            polices_ipv6: true,
+            filter_allow_returns: false,
+            mangle_allow_returns: false,
         };
         let mut host = Self { resources: Vec::new(), links, settings };
         host.add(documents);
@@ -56,8 +67,9 @@ impl Host {
         for document in documents {
             let mut words = document.splitn(3, ' ');
             let (kind, name, spec) = (words.next().unwrap(), words.next().unwrap(), words.next().unwrap_or("{}"));
+            let namespace = if kind == "WorkloadEndpoint" { ", namespace: default" } else { "" };
             let text = format!(
-                "apiVersion: projectcalico.org/v3\nkind: {kind}\nmetadata: {{name: {name}, labels: {{host: {name}}}}}\nspec: {spec}\n"
+                "apiVersion: projectcalico.org/v3\nkind: {kind}\nmetadata: {{name: {name}{namespace}, labels: {{host: {name}}}}}\nspec: {spec}\n"
             );
             let decoded = decode(&text);
             let errors: Vec<_> = decoded.problems.iter().filter(|p| p.severity == Severity::Error).collect();
@@ -67,15 +79,40 @@ impl Host {
         }
     }
 
+    /// What the reference says; the compiled ruleset says the same.
     fn judge(&self, packet: &Packet) -> Judgement {
-        let world = World {
-            node: NODE,
-            resources: &self.resources,
-            links: &self.links,
-            settings: &self.settings,
-            classes: Classes::All,
+        let world = World { node: NODE, resources: &self.resources, links: &self.links, settings: &self.settings };
+        let judged = judge(&world, packet);
+        let mut engine = Engine::new(self.calc_settings());
+        engine.set_links(self.links.clone());
+        for resource in &self.resources {
+            engine.update(resource.key(), Some(Arc::new(resource.clone())));
+        }
+        engine.flush();
+        let found = interpret(&compile(engine.policy()), packet).unwrap();
+        assert!(support::agrees(&judged, &found), "{packet:?}\nreference {judged:?}\nruleset {found:?}");
+        judged
+    }
+
+    fn calc_settings(&self) -> tortie_calc::Settings {
+        use tortie_calc::settings::{Failsafe, HostAction as Action};
+        let failsafes = |list: &[tortie_reference::Failsafe]| {
+            list.iter().map(|f| Failsafe { protocol: f.protocol, port: f.port, net: f.net }).collect()
         };
-        judge(&world, packet)
+        tortie_calc::Settings {
+            node: NODE.to_owned(),
+            failsafe_inbound: failsafes(&self.settings.failsafe_inbound),
+            failsafe_outbound: failsafes(&self.settings.failsafe_outbound),
+            drops_invalid: self.settings.drops_invalid,
+            allows_ipv6_essentials: self.settings.allows_ipv6_essentials,
+            endpoint_to_host_action: self.settings.endpoint_to_host_action.map(|action| match action {
+                HostAction::Drop => Action::Drop,
+                HostAction::Return => Action::Return,
+                HostAction::Accept => Action::Accept,
+            }),
+            drops_unknown_workloads: self.settings.drops_unknown_workloads,
+            ..tortie_calc::Settings::default()
+        }
     }
 
     fn check(&self, packet: &Packet, expected: Verdict) {
@@ -179,7 +216,7 @@ fn b10_b11_pre_dnat_sees_the_port_that_was_asked() {
         )
     };
     let translated = |port: u16| Packet {
-        dnat: Some(Dnat { destination: ip("10.65.0.2"), destination_port: 8055 }),
+        dnat: Some(Dnat { destination: ip("10.65.0.2"), destination_port: 8055, out_interface_before: None }),
         destination_port: port,
         ..forwarded("eth0", "cali1")
     };
@@ -269,11 +306,76 @@ fn connection_state_comes_first_e402_e420_e421() {
 fn a_translated_outgoing_packet_is_judged_once_after_routing_e410_e444() {
     let host =
         Host::new(&["GlobalNetworkPolicy p {egress: [{action: Allow, protocol: TCP, destination: {ports: [8055]}}]}"]);
-    let translated =
-        Packet { dnat: Some(Dnat { destination: ip("203.0.113.5"), destination_port: 8055 }), ..outward(80) };
+    let translated = Packet {
+        dnat: Some(Dnat { destination: ip("203.0.113.5"), destination_port: 8055, out_interface_before: None }),
+        ..outward(80)
+    };
     assert_eq!(host.judge(&translated).reason.unwrap().stage, Stage::S8);
     host.check(&translated, Accept);
     host.check(&outward(80), Drop);
+}
+
+#[test]
+fn host_traffic_to_a_translated_address_is_judged_by_the_interface_it_leaves_by_t32_e411() {
+    // The first destination is routed by eth1, whose endpoint denies; the packet leaves by eth0.
+    let host = Host::bare(&[
+        HEP,
+        "HostEndpoint closed {node: n1, interfaceName: eth1}",
+        "GlobalNetworkPolicy p {selector: host == 'a', egress: [{action: Allow, protocol: TCP, destination: {ports: [8055]}}]}",
+    ]);
+    let dnat = |before: &str| {
+        Some(Dnat {
+            destination: ip("203.0.113.5"),
+            destination_port: 8055,
+            out_interface_before: Some(before.to_owned()),
+        })
+    };
+    let translated = Packet { dnat: dnat("eth1"), ..outward(80) };
+    host.check(&translated, Accept);
+    assert_eq!(host.judge(&translated).reason.unwrap().stage, Stage::S8);
+    // The other way round: the real interface denies.
+    let out = tcp(Route::Generated { out_interface: "eth1".to_owned() }, 80);
+    host.check(&Packet { dnat: dnat("eth0"), ..out }, Drop);
+    // Invalid packets are never translated, and judged all the same (E-421).
+    host.check(&Packet { state: ConnState::Invalid, ..outward(8055) }, Drop);
+}
+
+#[test]
+fn workloads_nobody_knows_are_dropped_only_where_asked_for_e442_e441() {
+    let mut host =
+        Host::bare(&["HostEndpoint w {node: n1, interfaceName: '*', profiles: [projectcalico-default-allow]}"]);
+    let to_host = tcp(Route::Delivered { in_interface: "cali1".to_owned() }, 80);
+    let known = Packet { state: ConnState::Established, ..to_host.clone() };
+    host.check(&to_host, Unowned);
+    host.check(&forwarded("cali1", "eth0"), Accept);
+    host.settings.drops_unknown_workloads = true;
+    host.settings.endpoint_to_host_action = Some(HostAction::Drop);
+    for packet in [&to_host, &known, &forwarded("cali1", "eth0"), &forwarded("eth0", "cali1")] {
+        host.check(packet, Drop);
+    }
+    host.add(&["WorkloadEndpoint w1 {node: n1, interfaceName: cali1, ipNetworks: [10.65.0.2/32]}"]);
+    host.check(&to_host, Drop);
+    host.check(&known, Accept);
+    host.check(&forwarded("cali1", "eth0"), Accept);
+    host.check(&tcp(Route::Generated { out_interface: "cali1".to_owned() }, 80), Unowned);
+}
+
+#[test]
+fn pre_dnat_falls_through_to_the_wildcard_and_loopback_stays_exempt_e111_e121_e432() {
+    let any = "HostEndpoint w {node: n1, interfaceName: '*', profiles: [projectcalico-default-allow]}";
+    let named = "HostEndpoint a {node: n1, interfaceName: eth0, profiles: [projectcalico-default-allow]}";
+    let local = "HostEndpoint l {node: n1, interfaceName: lo, profiles: [projectcalico-default-allow]}";
+    let deny =
+        "GlobalNetworkPolicy d {selector: host == 'w', preDNAT: true, applyOnForward: true, ingress: [{action: Deny}]}";
+    let host = Host::bare(&[any, named, local, deny]);
+    host.check(&inward(8055), Drop);
+    assert_eq!(host.judge(&inward(8055)).reason.unwrap().stage, Stage::S2);
+    host.check(&tcp(Route::Delivered { in_interface: "cali1".to_owned() }, 80), Drop);
+    host.check(&tcp(Route::Delivered { in_interface: "lo".to_owned() }, 80), Accept);
+    // A failsafe port passes S2 for any destination, and is judged again later.
+    let ssh = Packet { destination_port: 22, ..forwarded("eth0", "eth1") };
+    host.check(&ssh, Accept);
+    host.check(&forwarded("eth0", "eth1"), Drop);
 }
 
 #[test]

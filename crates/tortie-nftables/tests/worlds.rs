@@ -1,0 +1,36 @@
+//! Random worlds of the testkit, compiled for all stages: the real kernel takes each of them, from whatever it held
+//! before, and gives it back as it was written.
+//!
+//! `TORTIE_WORLDS=N` draws N worlds instead of the default.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use tortie_nftables::Kernel;
+use tortie_rules::{compile, plan};
+use tortie_testkit::generators::world;
+use tortie_testkit::sandbox::in_network_namespace;
+
+#[path = "../../tortie-testkit/tests/support/mod.rs"]
+mod support;
+
+#[test]
+fn the_kernel_takes_every_world_and_gives_it_back_e709_k13() {
+    let worlds = std::env::var("TORTIE_WORLDS").ok().and_then(|text| text.parse().ok()).unwrap_or(150);
+    in_network_namespace(move || {
+        let mut kernel = Kernel::open().unwrap();
+        for seed in 0..worlds {
+            let world = world(seed);
+            let desired = compile(support::engine(&world, &world.resources, false).policy());
+            let mut actual = kernel.read().unwrap();
+            for transaction in plan(&desired, actual.ruleset.as_ref()).unwrap().transactions {
+                let done = kernel.commit(&transaction, Some(actual.generation));
+                done.unwrap_or_else(|error| {
+                    panic!("seed {seed}, {:?}: {error:?}\n{transaction:#?}", transaction.phase)
+                });
+                actual.generation = kernel.generation().unwrap();
+            }
+            let actual = kernel.read().unwrap().ruleset;
+            let left = plan(&desired, actual.as_ref()).unwrap();
+            assert!(left.is_empty(), "seed {seed}: the kernel holds something else: {left:#?}");
+        }
+    });
+}
