@@ -26,7 +26,6 @@ use crate::api;
 use crate::event::{Event, Request};
 use crate::hold::Hold;
 use crate::lock::{LockError, NamespaceLock};
-use crate::notify::Notifier;
 use crate::program::{Fault, Programmer};
 use crate::report::{Reporter, now};
 use crate::restore::{Boot, StandIn, read_saved};
@@ -265,7 +264,6 @@ struct Loop {
     retry_at: Option<Instant>,
     /// Failed tries to program in a row.
     failures: u32,
-    notifier: Notifier,
     /// When everything of ours was last read, or is known to be due.
     refreshed_at: Instant,
     waiters: Vec<Waiter>,
@@ -301,7 +299,6 @@ impl Loop {
             needs_programming: true,
             retry_at: None,
             failures: 0,
-            notifier: Notifier::of_environment(),
             refreshed_at: Instant::now(),
             waiters: Vec::new(),
         };
@@ -311,7 +308,7 @@ impl Loop {
 
     fn run(mut self, receiver: &Receiver<Event>) -> Result<(), AgentError> {
         loop {
-            let due = [self.retry_at, self.refresh_at(), self.save_at(), self.notifier.due()];
+            let due = [self.retry_at, self.refresh_at(), self.save_at()];
             let received = match due.into_iter().flatten().min() {
                 Some(at) => receiver.recv_timeout(at.saturating_duration_since(Instant::now())),
                 None => receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -321,7 +318,6 @@ impl Loop {
                     // What has gathered is taken together: many updates, one apply.
                     for event in std::iter::once(event).chain(receiver.try_iter()) {
                         if let Event::Shutdown = event {
-                            self.notifier.ending();
                             self.save_at_end();
                             tracing::info!("ending; rules stay in the kernel");
                             return Ok(());
@@ -335,10 +331,6 @@ impl Loop {
             self.look_at_timers();
             self.program();
             self.save_if_due();
-            self.notifier.alive(Instant::now());
-            if self.kernel.revision.is_some() || self.is_store_missing() {
-                self.notifier.ready(&self.store.state);
-            }
             if self.config.is_once && self.kernel.revision.is_some() {
                 self.save_at_end();
                 return Ok(());

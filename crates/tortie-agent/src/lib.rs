@@ -12,7 +12,6 @@ mod event;
 mod hold;
 mod isolate;
 mod lock;
-mod notify;
 mod program;
 mod report;
 mod restore;
