@@ -45,6 +45,17 @@ struct Host {
 struct Running {
     stop: Box<dyn Fn() + Send>,
     thread: Option<JoinHandle<()>>,
+    /// The number of the loop's thread.
+    number: i32,
+}
+
+impl Running {
+    /// Processor time of the loop (`utime` and `stime` of proc(5), in ticks of 10 ms).
+    fn cpu(&self) -> Duration {
+        let text = std::fs::read_to_string(format!("/proc/self/task/{}/stat", self.number)).unwrap();
+        let fields: Vec<&str> = text.rsplit_once(')').unwrap().1.split_whitespace().collect();
+        Duration::from_millis(10 * (fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()))
+    }
 }
 
 impl Drop for Running {
@@ -118,7 +129,12 @@ impl Host {
         .unwrap();
         let stop = Box::new(agent.stopper());
         // A thread inherits the network namespace of the one that starts it.
-        Running { stop, thread: Some(std::thread::spawn(|| agent.run().unwrap())) }
+        let (tell, told) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            tell.send(nix::unistd::gettid().as_raw()).unwrap();
+            agent.run().unwrap();
+        });
+        Running { stop, thread: Some(thread), number: told.recv().unwrap() }
     }
 
     /// The status once everything stored is dealt with.
@@ -296,9 +312,11 @@ fn a_failure_that_passes_blames_nobody_and_is_retried_with_growing_pauses_e712()
         host.write(&[policy("a", 10)]);
         host.refusals.lock().unwrap().memory = 5;
         let start = Instant::now();
-        let _agent = host.agent();
+        let agent = host.agent();
         assert!(host.refused().is_empty());
         assert_eq!(host.ports(), ports(&[("a", 10)]));
+        // It sleeps in the pauses.
+        assert!(agent.cpu() < Duration::from_millis(250), "{:?}", agent.cpu());
         // 100, 200, 400, 800 and 1600 ms at least; nothing in between.
         assert!(start.elapsed() >= Duration::from_millis(3100), "{:?}", start.elapsed());
         assert!(host.settled()["kernel"]["error"].is_null());

@@ -15,16 +15,16 @@ use crate::saved::Saved;
 const SAVE_INTERVAL: Duration = Duration::from_secs(30);
 
 impl Loop {
-    /// When the state is to be written next.
+    /// When the state is to be written next. Never before the first programming: until then nothing new is known to be
+    /// good.
     pub(super) fn save_at(&self) -> Option<Instant> {
-        (self.is_in_sync && self.is_unsaved)
+        (self.is_unsaved && self.kernel.revision.is_some())
             .then(|| self.saved_at.map_or_else(Instant::now, |saved| saved + SAVE_INTERVAL))
     }
 
     /// Hands the state over to be written, if it is time.
     pub(super) fn save_if_due(&mut self) {
-        // Not before the first programming: until then nothing new is known to be good.
-        if self.kernel.revision.is_some() && self.save_at().is_some_and(|at| at <= Instant::now()) {
+        if self.save_at().is_some_and(|at| at <= Instant::now()) {
             let state = self.state();
             self.saver.save(state);
         }
@@ -38,7 +38,7 @@ impl Loop {
 
     /// Writes what is not written yet, at the end.
     pub(super) fn save_at_end(&mut self) {
-        if self.is_in_sync && self.is_unsaved && self.kernel.revision.is_some() {
+        if self.save_at().is_some() {
             self.save_now();
         }
     }
