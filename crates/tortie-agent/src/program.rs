@@ -234,7 +234,7 @@ fn blame(transaction: &Transaction, error: &CommitError) -> Box<Blame> {
         CommitError::Refused { op, .. } => transaction.ops.get(*op),
         _ => None,
     };
-    let what = match op {
+    let mut what = match op {
         Some(Op::AddRule { chain, rule }) => {
             format!("the kernel refused a rule of {} in chain `{chain}`", rule.origin)
         }
@@ -244,6 +244,12 @@ fn blame(transaction: &Transaction, error: &CommitError) -> Box<Blame> {
         Some(Op::AddChain { name, .. }) => format!("the kernel refused chain `{name}`"),
         _ => format!("the kernel refused to {}", phase(transaction)),
     };
+    if let CommitError::Refused { source, .. } | CommitError::RefusedWhole(source) = error
+        && source.raw_os_error() == Some(nix::libc::EMLINK)
+    {
+        // `NFT_JUMP_STACK_SIZE` is 16; each tier of an endpoint is one.
+        what.push_str(" because it follows at most 16 jumps: fewer tiers on one endpoint would do");
+    }
     let object = match op {
         Some(Op::AddRule { rule, .. }) => object_of(&rule.origin),
         _ => None,
