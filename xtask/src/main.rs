@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 mod check;
 mod conformance;
+mod coverage;
 mod demo;
 mod links;
 mod packages;
@@ -22,6 +23,11 @@ const TASKS: &[Task] = &[
         "conformance",
         "the packet-level kit against the release binary; `-- ARGS` go to conformance/run.py",
         conformance::conformance,
+    ),
+    (
+        "coverage",
+        "tests and scenarios for each rule of the specification; `--missing`, `--rule E-415`",
+        coverage::coverage,
     ),
     ("golden", "rewrite the golden files of all tests", test::golden),
 ];

@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 
 use crate::run::{capture, cargo, command, run};
-use crate::{check, conformance, packages};
+use crate::{check, conformance, coverage, packages};
 
 /// One line of the summary.
 struct Line {
@@ -30,6 +30,7 @@ pub(crate) fn test(_arguments: &[String]) -> Result<()> {
         run(command(&cargo(), &arguments).env("RUSTDOCFLAGS", "-D warnings")).map(|()| String::new())
     })?;
     step(&mut lines, "check", || check::check(&[]).map(|()| String::new()))?;
+    step(&mut lines, "coverage of the specification", coverage::step)?;
     let mut total = Counts::default();
     step(&mut lines, "tests", || {
         let (is_good, text) = capture(&mut command(&cargo(), &["test", "--workspace", "--locked", "--no-fail-fast"]))?;
@@ -57,7 +58,12 @@ pub(crate) fn test(_arguments: &[String]) -> Result<()> {
             if line.counts.is_empty() { "good" } else { &line.counts }
         );
     }
-    let passed = total.passed + lines.iter().skip(5).map(|line| counts(&line.counts).passed).sum::<u64>();
+    let passed = total.passed
+        + lines
+            .iter()
+            .filter(|line| line.what.starts_with("conformance"))
+            .map(|line| counts(&line.counts).passed)
+            .sum::<u64>();
     println!("{passed} passed, 0 failed");
     Ok(())
 }

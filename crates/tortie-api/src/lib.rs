@@ -13,6 +13,7 @@ pub mod defaults;
 pub mod facts;
 pub mod key;
 pub mod kind;
+pub mod lint;
 pub mod model;
 pub mod packet;
 pub mod print;

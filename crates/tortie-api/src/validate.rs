@@ -78,6 +78,16 @@ fn metadata(kind: Kind, metadata: &Object, problems: &mut Vec<Problem>) {
         let message = format!("name `{name}` is not portable to Kubernetes or to Calico's own agent");
         problems.push(Problem::warning(path, message).with_hint("use lower-case letters, digits, `-` and `.`"));
     }
+    if kind == Kind::HostEndpoint {
+        // Selectors of namespaces and service accounts would take the host for a workload (selectors.md section 7).
+        let labels = metadata.get("labels").and_then(Value::as_object).into_iter().flatten();
+        for (label, _) in labels.filter(|(label, _)| ["pcns.", "pcsa."].iter().any(|prefix| label.starts_with(prefix)))
+        {
+            let message = format!("label `{label}` is how workloads carry labels of their namespace or account");
+            let problem = Problem::warning(format!("metadata.labels.{label}"), message);
+            problems.push(problem.with_hint("give hosts labels without `pcns.` and `pcsa.`"));
+        }
+    }
     if !kind.is_namespaced() && !text(metadata, "namespace").is_empty() {
         let message = format!("namespace should not be specified: {kind} is not a namespaced resource");
         problems.push(Problem::error("metadata.namespace", message));
@@ -132,15 +142,6 @@ fn host_endpoint(spec: &Object, problems: &mut Vec<Problem>) {
             }
             seen.push(value);
         }
-    }
-    if list(spec, "expectedIPs").is_empty() && !interface.is_empty() {
-        // T-2: without addresses selectors of rules on other hosts do not find this one.
-        let message = "without `expectedIPs` no selector or named port of a rule matches this endpoint";
-        problems.push(Problem::warning("spec", message).with_hint("list the addresses of the interface (F-11)"));
-    }
-    if interface.starts_with("cali") {
-        let message = format!("`{interface}` looks like an interface of a workload, which no host endpoint governs");
-        problems.push(Problem::warning("spec.interfaceName", message).with_hint("see `interfacePrefix` (E-116)"));
     }
 }
 

@@ -69,7 +69,24 @@ fn host_endpoints_section_2() {
         accepted("HostEndpoint", "Edge_7.a", "{node: n1, interfaceName: '*', expectedIPs: [1.1.1.1, 1.1.1.1]}");
     assert_eq!(stored["spec"]["expectedIPs"], json!(["1.1.1.1"]), "the first one stays");
     let warnings = decode(&document("HostEndpoint", "Edge_7", "{node: n1, interfaceName: cali1}")).problems;
-    assert_eq!(warnings.len(), 3, "portable name, no addresses, workload interface: {warnings:?}");
+    assert_eq!(warnings.len(), 1, "D-2: the name is not portable: {warnings:?}");
+}
+
+#[test]
+fn warnings_of_one_document() {
+    let of = |text: &str| decode(text).problems.iter().map(|p| p.path.clone()).collect::<Vec<_>>();
+    let labelled = |label: &str| {
+        let text = document("HostEndpoint", "h", "{node: n1, interfaceName: eth0}");
+        text.replace("name: h", &format!("name: h, labels: {{{label}: x}}"))
+    };
+    assert_eq!(of(&labelled("pcns.x")), ["metadata.labels.pcns.x"]);
+    assert_eq!(of(&labelled("x")), [""; 0]);
+    let from =
+        |source: &str| document("GlobalNetworkPolicy", "p", &rule(&format!("{{action: Allow, source: {source}}}")));
+    assert_eq!(of(&from("{serviceAccounts: {names: [a]}}")), ["spec.ingress[0].source.serviceAccounts"]);
+    assert_eq!(of(&from("{selector: all()}")), [""; 0]);
+    assert_eq!(of(&document("GlobalNetworkPolicy", "p", "{}")), ["spec"], "T-21: its types are inferred");
+    assert_eq!(of(&document("GlobalNetworkPolicy", "p", "{types: [Ingress]}")), [""; 0]);
 }
 
 #[test]

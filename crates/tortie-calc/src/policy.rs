@@ -219,6 +219,23 @@ impl Peer {
     }
 }
 
+impl Peer {
+    /// The sets that its criteria name.
+    pub fn sets(&self) -> impl Iterator<Item = &SetId> {
+        self.set.iter().chain(&self.not_set).chain(&self.named_ports).chain(&self.not_named_ports)
+    }
+}
+
+impl SetMembers {
+    /// How many members of one family there are.
+    pub fn len_in(&self, family: Family) -> usize {
+        match self {
+            SetMembers::Nets(nets) => nets.iter().filter(|net| Family::of_net(**net) == family).count(),
+            SetMembers::Ports(ports) => ports.iter().filter(|(address, ..)| Family::of(*address) == family).count(),
+        }
+    }
+}
+
 impl ResolvedRule {
     /// A rule without criteria.
     pub fn any(action: Action) -> Self {

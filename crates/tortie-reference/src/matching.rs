@@ -1,9 +1,10 @@
 //! Whether one rule matches one packet (enforcement.md section 3). Every criterion is asked on its own.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use tortie_api::model::{EndpointPort, Entity, Family, IcmpMatch, Labels, Port, Protocol, Resource, Rule};
+use tortie_api::model::{Action, EndpointPort, Entity, Family, IcmpMatch, Labels, Port, Protocol, Resource, Rule};
 use tortie_api::packet::Packet;
 use tortie_selector::Selector;
 
@@ -101,13 +102,16 @@ fn entity_matches(
         let wanted = |labels: &Labels| {
             holds(positive, labels) && !entity.not_selector.as_ref().is_some_and(|not| not.matches(labels))
         };
-        if !known(world, end.address, wanted) {
+        let is_in = known(world, end.address, &wanted);
+        if !holds_in(world, rule, members(world, packet.family(), wanted), is_in) {
             return false;
         }
-    } else if let Some(not) = &entity.not_selector
-        && known(world, end.address, |labels| not.matches(labels))
-    {
-        return false; // E-344
+    } else if let Some(not) = &entity.not_selector {
+        let wanted = |labels: &Labels| not.matches(labels);
+        let is_in = known(world, end.address, wanted);
+        if !holds_in(world, rule, members(world, packet.family(), wanted), !is_in) {
+            return false; // E-344
+        }
     }
     if !entity.ports.is_empty() {
         // E-329: the positive selector with notSelector.
@@ -116,13 +120,67 @@ fn entity_matches(
                 holds(positive, labels) && !entity.not_selector.as_ref().is_some_and(|not| not.matches(labels))
             })
         };
-        if !entity.ports.iter().any(|port| port_matches(world, rule, port, packet, end, counts)) {
+        let is_in = entity.ports.iter().any(|port| port_matches(world, rule, port, packet, end, counts));
+        let len = entity.ports.iter().map(|port| port_members(world, rule, port, packet.family(), counts)).max();
+        if !holds_in(world, rule, len.unwrap_or(0), is_in) {
             return false;
         }
     }
     // E-332: the positive selector only.
     let counts = |labels: &Labels| positive.as_ref().is_none_or(|positive| holds(positive, labels));
-    !entity.not_ports.iter().any(|port| port_matches(world, rule, port, packet, end, counts))
+    entity.not_ports.iter().all(|port| {
+        let is_in = port_matches(world, rule, port, packet, end, counts);
+        holds_in(world, rule, port_members(world, rule, port, packet.family(), counts), !is_in)
+    })
+}
+
+/// What a criterion says that looks into a set of `len` members: of one that is too large, `Deny` takes it as fulfilled
+/// and every other action as not (E-351).
+fn holds_in(world: &World<'_>, rule: &Rule, len: usize, holds: bool) -> bool {
+    if len > world.settings.set_size_max { rule.action == Action::Deny } else { holds }
+}
+
+/// How many different networks of a family the known things with wanted labels have (E-341).
+fn members(world: &World<'_>, family: Family, wanted: impl Fn(&Labels) -> bool) -> usize {
+    let mut nets: BTreeSet<IpNet> = BTreeSet::new();
+    for resource in world.resources {
+        if let Some((labels, own)) = contribution(world, resource)
+            && wanted(&labels)
+        {
+            nets.extend(own.into_iter().map(|net| net.trunc()).filter(|net| Family::of_net(*net) == family));
+        }
+    }
+    nets.len()
+}
+
+/// How many different (address, protocol, port) of a family a named port stands for (E-327, E-328).
+fn port_members(
+    world: &World<'_>,
+    rule: &Rule,
+    port: &Port,
+    family: Family,
+    counts: impl Fn(&Labels) -> bool,
+) -> usize {
+    let Port::Named(name) = port else { return 0 };
+    let mut found = BTreeSet::new();
+    for resource in world.resources {
+        let (addresses, ports) = match resource {
+            Resource::HostEndpoint(hep) => (&hep.expected_ips, &hep.ports),
+            Resource::WorkloadEndpoint(wep) => (&wep.addresses, &wep.ports),
+            _ => continue,
+        };
+        if !contribution(world, resource).is_some_and(|(labels, _)| counts(&labels)) {
+            continue;
+        }
+        for address in addresses.iter().filter(|address| Family::of(**address) == family) {
+            for port in ports.iter().filter(|port| port.name == *name) {
+                if rule.protocol.is_none_or(|protocol| protocol == port.protocol) {
+                    found.insert((*address, port.protocol, port.port));
+                }
+            }
+        }
+    }
+    found.len()
 }
 
 /// One condition on the labels of a known thing.
@@ -183,26 +241,32 @@ fn holds(conditions: &[Condition], labels: &Labels) -> bool {
 
 /// Whether any known thing with this address has labels that are wanted (E-340, E-341).
 fn known(world: &World<'_>, address: IpAddr, wanted: impl Fn(&Labels) -> bool) -> bool {
-    world.resources.iter().any(|resource| match resource {
-        Resource::HostEndpoint(hep) => {
-            hep.expected_ips.contains(&address) && wanted(&world.labels(&hep.meta.labels, &hep.profiles))
-        }
-        Resource::WorkloadEndpoint(wep) => {
-            wep.addresses.contains(&address) && wanted(&world.labels(&wep.meta.labels, &wep.profiles))
-        }
+    world
+        .resources
+        .iter()
+        .filter_map(|resource| contribution(world, resource))
+        .any(|(labels, nets)| nets.iter().any(|net| net.contains(&address)) && wanted(&labels))
+}
+
+/// What selectors see of a resource: its labels with the inherited ones, and its networks (E-341).
+fn contribution(world: &World<'_>, resource: &Resource) -> Option<(Labels, Vec<IpNet>)> {
+    let endpoint = |own: &Labels, profiles: &[String], addresses: &[IpAddr]| {
+        (world.labels(own, profiles), addresses.iter().map(|address| IpNet::from(*address)).collect())
+    };
+    match resource {
+        Resource::HostEndpoint(hep) => Some(endpoint(&hep.meta.labels, &hep.profiles, &hep.expected_ips)),
+        Resource::WorkloadEndpoint(wep) => Some(endpoint(&wep.meta.labels, &wep.profiles, &wep.addresses)),
         Resource::NetworkSet(set) => {
-            set.nets.iter().any(|net| net.contains(&address)) && {
-                let mut own = set.meta.labels.clone();
-                let mut profiles = Vec::new();
-                if let Some(namespace) = &set.meta.namespace {
-                    own.insert(NAMESPACE.to_owned(), namespace.clone());
-                    profiles.push(format!("kns.{namespace}"));
-                }
-                wanted(&world.labels(&own, &profiles))
+            let mut own = set.meta.labels.clone();
+            let mut profiles = Vec::new();
+            if let Some(namespace) = &set.meta.namespace {
+                own.insert(NAMESPACE.to_owned(), namespace.clone());
+                profiles.push(format!("kns.{namespace}"));
             }
+            Some((world.labels(&own, &profiles), set.nets.clone()))
         }
-        _ => false,
-    })
+        _ => None,
+    }
 }
 
 /// One entry of a list of ports (E-325 to E-333).

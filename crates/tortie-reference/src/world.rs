@@ -46,6 +46,8 @@ pub struct Settings {
     pub filter_allow_returns: bool,
     /// E-612: the same for S2.
     pub mangle_allow_returns: bool,
+    /// E-351: members that a set may have in one family.
+    pub set_size_max: usize,
 }
 
 /// A failsafe entry.

@@ -88,6 +88,8 @@ pub struct World {
     pub mangle_allow_returns: bool,
     /// E-617.
     pub mark_mask: u32,
+    /// E-351.
+    pub set_size_max: usize,
 }
 
 /// What may become of packets from workloads to the host.
@@ -250,6 +252,7 @@ pub fn world(seed: u64) -> World {
         filter_allow_returns: random.one_in(6),
         mangle_allow_returns: random.one_in(6),
         mark_mask: *random.pick(&[0xffff_0000, 0x0000_0003, 0x8000_0001, 0x0010_1000]),
+        set_size_max: *random.pick(&[1_048_576, 1_048_576, 1_048_576, 1, 2, 3]),
     }
 }
 

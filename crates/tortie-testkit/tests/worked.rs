@@ -56,6 +56,7 @@ impl Host {
             polices_ipv6: true,
             filter_allow_returns: false,
             mangle_allow_returns: false,
+            set_size_max: 1_048_576,
         };
         let mut host = Self { resources: Vec::new(), links, settings };
         host.add(documents);

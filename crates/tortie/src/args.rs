@@ -148,6 +148,9 @@ pub(crate) struct InputArgs {
     /// Nothing to do is no error
     #[arg(long, help_heading = "Input")]
     pub(crate) skip_empty: bool,
+    /// Refuse what a host cannot enforce: untracked policy on a wildcard endpoint, `http`
+    #[arg(long, help_heading = "Safety")]
+    pub(crate) strict: bool,
 }
 
 #[derive(Args)]

@@ -14,6 +14,7 @@ mod exit;
 mod get;
 mod input;
 mod late;
+mod lint;
 mod output;
 mod status;
 mod store;

@@ -10,7 +10,7 @@ use crate::args::{ApplyArgs, DeleteArgs, DryRun, Global, InputArgs, WriteArgs};
 use crate::exit::{Code, Failure, chain};
 use crate::input::{self, Given, rank};
 use crate::store::{self, kv_failure, resource_code, resource_failure};
-use crate::{get, wait};
+use crate::{get, lint, wait};
 
 pub(crate) fn apply(global: &Global, args: &ApplyArgs) -> Result<Code, Failure> {
     let given = input::read(global, &args.write.input)?;
@@ -36,6 +36,9 @@ pub(crate) fn replace(global: &Global, args: &WriteArgs) -> Result<Code, Failure
 
 pub(crate) fn validate(global: &Global, args: &InputArgs) -> Result<Code, Failure> {
     let given = input::read(global, args)?;
+    let keys: Vec<ResourceKey> = given.iter().map(|given| given.document.key("default")).collect();
+    let documents = keys.iter().zip(given.iter().map(|given| &given.document.value));
+    lint::check(global, documents, None, args.strict)?;
     println!("{}", summary("validated", &given.iter().map(|g| g.document.kind).collect::<Vec<_>>()));
     Ok(Code::Success)
 }
@@ -49,8 +52,12 @@ pub(crate) fn delete(global: &Global, args: &DeleteArgs) -> Result<Code, Failure
         }
         named(global, &args.what)?
     } else {
-        let input =
-            InputArgs { filename: args.filename.clone(), recursive: args.recursive, skip_empty: args.skip_empty };
+        let input = InputArgs {
+            filename: args.filename.clone(),
+            recursive: args.recursive,
+            skip_empty: args.skip_empty,
+            strict: false,
+        };
         changes(input::read_names(global, &input)?, Mode::Delete)
     };
     // What names others goes first.
@@ -150,7 +157,9 @@ fn write(global: &Global, args: &WriteArgs, changes: &[Change], verb: Verb) -> R
             Failure::new(Code::Invalid, message).with_hint("join the two documents, or give them different names")
         );
     }
+    let documents = changes.iter().map(|change| (&change.key, &change.value));
     if args.dry_run == Some(DryRun::Client) {
+        lint::check(global, documents, None, args.input.strict)?;
         for change in changes {
             println!("{} would be {}", change.key, verb.past);
         }
@@ -158,6 +167,7 @@ fn write(global: &Global, args: &WriteArgs, changes: &[Change], verb: Verb) -> R
     }
     let kv = store::open(global, Access::Write)?;
     let resources = Resources::new(&*kv);
+    lint::check(global, documents, Some(&resources), args.input.strict)?;
     if let Err(error) = resources.ensure_initialised() {
         // A failure here does not fail the user's command (datastore.md section 2.8): the command itself will.
         tracing::debug!("cannot initialise the store: {error}");

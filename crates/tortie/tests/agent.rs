@@ -181,11 +181,12 @@ fn foreign_changes_are_repaired_and_their_author_is_named_e721() {
 }
 
 #[test]
-fn an_object_that_becomes_invalid_leaves_its_last_valid_form_in_force_d11() {
+fn an_object_that_becomes_invalid_leaves_its_last_valid_form_in_force_d11_t33_t34() {
     in_namespace(|host| {
         let _agent = host.agent();
         host.apply(&format!("{}---\n{}", endpoint(""), policy("web", WEB)));
         let before = host.table();
+        assert!(before.contains("in4/h"), "{before}");
         // Other programs write what they like: here, straight into the store.
         let file = host.folder.path().join("store.db");
         let store = tortie_datastore::Embedded::open(&file, tortie_datastore::Access::Write).unwrap();
@@ -197,9 +198,17 @@ fn an_object_that_becomes_invalid_leaves_its_last_valid_form_in_force_d11() {
         assert_eq!(host.table(), before);
         let status = host.status();
         assert!(status.contains("its last valid form stays in force") && status.contains("10.0.0.0/33"), "{status}");
+        let endpoint_key = "/calico/resources/v3/projectcalico.org/hostendpoints/h";
+        let no_node = br#"{"metadata":{"name":"h"},"spec":{"interfaceName":"eth0"}}"#;
+        tortie_datastore::Kv::put(&store, endpoint_key, no_node, None).unwrap();
+        host.settle();
+        assert_eq!(host.table(), before, "an endpoint without a node goes on protecting (T-34)");
         tortie_datastore::Kv::delete(&store, key).unwrap();
         host.settle();
         assert!(!host.table().contains("GlobalNetworkPolicy web"), "a real delete counts");
+        tortie_datastore::Kv::delete(&store, endpoint_key).unwrap();
+        host.settle();
+        assert!(!host.table().contains("in4/h"), "and so does that of the endpoint:\n{}", host.table());
     });
 }
 
@@ -308,4 +317,70 @@ fn resources_become_the_rulesets_beside_them() {
             assert_eq!(found, wanted, "{name}: if this is right, run `cargo xtask golden`");
         });
     }
+}
+
+#[test]
+fn settings_take_effect_live_and_a_bad_stored_value_leaves_the_last_valid_one_e606_d12() {
+    in_namespace(|host| {
+        let _agent = host.agent();
+        host.apply(&format!("{}---\n{}", endpoint(""), policy("web", WEB)));
+        let store =
+            tortie_datastore::Embedded::open(&host.folder.path().join("store.db"), tortie_datastore::Access::Write);
+        let store = store.unwrap();
+        let put = |kind: &str, name: &str, annotations: &str, spec: &str| {
+            let key = format!("/calico/resources/v3/projectcalico.org/{kind}/{name}");
+            let object =
+                format!("{{\"metadata\":{{\"name\":\"{name}\",\"annotations\":{annotations}}},\"spec\":{spec}}}");
+            tortie_datastore::Kv::put(&store, &key, object.as_bytes(), None).unwrap();
+            host.settle();
+        };
+        let is_governed = || host.table().contains("\"eth0\"");
+        assert!(is_governed());
+        put("felixconfigurations", "default", "{}", "{\"interfaceExclude\":\"eth0\"}");
+        assert!(!is_governed(), "{}", host.table());
+        put("felixconfigurations", "default", "{}", "{\"interfaceExclude\":\"/(/\",\"logPrefix\":7}");
+        assert!(!is_governed(), "the last valid value stays");
+        let status = host.status();
+        for part in ["the last valid value, `eth0`, stays", "setting logPrefix of FelixConfiguration(default)"] {
+            assert!(status.contains(part), "{part}: {status}");
+        }
+        put("felixconfigurations", "default", "{\"tortie.dev/interfaceExclude\":\"eth0\"}", "{}");
+        assert!(is_governed(), "unset; and an annotation is for Tortie's own settings only");
+        // What is held goes when nothing is to be held any more, also by a configuration with a selector.
+        put("nodes", "n1", "{}", "{}");
+        put("globalnetworkpolicies", "web", "{}", "{\"order\":\"ten\"}");
+        assert!(host.table().contains("GlobalNetworkPolicy web"), "held");
+        let strict = "{\"tortie.dev/compatibility\":\"Strict\"}";
+        put("felixconfigurations", "nodes", strict, "{\"nodeSelector\":\"all()\"}");
+        assert!(!host.table().contains("GlobalNetworkPolicy web"), "{}", host.table());
+    });
+}
+
+#[test]
+fn a_bad_local_setting_stops_the_start_and_leaves_the_rules_e604() {
+    in_namespace(|host| {
+        let agent = host.agent();
+        host.apply(&format!("{}---\n{}", endpoint(""), policy("web", WEB)));
+        drop(agent);
+        let before = host.table();
+        let start = |name: &str, value: &str| {
+            let arguments = ["agent", "--node", "n1", "--once", "--log-level", "warn"];
+            let output = host.command(&arguments).env(name, value).output().unwrap();
+            (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+        };
+        for (name, value) in [
+            ("FELIX_FailsafeInboundHostPorts", "tcp:22,ssh"),
+            ("FELIX_NFTABLESMARKMASK", "0x1"),
+            ("TORTIE_INTERFACEPREFIX", "none"),
+        ] {
+            let (code, err) = start(name, value);
+            assert_eq!(code, Some(3), "{name}: {err}");
+            assert!(err.contains("setting") && err.contains("environment"), "{name}: {err}");
+            assert_eq!(host.table(), before, "{name}");
+        }
+        let (code, err) = start("FELIX_HEALTHPORT", "many");
+        assert!(code == Some(0) && err.contains("the default, `9099`, is used"), "{code:?}: {err}");
+        let (code, err) = start("FELIX_HEALTHPROT", "1");
+        assert!(code == Some(0) && err.contains("did you mean `healthport`?"), "{code:?}: {err}");
+    });
 }

@@ -244,6 +244,49 @@ fn policies_that_this_version_does_not_enforce_are_stored_and_said_to_be_so() {
 }
 
 #[test]
+fn traps_are_told_before_the_write_and_strict_refuses_them_t12_t23() {
+    let cli = Cli::new();
+    let wild = |name: &str| HEP.replace("web1-eth0", name).replace("eth0", "\"*\"");
+    let (first, second) = (wild("w1"), wild("w2").replace("node: web1", "node: web2"));
+    let untracked = "apiVersion: projectcalico.org/v3\nkind: GlobalNetworkPolicy\nmetadata: {name: p}\n\
+                     spec: {doNotTrack: true, applyOnForward: true, ingress: [{action: Deny}]}\n";
+    let http = "apiVersion: projectcalico.org/v3\nkind: GlobalNetworkPolicy\nmetadata: {name: q}\n\
+                spec: {ingress: [{action: Allow, protocol: TCP, http: {methods: [GET]}}]}\n";
+
+    // Files alone do not show what else there is, so nothing is said of it.
+    let run = cli.run_with(&["validate", "-f", "-"], &first);
+    assert!(run.code == 0 && run.err.is_empty(), "{}", run.err);
+    cli.fails(
+        &["validate", "--strict", "-f", "-"],
+        http,
+        3,
+        "error[T-23]: GlobalNetworkPolicy(q): spec.ingress[0].http",
+    );
+
+    // The store does. Of several of a kind one is shown.
+    let run = cli.run_with(&["apply", "-f", "-"], &format!("{first}---\n{second}"));
+    assert!(run.code == 0 && run.err.contains("warning[T-1]: HostEndpoint(w1): no policy"), "{}", run.err);
+    assert!(run.err.contains("(and 1 more, which `-v` shows)") && !run.err.contains("HostEndpoint(w2)"), "{}", run.err);
+    let run = cli.run_with(&["-v", "apply", "-f", "-"], &format!("{first}---\n{second}"));
+    assert!(run.err.contains("HostEndpoint(w1)") && run.err.contains("HostEndpoint(w2)"), "{}", run.err);
+    let run = cli.run_with(&["-q", "apply", "-f", "-"], &format!("{first}---\n{second}"));
+    assert!(run.code == 0 && run.err.is_empty(), "{}", run.err);
+
+    for verb in ["apply", "create", "replace"] {
+        cli.fails(&[verb, "--strict", "-f", "-"], untracked, 3, "error[T-12]: GlobalNetworkPolicy(p): spec.doNotTrack");
+        assert_eq!(cli.count("gnp"), 0, "{verb} wrote in spite of --strict");
+    }
+    let run = cli.run_with(&["apply", "-f", "-"], untracked);
+    assert!(run.code == 0 && run.err.contains("warning[T-12]") && run.err.contains("help: "), "{}", run.err);
+    assert_eq!(cli.count("gnp"), 1);
+    // What is only worth a warning stays one.
+    let run = cli.run_with(&["apply", "--strict", "-f", "-"], &wild("w3"));
+    assert!(run.code == 3 && run.err.contains("warning[T-4]"), "the untracked policy is ignored there: {}", run.err);
+    let run = cli.run_with(&["apply", "--strict", "-f", "-"], &HEP.replace("web1-eth0", "e"));
+    assert!(run.code == 0 && run.err.contains("warning[T-1]"), "{}", run.err);
+}
+
+#[test]
 fn nothing_is_written_by_a_dry_run_or_a_validation() {
     let cli = Cli::new();
     let run = cli.run_with(&["apply", "--dry-run=client", "-f", "-"], HEP);

@@ -169,14 +169,11 @@ impl Rule<'_> {
         if self.direction == "egress" && self.owner != Owner::Profile {
             problems.push(Problem::error(&path, "`http` is not allowed in egress rules"));
         }
-        let problem = Problem::warning(&path, "a host cannot check `http`: there the rule matches nothing");
-        problems.push(problem.with_hint("leave `http` out for host endpoints (E-358)"));
     }
 
     /// All networks of a rule are of one family (resources.md section 3).
     fn families(&self, version: Option<Family>, problems: &mut Vec<Problem>) {
         let mut expected = version;
-        let mut has_negated_only = false;
         for end in ["source", "destination"] {
             let Some(entity) = self.rule.get(end).and_then(Value::as_object) else { continue };
             for name in ["nets", "notNets"] {
@@ -189,15 +186,8 @@ impl Rule<'_> {
                         problems.push(problem.with_hint("write one rule for each family"));
                     }
                     expected = expected.or(Some(family));
-                    has_negated_only |= name == "notNets";
                 }
             }
-        }
-        if let (Some(family), None, true) = (expected, version, has_negated_only) {
-            // T-18: a rule exists only in the family of its networks, negated ones included (E-316).
-            let other = family_word(if family == Family::V4 { Family::V6 } else { Family::V4 });
-            let message = format!("with {} networks the rule matches no {other} packet at all", family_word(family));
-            problems.push(Problem::warning(&self.path, message).with_hint(format!("write a second rule for {other}")));
         }
     }
 
@@ -211,6 +201,10 @@ impl Rule<'_> {
         }
         self.ports(&path, entity, problems);
         self.services(end, &path, entity, problems);
+        if entity.contains_key("serviceAccounts") {
+            let message = "`serviceAccounts` mean workloads of Kubernetes: without its data they match nothing";
+            problems.push(Problem::warning(join(&path, "serviceAccounts"), message));
+        }
     }
 
     fn ports(&self, path: &str, entity: &Object, problems: &mut Vec<Problem>) {

@@ -28,13 +28,6 @@ pub(super) fn felix(name: &str, spec: &Object, problems: &mut Vec<Problem>) {
                 problems.push(Problem::warning(format!("{path}.net"), message));
             }
         }
-        if spec.get(list_name).and_then(Value::as_array).is_some_and(Vec::is_empty) {
-            let message = "an empty list switches all failsafe ports of this direction off";
-            problems.push(
-                Problem::warning(format!("spec.{list_name}"), message)
-                    .with_hint("make sure that SSH stays open (E-510)"),
-            );
-        }
     }
     for mask_name in ["nftablesMarkMask", "iptablesMarkMask"] {
         // An agent needs two bits of the mark; the reference's stops with fewer (E-617).

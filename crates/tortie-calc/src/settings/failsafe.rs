@@ -57,7 +57,7 @@ fn failsafe(protocol: &str, port: u16, net: Option<&str>) -> Result<Failsafe, St
     Ok(Failsafe { protocol, port, net })
 }
 
-/// The form of environment and file, which [`from_text`] reads.
+/// The form of environment and file (E-502).
 impl fmt::Display for Failsafe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let protocol = self.protocol.to_string().to_lowercase();

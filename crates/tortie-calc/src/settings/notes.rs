@@ -66,7 +66,16 @@ fn unknown_stored(configuration: &FelixConfiguration, source: &ValueSource) -> V
     let own = own_annotations(configuration).map(|(name, _)| name);
     // Commit-confirm is no setting (D-15).
     let own = own.filter(|name| *name != "confirm" && known(Origin::Tortie).all(|k| !k.eq_ignore_ascii_case(name)));
-    let own = own.map(|name| unknown_name(&format!("tortie.dev/{name}"), source, nearest(name, known(Origin::Tortie))));
+    let own = own.map(|name| {
+        let annotation = format!("tortie.dev/{name}");
+        match fields().find(|field| field.eq_ignore_ascii_case(name)) {
+            Some(field) => SettingProblem {
+                message: format!("it is ignored: write it as `spec.{field}`"),
+                ..unknown_name(&annotation, source, None)
+            },
+            None => unknown_name(&annotation, source, nearest(name, known(Origin::Tortie))),
+        }
+    });
     of_spec.chain(own).collect()
 }
 

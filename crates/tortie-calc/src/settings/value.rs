@@ -127,7 +127,6 @@ impl Value {
                 let list: Result<Vec<_>, _> = items.iter().map(failsafe::from_json).collect();
                 list.map(|list| Value::Failsafes(sorted(list)))
             }
-            (Kind::Failsafes, other) => Err(format!("{other} is no list of ports")),
             (Kind::Timeouts, Json::Array(items)) => {
                 let entry = |item: &Json| {
                     let text = |name: &str| item.get(name).and_then(Json::as_str);
@@ -135,13 +134,13 @@ impl Value {
                     entry.map(|(name, timeout)| (name.to_owned(), timeout))
                 };
                 let list: Option<_> = items.iter().map(entry).collect();
-                list.map(Value::Timeouts).ok_or_else(|| format!("{json} is no list of names and timeouts"))
+                list.map(Value::Timeouts).ok_or_else(|| format!("{json} is not {}", wanted(kind)))
             }
-            (_, Json::String(text)) => Self::of_text(kind, text),
+            (_, Json::String(text)) if kind != Kind::Failsafes => Self::of_text(kind, text),
             (Kind::Bool, Json::Bool(value)) => Ok(Value::Bool(*value)),
             (Kind::Number(..) | Kind::Mask, Json::Number(number)) => Self::of_text(kind, &number.to_string()),
             (Kind::Duration, Json::Number(number)) => Err(not_a_duration(&number.to_string())),
-            (_, other) => Err(format!("{other} is of another type")),
+            (_, other) => Err(format!("{other} is not {}", wanted(kind))),
         }
     }
 }
@@ -165,6 +164,17 @@ impl fmt::Display for Value {
             Value::Failsafes(list) => joined(list.iter().map(ToString::to_string)),
         };
         f.write_str(if text.is_empty() { "none" } else { &text })
+    }
+}
+
+/// What the store has for a kind, after "is not".
+fn wanted(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Bool => "true or false",
+        Kind::Number(..) | Kind::Mask => "a whole number",
+        Kind::Timeouts => "a list of names and timeouts",
+        Kind::Failsafes => "a list of ports",
+        _ => "text",
     }
 }
 

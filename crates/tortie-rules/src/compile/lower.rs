@@ -9,6 +9,7 @@ use tortie_calc::policy::{Peer, ResolvedRule, SetId};
 
 use super::flatten::{FlatAction, FlatRule};
 use super::names::staged_chain;
+use super::overflow;
 use super::parts::{decide, go};
 use super::sets::{SetPool, address_field, bytes, number};
 use super::stage::Stage;
@@ -64,7 +65,10 @@ pub(super) fn lower(lowered: &mut Lowered, pool: &mut SetPool<'_>, place: &Place
             return;
         }
     };
-    for (part, matches) in criteria(pool, &flat.rule, place.family).into_iter().enumerate() {
+    let Some(rule) = overflow::close(&flat.rule, place.family, &|id, family| pool.is_too_large(id, family)) else {
+        return;
+    };
+    for (part, matches) in criteria(pool, &rule, place.family).into_iter().enumerate() {
         lowered.rules.push(Rule {
             matches,
             statements: statements.clone(),
@@ -82,7 +86,10 @@ fn staged(pool: &mut SetPool<'_>, family: Family, rules: &[FlatRule], no_match: 
             FlatAction::Log(_) => End::Next,
             _ => End::Verdict(Verdict::Return),
         };
-        for (part, matches) in criteria(pool, &flat.rule, family).into_iter().enumerate() {
+        let Some(rule) = overflow::close(&flat.rule, family, &|id, family| pool.is_too_large(id, family)) else {
+            continue;
+        };
+        for (part, matches) in criteria(pool, &rule, family).into_iter().enumerate() {
             let origin = with_part(&flat.origin, part);
             chain.rules.push(Rule { matches, statements: vec![Statement::Counter], end: end.clone(), origin });
         }

@@ -20,6 +20,7 @@ pub mod flatten;
 mod frame;
 mod lower;
 pub mod names;
+mod overflow;
 mod parts;
 mod program;
 pub mod sets;
@@ -40,7 +41,7 @@ use stage::Stage;
 /// The result has logical names only. It depends on `policy` alone.
 pub fn compile(policy: &HostPolicy) -> Ruleset {
     let mut ruleset = Ruleset::default();
-    let mut pool = SetPool::new(&policy.sets);
+    let mut pool = SetPool::new(&policy.sets, policy.settings.set_size_max);
     let layout = Layout::of(policy);
     // Off: no rules for IPv6 at all (E-618).
     let families: &[Family] = if policy.settings.polices_ipv6 { &Family::BOTH } else { &[Family::V4] };

@@ -1,6 +1,6 @@
 //! Sets that rules look addresses and ports up in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -14,13 +14,22 @@ use crate::ruleset::{Element, Field, Name, Set, Verdict};
 /// Sets by name, made when the first rule asks for them.
 pub struct SetPool<'a> {
     members: &'a BTreeMap<SetId, Arc<SetMembers>>,
+    /// Sets with too many members for the kernel (E-351).
+    too_large: BTreeSet<(&'a SetId, Family)>,
     sets: BTreeMap<Name, Arc<Set>>,
 }
 
 impl<'a> SetPool<'a> {
-    /// A pool over the present members.
-    pub fn new(members: &'a BTreeMap<SetId, Arc<SetMembers>>) -> Self {
-        Self { members, sets: BTreeMap::new() }
+    /// A pool over the present members, of which a set may have `size_max` in one family.
+    pub fn new(members: &'a BTreeMap<SetId, Arc<SetMembers>>, size_max: usize) -> Self {
+        let in_family = |(id, family): &(&'a SetId, Family)| members[*id].len_in(*family) > size_max;
+        let all = members.keys().flat_map(|id| Family::BOTH.map(|family| (id, family)));
+        Self { members, too_large: all.filter(in_family).collect(), sets: BTreeMap::new() }
+    }
+
+    /// Whether the set has too many members in this family (E-351).
+    pub(super) fn is_too_large(&self, id: &SetId, family: Family) -> bool {
+        self.too_large.contains(&(id, family))
     }
 
     /// All sets that were asked for.

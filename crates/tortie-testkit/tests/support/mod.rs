@@ -36,6 +36,7 @@ pub(crate) fn settings(world: &World) -> Settings {
         filter_allow_action: allow(world.filter_allow_returns),
         mangle_allow_action: allow(world.mangle_allow_returns),
         mark_mask: world.mark_mask,
+        set_size_max: world.set_size_max,
         ..Settings::default()
     }
 }
@@ -90,6 +91,7 @@ fn reference_settings(world: &World) -> tortie_reference::Settings {
         polices_ipv6: world.polices_ipv6,
         filter_allow_returns: world.filter_allow_returns,
         mangle_allow_returns: world.mangle_allow_returns,
+        set_size_max: world.set_size_max,
     }
 }
 

@@ -1,0 +1,80 @@
+//! Warnings about objects that are valid and may still surprise their author (enforcement.md section 9).
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+use tortie_api::lint::{Lint, lint};
+use tortie_api::model::Resource;
+use tortie_api::{Kind, ResourceKey, read_stored};
+use tortie_datastore::Resources;
+
+use crate::args::Global;
+use crate::exit::{Code, Failure};
+use crate::store::resource_failure;
+
+/// Kinds whose objects decide what a lint says. Workloads are read for policies only, which may select them.
+const READ: [Kind; 5] =
+    [Kind::HostEndpoint, Kind::GlobalNetworkPolicy, Kind::Profile, Kind::Tier, Kind::FelixConfiguration];
+
+/// Says what is worth knowing before `written` is written; with `strict`, refuses what must not surprise anybody.
+///
+/// Without a store only that is said which no other object can change.
+pub(crate) fn check<'a>(
+    global: &Global,
+    written: impl Iterator<Item = (&'a ResourceKey, &'a Map<String, Value>)>,
+    store: Option<&Resources<'_>>,
+    strict: bool,
+) -> Result<(), Failure> {
+    // What an agent cannot read it reports itself; decoding has refused what is wrong with a document.
+    let typed = |kind: Kind, value: &Map<String, Value>| {
+        read_stored(kind, &Value::Object(value.clone())).ok().map(|stored| stored.resource)
+    };
+    let written: Vec<Resource> = written.filter_map(|(key, value)| typed(key.kind, value)).collect();
+    if !written.iter().any(|resource| READ.contains(&resource.kind())) {
+        return Ok(());
+    }
+    let mut stored = None;
+    if let Some(store) = store {
+        let has_policy = written.iter().any(|resource| resource.kind() == Kind::GlobalNetworkPolicy);
+        let workloads = has_policy.then_some(Kind::WorkloadEndpoint);
+        let mut objects = Vec::new();
+        for kind in READ.into_iter().chain(workloads) {
+            let (list, _) = store.list(kind, None).map_err(|error| resource_failure(&error))?;
+            objects.extend(list.iter().filter_map(|object| typed(kind, &object.value)));
+        }
+        stored = Some(objects);
+    }
+    let lints = lint(&written, stored.as_deref());
+    let (refused, warnings): (Vec<_>, Vec<_>) = lints.into_iter().partition(|lint| strict && lint.is_refused_by_strict);
+    if !global.quiet {
+        print("warning", "\x1b[1;33m", global, &warnings);
+    }
+    if refused.is_empty() {
+        return Ok(());
+    }
+    print("error", "\x1b[1;31m", global, &refused);
+    eprintln!("refused because of `--strict`; nothing was written");
+    Err(Failure::printed(Code::Invalid))
+}
+
+/// One line and a hint for each rule; `-v` shows what else it found.
+fn print(level: &str, color: &str, global: &Global, lints: &[Lint]) {
+    let (color, cyan, plain) =
+        if global.color.is_on_stderr() { (color, "\x1b[1;36m", "\x1b[0m") } else { ("", "", "") };
+    for (lint, more) in folded(lints, global.verbose > 0) {
+        let more = if more > 0 { format!(" (and {more} more, which `-v` shows)") } else { String::new() };
+        eprintln!("{color}{level}[{}]{plain}: {lint}{more}", lint.rule);
+        eprintln!("{cyan}help{plain}: {}", lint.hint);
+    }
+}
+
+/// The lints to show, each with the number of those of its rule that it stands for.
+fn folded(lints: &[Lint], is_all: bool) -> Vec<(&Lint, usize)> {
+    if is_all {
+        return lints.iter().map(|lint| (lint, 0)).collect();
+    }
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    lints.iter().for_each(|lint| *counts.entry(lint.rule).or_default() += 1);
+    // The first of a rule takes its count with it.
+    lints.iter().filter_map(|lint| Some((lint, counts.remove(lint.rule)? - 1))).collect()
+}
