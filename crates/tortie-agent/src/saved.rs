@@ -171,13 +171,13 @@ impl Saved {
         };
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(io("make", folder))?;
         let new = folder.join(format!("{FILE}.new"));
-        let mut file = OpenOptions::new()
-            .create(true)
-            .truncate(true)
-            .write(true)
-            .mode(0o600)
-            .open(&new)
-            .map_err(io("write", &new))?;
+        // Left behind by a process that was killed, or a link laid by somebody else: never written through.
+        match std::fs::remove_file(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io("remove", &new)(error)),
+            _ => {}
+        }
+        let mut file =
+            OpenOptions::new().create_new(true).write(true).mode(0o600).open(&new).map_err(io("write", &new))?;
         file.write_all(&self.to_bytes()).and_then(|()| file.sync_all()).map_err(io("write", &new))?;
         std::fs::rename(&new, &path).map_err(io("replace", &path))?;
         // The rename is durable when the folder is.
@@ -329,6 +329,13 @@ mod tests {
         assert_eq!(Saved::read(&folder).unwrap(), Some(a_state()));
         let mode = |path: &Path| std::fs::metadata(path).unwrap().mode() & 0o777;
         assert_eq!((mode(&folder), mode(&folder.join(FILE))), (0o700, 0o600));
+        // Somebody's link in the way of the next writing.
+        let victim = folder.join("victim");
+        std::fs::write(&victim, "precious").unwrap();
+        std::os::unix::fs::symlink(&victim, folder.join(format!("{FILE}.new"))).unwrap();
+        a_state().write(&folder).unwrap();
+        assert_eq!(std::fs::read(&victim).unwrap(), b"precious");
+        std::fs::remove_file(&victim).unwrap();
         let names: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(names, [FILE], "nothing else is left");
         assert!(Saved::remove(&folder).unwrap());

@@ -112,6 +112,23 @@ fn a_state_that_must_not_be_used_is_said_and_never_fatal() {
 }
 
 #[test]
+fn a_state_that_cannot_be_written_is_said_and_the_rest_goes_on() {
+    with_links(|host| {
+        std::fs::write(host.path("agent.sock.state"), "no folder").unwrap();
+        let _agent = host.agent();
+        assert!(host.table().contains("8055"));
+        host.wait_status("the error", |status| {
+            status["kernel"]["state_error"].as_str().is_some_and(|text| text.contains("cannot make"))
+        });
+        let (_, text, _) = host.tortie(&["status"], "");
+        assert!(text.contains("saved state") && text.contains("agent.sock.state"), "{text}");
+        host.put_raw(WEB, BAD);
+        host.settle();
+        assert!(host.table().contains("8055") && host.status()["invalid"][0]["is_held"] == true);
+    });
+}
+
+#[test]
 fn without_a_saved_state_boot_policy_decides_e708() {
     on_a_host(|host| {
         let neighbour = host.neighbour();
