@@ -261,6 +261,9 @@ struct Loop {
     /// The revision that the engine has.
     revision: Revision,
     needs_programming: bool,
+    /// Whether rules came since open flows were last judged by them (E-731). True at first: a former process may have
+    /// ended between the two.
+    needs_recheck: bool,
     retry_at: Option<Instant>,
     /// Failed tries to program in a row.
     failures: u32,
@@ -297,6 +300,7 @@ impl Loop {
             links: None,
             revision: Revision::ZERO,
             needs_programming: true,
+            needs_recheck: true,
             retry_at: None,
             failures: 0,
             refreshed_at: Instant::now(),
@@ -498,6 +502,8 @@ impl Loop {
         }
         self.engine.set_settings(resolved.settings.clone());
         self.resolved = resolved;
+        // Some settings change what is compiled, and not what is calculated.
+        self.desired = None;
     }
 
     fn take_links(&mut self, links: Links) {
@@ -704,6 +710,14 @@ fn endpoint_status(name: &str, endpoint: &tortie_calc::EndpointReport, links: &L
 
 fn reason_text(reason: &Reason) -> String {
     match reason {
+        Reason::UnknownReversePath { value } => {
+            format!(
+                "annotation `tortie.dev/reversePath: {value}` is neither Strict nor Loose: nothing is checked (E-466)"
+            )
+        }
+        Reason::ReversePathOnWildcard => {
+            "a reverse-path check belongs to one interface, never to a wildcard endpoint (E-466)".to_owned()
+        }
         Reason::UntrackedOnWildcard => "untracked policy never applies to a wildcard endpoint (E-415)".to_owned(),
         Reason::Http { direction, rule } => {
             format!("{direction} rule {rule} has `http`, which a host cannot check: it matches nothing (E-358)")

@@ -4,10 +4,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tortie_api::ResourceKey;
+use tortie_api::facts::Links;
 use tortie_nftables::{CommitError, Kernel, ReadError};
 use tortie_rules::plan::{Op, Phase, PlanError, Transaction};
 use tortie_rules::ruleset::Origin;
 use tortie_rules::{Ruleset, plan};
+
+use crate::recheck::{Counts, Recheck, RecheckError};
 
 /// Times a plan is made again because the ruleset changed meanwhile.
 const RACES_MAX: usize = 50;
@@ -21,6 +24,7 @@ pub(crate) struct Programmer {
     fault: Option<Fault>,
     /// `None` when it must be read before anything is planned.
     known: Option<Known>,
+    recheck: Recheck,
 }
 
 struct Known {
@@ -94,7 +98,7 @@ fn is_passing(error: &std::io::Error) -> bool {
 
 impl Programmer {
     pub(crate) fn new(kernel: Kernel, fault: Option<Fault>) -> Self {
-        Self { kernel, fault, known: None }
+        Self { kernel, fault, known: None, recheck: Recheck::default() }
     }
 
     /// The socket under which our own changes are announced.
@@ -144,6 +148,21 @@ impl Programmer {
         }
     }
 
+    /// Ends the flows that `ruleset`, which the kernel holds by now, denies (E-731).
+    pub(crate) fn recheck(&mut self, ruleset: &Ruleset, links: &Links) -> Result<Counts, RecheckError> {
+        let result = self.recheck.run(&mut self.kernel, ruleset, links);
+        match (&result, &mut self.known) {
+            (Ok(counts), Some(known)) => {
+                for _ in 0..counts.transactions {
+                    known.generation = next_generation(known.generation);
+                }
+            }
+            // Some of its transactions may have been committed.
+            _ => self.known = None,
+        }
+        result
+    }
+
     /// Makes the kernel hold `desired`.
     pub(crate) fn program(&mut self, desired: &Ruleset) -> Result<Outcome, ProgramError> {
         let start = Instant::now();
@@ -158,8 +177,7 @@ impl Programmer {
                     Ok(()) => {
                         outcome.transactions += 1;
                         outcome.ops += transaction.ops.len();
-                        // The kernel counts each transaction; it never uses 0.
-                        known.generation = known.generation.wrapping_add(1).max(1);
+                        known.generation = next_generation(known.generation);
                         known.ruleset.get_or_insert_with(Ruleset::default).record(transaction);
                     }
                     Err(CommitError::Raced { .. }) => {
@@ -227,6 +245,11 @@ impl Programmer {
             None => self.kernel.commit(transaction, Some(generation)),
         }
     }
+}
+
+/// The kernel counts each transaction; it never uses 0.
+fn next_generation(generation: u32) -> u32 {
+    generation.wrapping_add(1).max(1)
 }
 
 fn blame(transaction: &Transaction, error: &CommitError) -> Box<Blame> {

@@ -109,6 +109,13 @@ pub enum Reason {
         /// The profile.
         profile: String,
     },
+    /// The annotation `tortie.dev/reversePath` of the endpoint is none of its values (E-466).
+    UnknownReversePath {
+        /// What stands there.
+        value: String,
+    },
+    /// A reverse-path check on a wildcard endpoint: it belongs to one interface (E-466).
+    ReversePathOnWildcard,
     /// The policy's tier does not exist: it comes after all others, with default action Deny (E-218).
     MissingTier {
         /// The tier.

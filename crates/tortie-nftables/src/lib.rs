@@ -12,8 +12,8 @@ mod encode;
 mod events;
 mod foreign;
 mod kernel;
-mod socket;
-mod wire;
+
+use tortie_netlink::{socket, wire};
 
 pub use decode::DecodeError;
 pub use events::{Event, Events};

@@ -49,7 +49,7 @@ fn equals(field: Field, value: &[u8]) -> Match {
 
 fn plain_set(key: &[Field], is_interval: bool, elements: Vec<Element>) -> Arc<Set> {
     let elements = elements.into_iter().map(|element| (element, None)).collect();
-    Arc::new(Set { key: key.to_vec(), is_interval, is_map: false, is_constant: false, elements })
+    Arc::new(Set { key: key.to_vec(), is_interval, is_map: false, is_constant: false, timeout_s: None, elements })
 }
 
 fn interface(name: &str) -> Vec<u8> {
@@ -112,15 +112,27 @@ fn everything() -> Ruleset {
         (Element::exact(ct_state::ESTABLISHED.to_be_bytes()), Some(Verdict::Accept)),
         (Element::exact(ct_state::RELATED.to_be_bytes()), Some(Verdict::Accept)),
     ]);
-    let constant =
-        Set { key: vec![Field::CtState], is_interval: false, is_map: true, is_constant: true, elements: states };
+    let constant = Set {
+        key: vec![Field::CtState],
+        is_interval: false,
+        is_map: true,
+        is_constant: true,
+        timeout_s: None,
+        elements: states,
+    };
     ruleset.sets.insert(Name::new("k/ct-state"), Arc::new(constant));
     let dispatch = BTreeMap::from([
         (Element::exact(interface("eth0")), Some(Verdict::Goto(Name::new("in/web.1")))),
         (Element::exact(interface("lo")), Some(Verdict::Return)),
     ]);
-    let map =
-        Set { key: vec![Field::InInterface], is_interval: false, is_map: true, is_constant: false, elements: dispatch };
+    let map = Set {
+        key: vec![Field::InInterface],
+        is_interval: false,
+        is_map: true,
+        is_constant: false,
+        timeout_s: None,
+        elements: dispatch,
+    };
     ruleset.sets.insert(Name::new("in-if"), Arc::new(map));
 
     let lookup = |key: &[Field], invert, set: &str| Match::Lookup { key: key.to_vec(), invert, set: Name::new(set) };
@@ -297,6 +309,7 @@ fn a_host() -> HostPolicy {
             pre_dnat: ClassPolicy::default(),
             untracked_ingress: ClassPolicy::default(),
             untracked_egress: ClassPolicy::default(),
+            reverse_path: None,
             profiles_ingress: vec![],
             profiles_egress: vec![],
         };

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::ruleset::{BaseChain, Chain, Element, End, Match, Name, Rule, Ruleset, Set, Verdict};
+use crate::ruleset::{BaseChain, Chain, Element, End, Match, Name, Rule, Ruleset, Set, Statement, Verdict};
 
 /// A plan: transactions, each of which the kernel takes as a whole or not at all.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -83,7 +83,7 @@ pub enum Op {
         set: Name,
         /// Its key and kind; `elements` are not looked at.
         shape: Arc<Set>,
-        /// What to add; none of them is there.
+        /// What to add; none of them is there, or the set has a timeout.
         elements: BTreeMap<Element, Option<Verdict>>,
     },
     /// Remove elements from a set.
@@ -276,11 +276,15 @@ impl Rule {
             Match::Lookup { set, .. } => Some(set),
             _ => None,
         });
+        let refreshed = self.statements.iter().filter_map(|statement| match statement {
+            Statement::Refresh { set, .. } => Some(set),
+            _ => None,
+        });
         let map = match &self.end {
             End::Map { map, .. } => Some(map),
             _ => None,
         };
-        matched.chain(map)
+        matched.chain(refreshed).chain(map)
     }
 
     /// The chain it goes to by itself, if any.
@@ -296,6 +300,11 @@ impl Rule {
         let mut rule = self.clone();
         for criterion in &mut rule.matches {
             if let Match::Lookup { set, .. } = criterion {
+                *set = rename(set);
+            }
+        }
+        for statement in &mut rule.statements {
+            if let Statement::Refresh { set, .. } = statement {
                 *set = rename(set);
             }
         }
@@ -451,7 +460,7 @@ fn next(logical: &Name, instances: Option<&Vec<&Name>>) -> Name {
 
 fn has_same_shape(a: &Set, b: &Set) -> bool {
     let keys = |set: &Set| set.key.iter().map(|field| field.as_key()).collect::<Vec<_>>();
-    keys(a) == keys(b) && a.is_interval == b.is_interval && a.is_map == b.is_map
+    keys(a) == keys(b) && a.is_interval == b.is_interval && a.is_map == b.is_map && a.timeout_s == b.timeout_s
 }
 
 /// Which instance stands for each logical name.
@@ -612,6 +621,9 @@ fn element_ops(
     there: Option<&BTreeMap<Element, Option<Verdict>>>,
     wanted: &BTreeMap<Element, Option<Verdict>>,
 ) -> Vec<Op> {
+    if shape.timeout_s.is_some() {
+        return Vec::new(); // comes and goes by itself
+    }
     let none = BTreeMap::new();
     let there = there.unwrap_or(&none);
     let is_gone = |(element, verdict): &(&Element, &Option<Verdict>)| wanted.get(*element) != Some(*verdict);

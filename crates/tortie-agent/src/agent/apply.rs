@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use tortie_api::{Kind, ResourceKey};
-use tortie_rules::compile;
+use tortie_calc::settings::operation::OnTighten;
+use tortie_rules::compile::cut;
+use tortie_rules::{Ruleset, compile};
 
 use super::Loop;
 use crate::hold::{Form, Told};
@@ -62,22 +64,62 @@ impl Loop {
         }
         self.kernel.revision = Some(self.revision.0);
         self.kernel.error = None;
-        self.failures = 0;
         self.hold.accept();
         // What came and became invalid in one go is in force only now.
         if self.hold.take_newly_held() {
             self.save_now();
         }
+        self.needs_recheck |= outcome.transactions > 0;
+        self.recheck();
+        if self.kernel.error.is_none() {
+            self.failures = 0;
+        }
     }
 
-    /// The old rules stay; tries again after a pause, which any event that changes something ends.
+    /// Ends open flows that new rules deny; nothing unless the setting says so, which the ruleset tells.
+    fn recheck(&mut self) {
+        let (Some(links), Some(ruleset), true) = (&self.links, &self.desired, self.needs_recheck) else { return };
+        match self.programmer.recheck(ruleset, links) {
+            Ok(counts) => {
+                self.needs_recheck = false;
+                if counts.cut + counts.released + counts.offloaded > 0 {
+                    tracing::info!(
+                        "open flows: {} cut, {} let go, {} kept, {} not judged",
+                        counts.cut,
+                        counts.released,
+                        counts.kept,
+                        counts.unjudged
+                    );
+                }
+                if counts.offloaded > 0 {
+                    tracing::warn!(
+                        "{} denied flows stay: they are in a flow table of another program",
+                        counts.offloaded
+                    );
+                }
+                if counts.unheld > 0 {
+                    tracing::warn!("{} flows were cut but are not held: too many at once", counts.unheld);
+                }
+            }
+            Err(error) => {
+                let text = format!("open flows were not rechecked: {}", error_chain(&error));
+                self.pause(text, "the new rules are in force");
+            }
+        }
+    }
+
+    /// The old rules stay.
     pub(super) fn failed(&mut self, error: &ProgramError) {
-        let text = error_chain(error);
+        self.pause(error_chain(error), "the old rules stay");
+        self.programmer.forget();
+    }
+
+    /// Tries again after a pause, which any event that changes something ends.
+    fn pause(&mut self, text: String, rules: &str) {
         let pause = pause_after(self.failures);
         self.failures = self.failures.saturating_add(1);
-        tracing::error!("{text}; the old rules stay, next try in {} ms", pause.as_millis());
+        tracing::error!("{text}; {rules}, next try in {} ms", pause.as_millis());
         self.kernel.error = Some(text);
-        self.programmer.forget();
         self.retry_at = Some(Instant::now() + pause);
     }
 
@@ -92,7 +134,7 @@ impl Loop {
             // A repair wants the same as before.
             let desired = match self.desired.take() {
                 Some(desired) if delta.is_empty() => desired,
-                _ => compile(self.engine.policy()),
+                _ => self.compiled(),
             };
             let programmed = self.programmer.program(&desired);
             self.desired = Some(desired);
@@ -105,6 +147,15 @@ impl Loop {
                 return Err(error);
             }
         }
+    }
+
+    /// What the calculation gives now, compiled.
+    fn compiled(&self) -> Ruleset {
+        let mut ruleset = compile(self.engine.policy());
+        if self.resolved.operation.on_tighten == OnTighten::Recheck {
+            cut::add(&mut ruleset);
+        }
+        ruleset
     }
 
     /// Finds what the kernel does not take, and puts it back; `false` when nothing that changed is to blame.
@@ -132,7 +183,7 @@ impl Loop {
         let found = search(&suspects, |set| {
             self.set_changed(&forms, &mut changed, set);
             self.engine.flush();
-            match self.programmer.check(&compile(self.engine.policy())) {
+            match self.programmer.check(&self.compiled()) {
                 Ok(()) => Ok(true),
                 Err(error) if error.is_refusal() => Ok(false),
                 Err(error) => Err(error),
