@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::os::fd::AsFd;
@@ -14,15 +14,15 @@ use tokio::sync::oneshot;
 use tortie_api::Kind;
 use tortie_api::facts::Links;
 use tortie_api::model::{FelixConfiguration, Labels, Resource};
-use tortie_calc::settings::operation::{InvalidObjectPolicy, Log, OnTighten};
+use tortie_calc::settings::operation::{InvalidObjectPolicy, Log};
 use tortie_calc::settings::{Local, Remembered, Resolved, Sources, is_local_name, resolve};
 use tortie_calc::{Engine, Settings};
 use tortie_datastore::kv::Revision;
+use tortie_datastore::syncer::Update;
 use tortie_datastore::{Kv, SyncEvent, Syncer};
 use tortie_netmon::Monitor;
 use tortie_nftables::{Events, Kernel, OpenError};
-use tortie_rules::compile::cut;
-use tortie_rules::{Ruleset, compile};
+use tortie_rules::Ruleset;
 
 use crate::api;
 use crate::event::{Event, Request};
@@ -31,14 +31,17 @@ use crate::hold::Hold;
 use crate::lock::{LockError, NamespaceLock};
 use crate::notify;
 use crate::observe::Observe;
-use crate::program::{ProgramError, Programmer};
+use crate::program::{Fault, Programmer};
 use crate::report::{Reporter, now};
+use crate::restore::{Boot, StandIn, read_saved};
+use crate::saved::Saved;
+use crate::saver::Saver;
 use crate::status::{KernelStatus, Sets, Status, StoreStatus};
 use crate::view;
 use crate::watching::Watching;
 
-/// How long a failed programming is left before it is tried again (E-712).
-const RETRY: Duration = Duration::from_secs(5);
+mod apply;
+mod state;
 
 /// Follows settings of logging.
 pub type SetLog = Box<dyn Fn(&Log) -> Result<(), String> + Send>;
@@ -55,10 +58,26 @@ pub struct Config {
     pub environment: Local,
     /// Settings of the file, likewise.
     pub file: Local,
+    /// The folder of the saved state (D-13).
+    pub state_dir: PathBuf,
     /// Program once and end.
     pub is_once: bool,
     /// Takes the settings of logging whenever they change (E-629); a sentence when they cannot be followed.
     pub set_log: SetLog,
+    /// For tests: answers in the kernel's place.
+    pub fault: Option<Fault>,
+}
+
+impl Config {
+    fn boot(&self) -> Boot<'_> {
+        Boot {
+            node: Some(&self.node),
+            environment: &self.environment,
+            file: &self.file,
+            state_dir: &self.state_dir,
+            fault: self.fault.clone(),
+        }
+    }
 }
 
 /// Why an agent does not run.
@@ -171,11 +190,14 @@ impl Agent {
             .map_err(|source| AgentError::Start { what: "read the store", source })?;
         let reporter = Reporter::start(config.kv.clone())
             .map_err(|source| AgentError::Start { what: "report to the store", source })?;
+        let saver_events = sender.clone();
+        let saver = Saver::start(config.state_dir.clone(), move |error| forward(&saver_events, Event::Saved(error)))
+            .map_err(|source| AgentError::Start { what: "save the state", source })?;
         let (observe, served) = Observe::new(reporter, sender.clone());
         api::serve(&config.socket, sender, config.kv.clone(), served)
             .map_err(|source| AgentError::Socket { socket: config.socket.clone(), source })?;
         let socket = config.socket.clone();
-        let result = Loop::new(config, kernel, observe).run(&receiver);
+        let result = Loop::new(config, kernel, observe, saver).run(&receiver);
         notify::stopping();
         // Whoever asks next is told at once that nobody is there.
         let _ = std::fs::remove_file(socket);
@@ -228,6 +250,20 @@ struct Loop {
     hold: Hold,
     programmer: Programmer,
     observe: Observe,
+    /// What the calculation gave last, compiled.
+    desired: Option<Ruleset>,
+    saver: Saver,
+    /// The state of the last run, until the store has told everything.
+    saved: Option<Saved>,
+    /// What stands in for the store, until it has told everything (E-708).
+    stand_in: Option<StandIn>,
+    /// The identity of the store: `clusterGUID`.
+    cluster: Option<String>,
+    /// Whether something changed since the state was written.
+    is_unsaved: bool,
+    saved_at: Option<Instant>,
+    /// Why the state could not be read or written.
+    state_error: Option<String>,
     store: StoreStatus,
     kernel: KernelStatus,
     /// Settings in force, and what is to be told of them.
@@ -241,21 +277,34 @@ struct Loop {
     /// ended between the two.
     needs_recheck: bool,
     retry_at: Option<Instant>,
+    /// Failed tries to program in a row.
+    failures: u32,
     /// When everything of ours was last read, or is known to be due.
     refreshed_at: Instant,
     waiters: Vec<Waiter>,
 }
 
 impl Loop {
-    fn new(config: Config, kernel: Kernel, observe: Observe) -> Self {
+    fn new(config: Config, kernel: Kernel, observe: Observe, saver: Saver) -> Self {
+        let (saved, state_error) = read_saved(&config.state_dir);
+        let mut hold = Hold::default();
+        hold.remember(saved.iter().flat_map(|saved| saved.objects.iter().cloned()));
         let store =
             StoreStatus { place: config.kv.describe(), state: "connecting".to_owned(), ..StoreStatus::default() };
         let mut this = Self {
             engine: Engine::new(Settings { node: config.node.clone(), ..Settings::default() }),
+            programmer: Programmer::new(kernel, config.fault.clone()),
+            desired: None,
             config,
-            hold: Hold::default(),
-            programmer: Programmer::new(kernel),
+            hold,
             observe,
+            saver,
+            saved,
+            stand_in: None,
+            cluster: None,
+            is_unsaved: false,
+            saved_at: None,
+            state_error,
             store,
             kernel: KernelStatus::default(),
             resolved: Resolved::default(),
@@ -265,6 +314,7 @@ impl Loop {
             needs_programming: true,
             needs_recheck: true,
             retry_at: None,
+            failures: 0,
             refreshed_at: Instant::now(),
             waiters: Vec::new(),
         };
@@ -275,7 +325,8 @@ impl Loop {
     fn run(mut self, receiver: &Receiver<Event>) -> Result<(), AgentError> {
         loop {
             self.observe.enter(Phase::Waiting);
-            let received = match self.retry_at.into_iter().chain(self.refresh_at()).min() {
+            let due = [self.retry_at, self.refresh_at(), self.save_at()];
+            let received = match due.into_iter().flatten().min() {
                 Some(at) => receiver.recv_timeout(at.saturating_duration_since(Instant::now())),
                 None => receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
@@ -285,6 +336,7 @@ impl Loop {
                     // What has gathered is taken together: many updates, one apply.
                     for event in std::iter::once(event).chain(receiver.try_iter()) {
                         if let Event::Shutdown = event {
+                            self.save_at_end();
                             tracing::info!("ending; rules stay in the kernel");
                             return Ok(());
                         }
@@ -297,7 +349,9 @@ impl Loop {
             self.look_at_timers();
             self.program();
             self.observe.notify(&self.summary());
+            self.save_if_due();
             if self.config.is_once && self.kernel.revision.is_some() {
+                self.save_at_end();
                 return Ok(());
             }
             if let (true, true, Some(error)) = (self.config.is_once, self.is_in_sync, &self.kernel.error) {
@@ -322,6 +376,12 @@ impl Loop {
             self.programmer.forget();
             self.needs_programming = true;
         }
+    }
+
+    /// Something changed: no reason to sit out the pause of a failure.
+    fn wants_programming(&mut self) {
+        self.needs_programming = true;
+        self.retry_at = None;
     }
 
     fn take(&mut self, event: Event) {
@@ -353,6 +413,7 @@ impl Loop {
                 self.take_links(links);
                 self.waiters.push(Waiter { revision, with_counters, reply });
             }
+            Event::Saved(error) => self.take_saved(error),
             Event::Shutdown => {}
         }
     }
@@ -360,30 +421,39 @@ impl Loop {
     fn take_store(&mut self, event: SyncEvent) {
         match event {
             SyncEvent::Updates { updates, revision, is_snapshot } => {
-                let holds = self.is_holding();
-                let mut touches_settings = is_snapshot;
-                for update in updates {
-                    touches_settings |= matches!(update.key.kind, Kind::FelixConfiguration | Kind::Node);
-                    // A configuration that became invalid never loosens an agent, whatever the mode (D-12).
-                    let holds = holds || update.key.kind == Kind::FelixConfiguration;
-                    if let Some((key, resource)) = self.hold.update(update, holds) {
-                        self.engine.update(key, resource);
+                // An object of another store has no last valid form here.
+                let has_history = !is_snapshot || self.recognise(&updates, revision.0);
+                let is_setting = |update: &Update| matches!(update.key.kind, Kind::FelixConfiguration | Kind::Node);
+                let (settings, others): (Vec<_>, Vec<_>) = updates.into_iter().partition(is_setting);
+                // First what decides how invalid objects are taken.
+                if is_snapshot || !settings.is_empty() {
+                    let holds = self.is_holding();
+                    for update in settings {
+                        // A configuration that became invalid never loosens an agent, whatever the mode (D-12).
+                        let holds = has_history && (holds || update.key.kind == Kind::FelixConfiguration);
+                        self.take_update(update, holds);
                     }
-                }
-                if touches_settings {
                     self.read_settings();
                 }
+                let holds = has_history && self.is_holding();
+                others.into_iter().for_each(|update| self.take_update(update, holds));
                 if is_snapshot && revision < self.revision {
                     tracing::warn!("the store went back from revision {} to {revision}", self.revision);
                 }
                 self.revision = revision;
-                self.is_in_sync |= is_snapshot;
+                self.is_unsaved = true;
+                if is_snapshot {
+                    self.is_in_sync = true;
+                    self.hold.forget_remembered();
+                    self.stand_in = None;
+                    self.kernel.stand_in = None;
+                    // Written after each snapshot, at once.
+                    self.saved_at = None;
+                }
                 self.observe.totals.resyncs += u64::from(is_snapshot);
                 let is_in_sync = self.is_in_sync;
                 self.observe.progress(|progress| (progress.is_in_sync, progress.is_locked) = (is_in_sync, false));
-                self.needs_programming = true;
-                // What came may be what was missing: no reason to sit out the pause of a failure.
-                self.retry_at = None;
+                self.wants_programming();
                 self.store.revision = revision.0;
                 "in-sync".clone_into(&mut self.store.state);
                 self.store.message = None;
@@ -393,6 +463,7 @@ impl Loop {
                 tracing::warn!("the store is locked (datastoreReady is not true): what is enforced stays");
                 "locked".clone_into(&mut self.store.state);
                 self.observe.progress(|progress| progress.is_locked = true);
+                self.needs_programming |= !self.is_in_sync;
             }
             SyncEvent::Lost(error) => {
                 if self.store.state != "lost" {
@@ -400,8 +471,15 @@ impl Loop {
                     self.store.stale_since = Some(now());
                 }
                 "lost".clone_into(&mut self.store.state);
+                self.needs_programming |= !self.is_in_sync;
                 self.store.message = Some(error);
             }
+        }
+    }
+
+    fn take_update(&mut self, update: Update, holds: bool) {
+        if let Some((key, resource)) = self.hold.update(update, holds) {
+            self.engine.update(key, resource);
         }
     }
 
@@ -421,6 +499,18 @@ impl Loop {
     }
 
     fn read_settings(&mut self) {
+        self.resolve_settings();
+        if !self.is_holding() {
+            // What was held until now goes: settings take effect at once (E-606).
+            for key in self.hold.release() {
+                self.engine.update(key, None);
+            }
+        }
+        self.needs_programming = true;
+    }
+
+    /// Settings of what is in force.
+    fn resolve_settings(&mut self) {
         let node = self.config.node.clone();
         let labels = self
             .hold
@@ -446,13 +536,8 @@ impl Loop {
         self.observe.log(&resolved.operation.log, &self.config.set_log);
         self.engine.set_settings(resolved.settings.clone());
         self.resolved = resolved;
-        if !self.is_holding() {
-            // What was held until now goes: settings take effect at once (E-606).
-            for key in self.hold.release() {
-                self.engine.update(key, None);
-            }
-        }
-        self.needs_programming = true;
+        // Some settings change what is compiled, and not what is calculated.
+        self.desired = None;
     }
 
     fn take_links(&mut self, links: Links) {
@@ -460,7 +545,8 @@ impl Loop {
             self.engine.set_links(links.clone());
             self.links = Some(links);
             self.observe.progress(|progress| progress.has_links = true);
-            self.needs_programming = true;
+            self.is_unsaved = true;
+            self.wants_programming();
         }
     }
 
@@ -477,95 +563,7 @@ impl Loop {
         self.kernel.repairs += 1;
         self.kernel.last_repair_author = author;
         self.programmer.forget();
-        self.needs_programming = true;
-    }
-
-    /// Brings the kernel up to date, once store and links are known (E-701).
-    fn program(&mut self) {
-        if !self.is_in_sync || self.links.is_none() || !self.needs_programming || self.retry_at.is_some() {
-            self.answer_waiters();
-            return;
-        }
-        self.needs_programming = false;
-        let start = Instant::now();
-        self.engine.flush();
-        let mut desired = compile(self.engine.policy());
-        if self.resolved.operation.on_tighten == OnTighten::Recheck {
-            cut::add(&mut desired);
-        }
-        self.observe.calculated(start.elapsed());
-        self.observe.enter(Phase::Programming);
-        match self.programmer.program(&desired) {
-            Ok(outcome) => {
-                let is_change = outcome.transactions > 0 || self.kernel.revision.is_none();
-                let took = is_change.then(|| Duration::from_micros(outcome.took_us));
-                self.observe.programmed(&self.engine.policy().dispatch, outcome.transactions, took);
-                if is_change {
-                    self.kernel.applies += 1;
-                    self.kernel.last_apply = Some(now());
-                    self.kernel.last_apply_us = outcome.took_us;
-                    self.kernel.last_apply_transactions = outcome.transactions;
-                    self.kernel.last_apply_generation = self.programmer.generation();
-                    tracing::info!(
-                        "programmed revision {} in {} transactions and {} us",
-                        self.revision,
-                        outcome.transactions,
-                        outcome.took_us
-                    );
-                }
-                self.kernel.revision = Some(self.revision.0);
-                self.kernel.error = None;
-                self.needs_recheck |= outcome.transactions > 0;
-                self.recheck(&desired);
-            }
-            Err(error) => {
-                let text = chain(&error);
-                tracing::error!("{text}; the old rules stay, next try in {} s", RETRY.as_secs());
-                self.kernel.error = Some(text);
-                self.kernel.failures += 1;
-                if matches!(error, ProgramError::Commit { .. } | ProgramError::Read(_) | ProgramError::Restless) {
-                    self.programmer.forget();
-                }
-                self.retry_at = Some(Instant::now() + RETRY);
-            }
-        }
-        self.observe.enter(Phase::Calculating);
-        self.tell();
-        self.answer_waiters();
-    }
-
-    /// Ends open flows that new rules deny; nothing unless the setting says so, which the ruleset tells.
-    fn recheck(&mut self, ruleset: &Ruleset) {
-        let Some(links) = self.links.as_ref().filter(|_| self.needs_recheck) else { return };
-        match self.programmer.recheck(ruleset, links) {
-            Ok(counts) => {
-                self.needs_recheck = false;
-                if counts.cut + counts.released + counts.offloaded > 0 {
-                    tracing::info!(
-                        "open flows: {} cut, {} let go, {} kept, {} not judged",
-                        counts.cut,
-                        counts.released,
-                        counts.kept,
-                        counts.unjudged
-                    );
-                }
-                if counts.offloaded > 0 {
-                    tracing::warn!(
-                        "{} denied flows stay: they are in a flow table of another program",
-                        counts.offloaded
-                    );
-                }
-                if counts.unheld > 0 {
-                    tracing::warn!("{} flows were cut but are not held: too many at once", counts.unheld);
-                }
-            }
-            Err(error) => {
-                let text = format!("open flows were not rechecked: {}", chain(&error));
-                tracing::error!("{text}; the new rules are in force, next try in {} s", RETRY.as_secs());
-                self.kernel.error = Some(text);
-                self.retry_at = Some(Instant::now() + RETRY);
-            }
-        }
+        self.wants_programming();
     }
 
     fn answer_waiters(&mut self) {
@@ -585,18 +583,6 @@ impl Loop {
             let _ = waiter.reply.send(status.clone());
         }
     }
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 /// Settings as `name=value` pairs of an environment, with one of the prefixes; `TORTIE_` wins over `FELIX_`.

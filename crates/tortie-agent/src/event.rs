@@ -18,6 +18,8 @@ pub(crate) enum Event {
     Kernel(tortie_nftables::Event),
     /// The ruleset events cannot be read any more.
     KernelDeaf(String),
+    /// The state was written, or could not be.
+    Saved(Option<String>),
     /// A request of the local API.
     Request(Request),
     /// The process is asked to end.

@@ -1,6 +1,7 @@
-//! Objects in force: those of the store, except where the last valid form of one that became invalid is kept (D-11).
+//! Objects in force: those of the store, except where the last valid form of one that became invalid is kept (D-11), or
+//! the last good form of one that the kernel refuses (E-711).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -18,86 +19,218 @@ pub(crate) struct StoredProblem {
     pub(crate) is_held: bool,
 }
 
+/// An object that the kernel does not take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refused {
+    /// Which rule of it, where the kernel tells: `ingress[0]`.
+    pub(crate) rule: Option<String>,
+    /// What the kernel says.
+    pub(crate) message: String,
+    /// Whether its last good form stays in force; otherwise it counts as missing.
+    pub(crate) is_held: bool,
+}
+
+/// A valid object, as it was stored and as it is understood.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Form {
+    /// What it means.
+    pub(crate) resource: Arc<Resource>,
+    /// The stored object as JSON, for the saved state.
+    pub(crate) text: Arc<str>,
+}
+
+impl Form {
+    /// Reads a stored object; gives also what was left out of it.
+    pub(crate) fn read(key: &ResourceKey, object: Value) -> Result<(Form, Vec<String>), Vec<String>> {
+        let texts = |problems: Vec<tortie_api::Problem>| problems.iter().map(ToString::to_string).collect();
+        let stored = read_stored(key.kind, &object).map_err(texts)?;
+        let form = Form { resource: Arc::new(stored.resource), text: Arc::from(object.to_string()) };
+        Ok((form, texts(stored.warnings)))
+    }
+}
+
+/// What the calculation is to be told of one object.
+pub(crate) type Told = (ResourceKey, Option<Arc<Resource>>);
+
 /// The step between store and calculation.
 #[derive(Default)]
 pub(crate) struct Hold {
-    in_force: BTreeMap<ResourceKey, Arc<Resource>>,
+    in_force: BTreeMap<ResourceKey, Form>,
     problems: BTreeMap<ResourceKey, StoredProblem>,
     warnings: BTreeMap<ResourceKey, Vec<String>>,
+    refused: BTreeMap<ResourceKey, Refused>,
+    /// What changed since the kernel last took everything: the form that was in force then, if any.
+    good: BTreeMap<ResourceKey, Option<Form>>,
+    /// Forms of the saved state, until the store's first snapshot says what there is.
+    remembered: BTreeMap<ResourceKey, Form>,
+    /// Objects held since the state was saved last.
+    newly_held: BTreeSet<ResourceKey>,
 }
 
 impl Hold {
     /// Takes a stored object; gives what the calculation is to be told, if anything.
     ///
     /// With `holds` an invalid object leaves its last valid form in force, else it counts as missing (`Strict`).
-    pub(crate) fn update(&mut self, update: Update, holds: bool) -> Option<(ResourceKey, Option<Arc<Resource>>)> {
+    pub(crate) fn update(&mut self, update: Update, holds: bool) -> Option<Told> {
         let key = update.key;
         self.warnings.remove(&key);
+        self.refused.remove(&key);
         let read = match update.value {
             None => {
                 self.problems.remove(&key);
-                self.in_force.remove(&key);
-                return Some((key, None));
+                return Some(self.put(key, None));
             }
             Some(Err(cause)) => Err(vec![cause]),
-            Some(Ok(object)) => read_stored(key.kind, &Value::Object(object))
-                .map_err(|problems| problems.iter().map(ToString::to_string).collect()),
+            Some(Ok(object)) => Form::read(&key, Value::Object(object)),
         };
         match read {
-            Ok(stored) => {
+            Ok((form, warnings)) => {
                 self.problems.remove(&key);
-                if !stored.warnings.is_empty() {
-                    let texts = stored.warnings.iter().map(ToString::to_string).collect();
-                    self.warnings.insert(key.clone(), texts);
+                if !warnings.is_empty() {
+                    self.warnings.insert(key.clone(), warnings);
                 }
-                let resource = Arc::new(stored.resource);
-                self.in_force.insert(key.clone(), resource.clone());
-                Some((key, Some(resource)))
+                Some(self.put(key, Some(form)))
             }
             Err(messages) => {
-                let is_held = holds && self.in_force.contains_key(&key);
+                let has_form = self.in_force.contains_key(&key);
+                let is_held = holds && (has_form || self.remembered.contains_key(&key));
                 for message in &messages {
                     let what = if is_held { "its last valid form stays in force" } else { "it counts as missing" };
                     tracing::warn!("{key} in the store is invalid, {what}: {message}");
                 }
                 self.problems.insert(key.clone(), StoredProblem { messages, is_held });
-                if is_held {
+                if !is_held {
+                    return Some(self.put(key, None));
+                }
+                self.newly_held.insert(key.clone());
+                if has_form {
                     return None;
                 }
-                self.in_force.remove(&key);
-                Some((key, None))
+                let form = self.remembered.get(&key).cloned();
+                Some(self.put(key, form))
             }
         }
+    }
+
+    /// Puts a form in force, and remembers the one that the kernel took last.
+    fn put(&mut self, key: ResourceKey, form: Option<Form>) -> Told {
+        let resource = form.as_ref().map(|form| form.resource.clone());
+        let before = match form {
+            Some(form) => self.in_force.insert(key.clone(), form),
+            None => self.in_force.remove(&key),
+        };
+        let remembered = &self.remembered;
+        self.good.entry(key.clone()).or_insert_with(|| before.or_else(|| remembered.get(&key).cloned()));
+        (key, resource)
+    }
+
+    /// Forms that an earlier process had in force: what is invalid in the store now may fall back on them.
+    pub(crate) fn remember(&mut self, forms: impl IntoIterator<Item = (ResourceKey, Form)>) {
+        self.remembered.extend(forms);
+    }
+
+    /// The store has told everything that it holds, or is another store: from here on only its own history counts.
+    pub(crate) fn forget_remembered(&mut self) {
+        self.remembered.clear();
+    }
+
+    /// The kernel took everything in force.
+    pub(crate) fn accept(&mut self) {
+        self.good.clear();
+    }
+
+    /// What changed since the kernel last took everything.
+    pub(crate) fn pending(&self) -> Vec<ResourceKey> {
+        self.good.keys().cloned().collect()
+    }
+
+    /// The form of a pending object that is in force, and the one that the kernel took last.
+    pub(crate) fn forms(&self, key: &ResourceKey) -> (Option<Form>, Option<Form>) {
+        (self.in_force.get(key).cloned(), self.good.get(key).cloned().flatten())
+    }
+
+    /// Puts one of the forms of a pending object in force.
+    pub(crate) fn switch(&mut self, key: &ResourceKey, form: Option<Form>) -> Told {
+        self.put(key.clone(), form)
+    }
+
+    /// The kernel does not take an object: its last good form is in force from now on, until the object changes (E-711).
+    pub(crate) fn refuse(&mut self, key: &ResourceKey, rule: Option<String>, message: String) -> Told {
+        let good = self.good.get(key).cloned().flatten();
+        let is_held = good.is_some();
+        let what = if is_held { "its last good form stays in force" } else { "it counts as missing" };
+        let place = rule.as_ref().map(|rule| format!(" ({rule})")).unwrap_or_default();
+        tracing::error!("{key}{place} is refused by the kernel, {what}: {message}");
+        self.refused.insert(key.clone(), Refused { rule, message, is_held });
+        if is_held {
+            self.newly_held.insert(key.clone());
+        }
+        self.put(key.clone(), good)
+    }
+
+    /// The kernel does not take the old form of a refused object any more either: it counts as missing.
+    pub(crate) fn refuse_old(&mut self, key: &ResourceKey) -> Told {
+        if let Some(refused) = self.refused.get_mut(key) {
+            tracing::error!("{key}: its last good form is refused as well, it counts as missing");
+            refused.is_held = false;
+        }
+        self.good.insert(key.clone(), None);
+        self.put(key.clone(), None)
+    }
+
+    /// Whether an object is held that the saved state does not know as held; asking makes it known.
+    pub(crate) fn take_newly_held(&mut self) -> bool {
+        !std::mem::take(&mut self.newly_held).is_empty()
+    }
+
+    /// The forms to be saved: what is in force, where the kernel took it or where it is held on purpose, else what it
+    /// took last.
+    pub(crate) fn forms_to_save(&self) -> Vec<(ResourceKey, Form)> {
+        let is_held = |key: &ResourceKey| self.problems.get(key).is_some_and(|problem| problem.is_held);
+        let mut forms: BTreeMap<&ResourceKey, &Form> = self.in_force.iter().collect();
+        for (key, good) in self.good.iter().filter(|(key, _)| !is_held(key)) {
+            match good {
+                Some(good) => forms.insert(key, good),
+                None => forms.remove(key),
+            };
+        }
+        forms.into_iter().map(|(key, form)| (key.clone(), form.clone())).collect()
     }
 
     /// Lets go of what is held, when that is no longer wanted; gives what counts as missing from now on.
     ///
     /// Configurations are held in every mode (D-12).
     pub(crate) fn release(&mut self) -> Vec<ResourceKey> {
+        let held = self.problems.iter_mut().filter(|(key, p)| p.is_held && key.kind != Kind::FelixConfiguration);
         let mut released = Vec::new();
-        for (key, problem) in &mut self.problems {
-            if problem.is_held && key.kind != Kind::FelixConfiguration {
-                problem.is_held = false;
-                self.in_force.remove(key);
-                released.push(key.clone());
-            }
+        for (key, problem) in held {
+            problem.is_held = false;
+            released.push(key.clone());
+        }
+        for key in &released {
+            self.put(key.clone(), None);
         }
         released
     }
 
     /// Objects in force of one kind.
     pub(crate) fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Arc<Resource>> {
-        self.in_force.iter().filter(move |(key, _)| key.kind == kind).map(|(_, resource)| resource)
+        self.in_force.iter().filter(move |(key, _)| key.kind == kind).map(|(_, form)| &form.resource)
     }
 
     /// All objects in force.
     pub(crate) fn in_force(&self) -> impl Iterator<Item = &Arc<Resource>> {
-        self.in_force.values()
+        self.in_force.values().map(|form| &form.resource)
     }
 
     /// Invalid objects.
     pub(crate) fn problems(&self) -> &BTreeMap<ResourceKey, StoredProblem> {
         &self.problems
+    }
+
+    /// Objects that the kernel does not take.
+    pub(crate) fn refused(&self) -> &BTreeMap<ResourceKey, Refused> {
+        &self.refused
     }
 
     /// Objects of which some entries are left out.
@@ -112,26 +245,98 @@ mod tests {
 
     use super::*;
 
-    fn update(spec: Option<Value>) -> Update {
-        let key = ResourceKey::global(Kind::HostEndpoint, "a");
-        let object = spec.map(|spec| json!({"metadata": {"name": "a"}, "spec": spec}));
-        Update { key, value: object.map(|object| Ok(object.as_object().unwrap().clone())) }
+    fn key() -> ResourceKey {
+        ResourceKey::global(Kind::HostEndpoint, "a")
+    }
+
+    fn object(spec: &Value) -> Value {
+        json!({"metadata": {"name": "a"}, "spec": spec})
+    }
+
+    fn update(spec: Option<&Value>) -> Update {
+        Update { key: key(), value: spec.map(|spec| Ok(object(spec).as_object().unwrap().clone())) }
+    }
+
+    fn on(interface: &str) -> Value {
+        json!({"node": "n", "interfaceName": interface})
+    }
+
+    /// The interface of the one object that is saved.
+    fn saved(hold: &Hold) -> Option<String> {
+        let forms = hold.forms_to_save();
+        assert!(forms.len() < 2);
+        forms.first().map(|(_, form)| {
+            let value: Value = serde_json::from_str(&form.text).unwrap();
+            value["spec"]["interfaceName"].as_str().unwrap().to_owned()
+        })
     }
 
     #[test]
     fn an_invalid_form_leaves_the_last_valid_one_in_force_d11() {
         let mut hold = Hold::default();
-        let valid = json!({"node": "n", "interfaceName": "eth0"});
+        let valid = on("eth0");
         let invalid = json!({"interfaceName": "eth0"});
-        assert!(matches!(hold.update(update(Some(invalid.clone())), true), Some((_, None))), "none known");
-        assert!(matches!(hold.update(update(Some(valid.clone())), true), Some((_, Some(_)))));
+        assert!(matches!(hold.update(update(Some(&invalid)), true), Some((_, None))), "none known");
+        assert!(matches!(hold.update(update(Some(&valid)), true), Some((_, Some(_)))));
         assert!(hold.problems().is_empty());
-        assert!(hold.update(update(Some(invalid.clone())), true).is_none(), "held");
+        assert!(!hold.take_newly_held());
+        assert!(hold.update(update(Some(&invalid)), true).is_none(), "held");
+        assert!(hold.take_newly_held() && !hold.take_newly_held(), "to be saved, once");
         assert!(hold.problems().values().all(|problem| problem.is_held));
         assert!(matches!(hold.update(update(None), true), Some((_, None))), "a real delete");
         assert!(hold.problems().is_empty());
-        hold.update(update(Some(valid)), false);
-        assert!(matches!(hold.update(update(Some(invalid)), false), Some((_, None))), "Strict");
+        hold.update(update(Some(&valid)), false);
+        assert!(matches!(hold.update(update(Some(&invalid)), false), Some((_, None))), "Strict");
+    }
+
+    #[test]
+    fn a_restart_is_the_same_as_a_start_d11() {
+        let invalid = json!({"interfaceName": "eth0"});
+        let form = Form::read(&key(), object(&on("eth0"))).unwrap().0;
+        let check = |holds: bool, is_same_store: bool, is_in_force: bool| {
+            let mut hold = Hold::default();
+            hold.remember([(key(), form.clone())]);
+            if !is_same_store {
+                hold.forget_remembered();
+            }
+            let told = hold.update(update(Some(&invalid)), holds).unwrap();
+            assert_eq!(told.1.is_some(), is_in_force, "holds {holds}, same store {is_same_store}");
+            hold.forget_remembered();
+            hold.accept();
+            assert_eq!(hold.problems()[&key()].is_held, is_in_force);
+            assert_eq!(saved(&hold).is_some(), is_in_force, "and it is saved again");
+        };
+        check(true, true, true);
+        check(false, true, false);
+        check(true, false, false);
+    }
+
+    #[test]
+    fn what_the_kernel_refuses_falls_back_on_what_it_took_last_e711() {
+        let mut hold = Hold::default();
+        hold.update(update(Some(&on("eth0"))), true);
+        assert_eq!(saved(&hold), None, "not taken yet");
+        hold.accept();
+        assert_eq!(saved(&hold).as_deref(), Some("eth0"));
+        hold.update(update(Some(&on("eth1"))), true);
+        hold.update(update(Some(&on("eth2"))), true);
+        assert_eq!(saved(&hold).as_deref(), Some("eth0"), "the newer forms are not taken yet");
+        let (_, resource) = hold.refuse(&key(), Some("ingress[0]".to_owned()), "no".to_owned());
+        assert!(format!("{resource:?}").contains("eth0"), "{resource:?}");
+        assert!(hold.refused()[&key()].is_held && hold.take_newly_held());
+        hold.accept();
+        assert_eq!(saved(&hold).as_deref(), Some("eth0"));
+        hold.update(update(Some(&on("eth3"))), true);
+        assert!(hold.refused().is_empty(), "it changed: it is tried again");
+    }
+
+    #[test]
+    fn a_new_object_that_the_kernel_refuses_counts_as_missing_e711() {
+        let mut hold = Hold::default();
+        hold.update(update(Some(&on("eth0"))), true);
+        assert_eq!(hold.refuse(&key(), None, "no".to_owned()), (key(), None));
+        assert!(!hold.refused()[&key()].is_held && !hold.take_newly_held());
+        assert_eq!(saved(&hold), None);
     }
     #[test]
     fn what_is_held_goes_when_the_mode_changes_but_for_configurations_d1_d12() {

@@ -11,6 +11,7 @@ mod api;
 mod event;
 mod health;
 mod hold;
+mod isolate;
 mod lock;
 mod metrics;
 mod notify;
@@ -18,6 +19,9 @@ mod observe;
 mod program;
 mod recheck;
 mod report;
+mod restore;
+mod saved;
+mod saver;
 mod serve;
 pub mod status;
 mod view;
@@ -25,8 +29,11 @@ mod watching;
 
 pub use agent::{Agent, AgentError, Config, SetLog, settings_of_environment};
 pub use lock::{LockError, NamespaceLock};
+pub use program::Fault;
 pub use recheck::{Counts, Recheck, RecheckError};
 pub use report::{AgentReport, REPORT_PREFIX};
+pub use restore::{Boot, Restored, restore};
+pub use saved::{SavedError, forget_state};
 pub use status::Status;
 
 /// Settings that whoever runs an agent follows for it.

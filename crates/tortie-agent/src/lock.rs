@@ -34,7 +34,7 @@ pub enum LockError {
 }
 
 impl NamespaceLock {
-    /// Takes the lock of the present network namespace.
+    /// Takes the lock of the network namespace of the calling thread.
     ///
     /// `fallback` is a folder of the caller's, for callers that are root in a user namespace only: nobody outside can
     /// program their network namespace anyway.
@@ -42,8 +42,8 @@ impl NamespaceLock {
     /// # Errors
     /// [`LockError::Taken`] when another agent runs.
     pub fn take(fallback: &Path) -> Result<NamespaceLock, LockError> {
-        let namespace = std::fs::metadata("/proc/self/ns/net")
-            .map_err(|source| LockError::Io { path: PathBuf::from("/proc/self/ns/net"), source })?;
+        let namespace = std::fs::metadata("/proc/thread-self/ns/net")
+            .map_err(|source| LockError::Io { path: PathBuf::from("/proc/thread-self/ns/net"), source })?;
         let folder = Path::new(FOLDER);
         let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
         let folder = if made.is_ok() { folder } else { fallback };

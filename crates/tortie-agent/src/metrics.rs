@@ -33,8 +33,6 @@ pub(crate) struct Totals {
     pub(crate) calculations: Times,
     /// Programmings that changed something or were the first.
     pub(crate) applies: Times,
-    /// Kernel transactions.
-    pub(crate) transactions: u64,
     /// Snapshots of the store that were read.
     pub(crate) resyncs: u64,
 }
@@ -117,7 +115,7 @@ fn calico(text: &mut Text, numbers: &Numbers) {
 }
 
 fn store_and_kernel(text: &mut Text, numbers: &Numbers) {
-    let Numbers { status, totals, .. } = numbers;
+    let Numbers { status, .. } = numbers;
     let kernel = &status.kernel;
     let flag = |value: bool| if value { 1.0 } else { 0.0 };
     let name = "tortie_build_info";
@@ -147,7 +145,7 @@ fn store_and_kernel(text: &mut Text, numbers: &Numbers) {
     }
     for (name, help, value) in [
         ("tortie_applies_total", "Programmings that changed something.", kernel.applies),
-        ("tortie_transactions_total", "Kernel transactions.", totals.transactions),
+        ("tortie_transactions_total", "Kernel transactions.", kernel.transactions),
         ("tortie_repairs_total", "Times foreign hands changed our table and it was repaired.", kernel.repairs),
     ] {
         text.head(name, "counter", help);

@@ -115,8 +115,7 @@ impl Observe {
     }
 
     /// The kernel holds what is wanted, with this dispatch.
-    pub(crate) fn programmed(&mut self, dispatch: &Dispatch, transactions: usize, took: Option<Duration>) {
-        self.totals.transactions += transactions as u64;
+    pub(crate) fn programmed(&mut self, dispatch: &Dispatch, took: Option<Duration>) {
         if let Some(took) = took {
             self.totals.applies.add(took);
         }

@@ -1,11 +1,13 @@
 //! Keeps the kernel as it is desired: plan, commit, and again when others were faster.
 
+use std::sync::Arc;
 use std::time::Instant;
 
+use tortie_api::ResourceKey;
 use tortie_api::facts::Links;
 use tortie_nftables::{CommitError, Kernel, ReadError};
-use tortie_rules::plan::Transaction;
-use tortie_rules::plan::{Op, PlanError};
+use tortie_rules::plan::{Op, Phase, PlanError, Transaction};
+use tortie_rules::ruleset::Origin;
 use tortie_rules::{Ruleset, plan};
 
 use crate::recheck::{Counts, Recheck, RecheckError};
@@ -13,9 +15,13 @@ use crate::recheck::{Counts, Recheck, RecheckError};
 /// Times a plan is made again because the ruleset changed meanwhile.
 const RACES_MAX: usize = 50;
 
+/// Answers in the kernel's place: what it gives is how a transaction failed. For tests of refusals.
+pub type Fault = Arc<dyn Fn(&Transaction) -> Option<CommitError> + Send + Sync>;
+
 /// The kernel, and what it is known to hold.
 pub(crate) struct Programmer {
     kernel: Kernel,
+    fault: Option<Fault>,
     /// `None` when it must be read before anything is planned.
     known: Option<Known>,
     recheck: Recheck,
@@ -31,6 +37,8 @@ struct Known {
 pub(crate) struct Outcome {
     /// Transactions that were committed.
     pub(crate) transactions: usize,
+    /// Operations in them.
+    pub(crate) ops: usize,
     /// How long it took, in microseconds.
     pub(crate) took_us: u64,
 }
@@ -40,9 +48,9 @@ pub(crate) struct Outcome {
 pub(crate) enum ProgramError {
     #[error(transparent)]
     Read(#[from] ReadError),
-    #[error("{what}")]
+    #[error("{}", .blame.what)]
     Commit {
-        what: String,
+        blame: Box<Blame>,
         #[source]
         source: CommitError,
     },
@@ -52,9 +60,45 @@ pub(crate) enum ProgramError {
     Restless,
 }
 
+/// Which part of policy a refused operation came from (K-11).
+#[derive(Debug)]
+pub(crate) struct Blame {
+    /// A sentence.
+    pub(crate) what: String,
+    /// The object and its rule, where the operation tells.
+    pub(crate) object: Option<(ResourceKey, String)>,
+}
+
+impl ProgramError {
+    /// Whether the kernel, or the plan, does not take what is desired, now or later (E-711). Other failures pass.
+    pub(crate) fn is_refusal(&self) -> bool {
+        match self {
+            ProgramError::Plan(_) => true,
+            ProgramError::Commit { source: CommitError::Refused { source, .. }, .. }
+            | ProgramError::Commit { source: CommitError::RefusedWhole(source), .. } => !is_passing(source),
+            ProgramError::Commit { .. } | ProgramError::Read(_) | ProgramError::Restless => false,
+        }
+    }
+
+    /// The object whose rule is refused, where the kernel's answer tells.
+    pub(crate) fn object(&self) -> Option<&(ResourceKey, String)> {
+        match self {
+            ProgramError::Commit { blame, .. } => blame.object.as_ref(),
+            _ => None,
+        }
+    }
+}
+
+/// Errors that say nothing about what was asked for: want of memory, of rights, or somebody in between.
+fn is_passing(error: &std::io::Error) -> bool {
+    use nix::libc::{EACCES, EAGAIN, EBUSY, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, EPERM};
+    let passing = [EACCES, EAGAIN, EBUSY, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, EPERM];
+    error.raw_os_error().is_none_or(|errno| passing.contains(&errno))
+}
+
 impl Programmer {
-    pub(crate) fn new(kernel: Kernel) -> Self {
-        Self { kernel, known: None, recheck: Recheck::default() }
+    pub(crate) fn new(kernel: Kernel, fault: Option<Fault>) -> Self {
+        Self { kernel, fault, known: None, recheck: Recheck::default() }
     }
 
     /// The socket under which our own changes are announced.
@@ -88,6 +132,22 @@ impl Programmer {
         ruleset.map_or((0, 0, 0), |r| (r.chains.len(), r.sets.len(), r.chains.values().map(|c| c.rules.len()).sum()))
     }
 
+    /// Whether the kernel holds rules of ours, read afresh. A table without rules enforces nothing.
+    pub(crate) fn has_rules(&mut self) -> Result<bool, ReadError> {
+        self.known = None;
+        Ok(self.known()?.ruleset.is_some_and(|ruleset| ruleset.chains.values().any(|chain| !chain.rules.is_empty())))
+    }
+
+    fn known(&mut self) -> Result<Known, ReadError> {
+        match self.known.take() {
+            Some(known) => Ok(known),
+            None => {
+                let actual = self.kernel.read()?;
+                Ok(Known { generation: actual.generation, ruleset: actual.ruleset })
+            }
+        }
+    }
+
     /// Ends the flows that `ruleset`, which the kernel holds by now, denies (E-731).
     pub(crate) fn recheck(&mut self, ruleset: &Ruleset, links: &Links) -> Result<Counts, RecheckError> {
         let result = self.recheck.run(&mut self.kernel, ruleset, links);
@@ -103,26 +163,20 @@ impl Programmer {
         result
     }
 
-    /// Makes the kernel hold `desired`. `None` is no table at all.
+    /// Makes the kernel hold `desired`.
     pub(crate) fn program(&mut self, desired: &Ruleset) -> Result<Outcome, ProgramError> {
         let start = Instant::now();
-        let mut transactions = 0;
+        let mut outcome = Outcome::default();
         for _ in 0..RACES_MAX {
-            let remembered = self.known.take();
-            let was_remembered = remembered.is_some();
-            let mut known = match remembered {
-                Some(known) => known,
-                None => {
-                    let actual = self.kernel.read()?;
-                    Known { generation: actual.generation, ruleset: actual.ruleset }
-                }
-            };
+            let was_remembered = self.known.is_some();
+            let mut known = self.known()?;
             let plan = plan(desired, known.ruleset.as_ref())?;
             let mut is_raced = false;
             for transaction in &plan.transactions {
-                match self.kernel.commit(transaction, Some(known.generation)) {
+                match self.commit(transaction, known.generation) {
                     Ok(()) => {
-                        transactions += 1;
+                        outcome.transactions += 1;
+                        outcome.ops += transaction.ops.len();
                         known.generation = next_generation(known.generation);
                         known.ruleset.get_or_insert_with(Ruleset::default).record(transaction);
                     }
@@ -132,20 +186,64 @@ impl Programmer {
                     }
                     // What was remembered may be wrong; what was just read is not.
                     Err(error) if was_remembered => {
-                        tracing::warn!("{}: reading the kernel again", blame(transaction, &error));
+                        tracing::warn!("{}: reading the kernel again", blame(transaction, &error).what);
                         is_raced = true;
                         break;
                     }
-                    Err(source) => return Err(ProgramError::Commit { what: blame(transaction, &source), source }),
+                    Err(source) => return Err(ProgramError::Commit { blame: blame(transaction, &source), source }),
                 }
             }
             if !is_raced {
                 self.known = Some(known);
-                let took_us = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
-                return Ok(Outcome { transactions, took_us });
+                outcome.took_us = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+                return Ok(outcome);
             }
         }
         Err(ProgramError::Restless)
+    }
+
+    /// Whether the kernel would take `desired`; changes nothing, but makes an empty table where there is none. The error of
+    /// a refusal says what it would not take.
+    pub(crate) fn check(&mut self, desired: &Ruleset) -> Result<(), ProgramError> {
+        for _ in 0..RACES_MAX {
+            let mut known = self.known()?;
+            if known.ruleset.is_none() {
+                // The kernel checks everything only in a table that is there.
+                let table = Transaction { phase: Phase::Build, ops: vec![Op::AddTable] };
+                match self.kernel.commit(&table, Some(known.generation)) {
+                    Ok(()) => {}
+                    Err(CommitError::Raced { .. }) => continue,
+                    Err(source) => return Err(ProgramError::Commit { blame: blame(&table, &source), source }),
+                }
+                known = self.known()?;
+            }
+            let ops = plan(desired, known.ruleset.as_ref())?.transactions.into_iter().flat_map(|t| t.ops).collect();
+            let whole = Transaction { phase: Phase::Turn, ops };
+            let faulty = self.fault.as_ref().and_then(|fault| fault(&whole));
+            let checked = match faulty {
+                Some(error) => Err(error),
+                None => self.kernel.check(&whole.ops, Some(known.generation)),
+            };
+            match checked {
+                Err(CommitError::Raced { .. }) => continue,
+                Err(source) => {
+                    self.known = Some(known);
+                    return Err(ProgramError::Commit { blame: blame(&whole, &source), source });
+                }
+                Ok(()) => {
+                    self.known = Some(known);
+                    return Ok(());
+                }
+            }
+        }
+        Err(ProgramError::Restless)
+    }
+
+    fn commit(&mut self, transaction: &Transaction, generation: u32) -> Result<(), CommitError> {
+        match self.fault.as_ref().and_then(|fault| fault(transaction)) {
+            Some(error) => Err(error),
+            None => self.kernel.commit(transaction, Some(generation)),
+        }
     }
 }
 
@@ -154,13 +252,12 @@ fn next_generation(generation: u32) -> u32 {
     generation.wrapping_add(1).max(1)
 }
 
-/// Which part of policy a refused operation came from (K-11).
-fn blame(transaction: &Transaction, error: &CommitError) -> String {
+fn blame(transaction: &Transaction, error: &CommitError) -> Box<Blame> {
     let op = match error {
         CommitError::Refused { op, .. } => transaction.ops.get(*op),
         _ => None,
     };
-    match op {
+    let mut what = match op {
         Some(Op::AddRule { chain, rule }) => {
             format!("the kernel refused a rule of {} in chain `{chain}`", rule.origin)
         }
@@ -169,15 +266,66 @@ fn blame(transaction: &Transaction, error: &CommitError) -> String {
         }
         Some(Op::AddChain { name, .. }) => format!("the kernel refused chain `{name}`"),
         _ => format!("the kernel refused to {}", phase(transaction)),
+    };
+    if let CommitError::Refused { source, .. } | CommitError::RefusedWhole(source) = error
+        && source.raw_os_error() == Some(nix::libc::EMLINK)
+    {
+        // `NFT_JUMP_STACK_SIZE` is 16; each tier of an endpoint is one.
+        what.push_str(" because it follows at most 16 jumps: fewer tiers on one endpoint would do");
+    }
+    let object = match op {
+        Some(Op::AddRule { rule, .. }) => object_of(&rule.origin),
+        _ => None,
+    };
+    Box::new(Blame { what, object })
+}
+
+/// The object that a rule comes from, and the rule in it.
+fn object_of(origin: &Origin) -> Option<(ResourceKey, String)> {
+    match origin {
+        Origin::Policy { id, direction, rule, .. } => {
+            let key = ResourceKey { kind: id.kind, namespace: id.namespace.clone(), name: id.name.clone() };
+            Some((key, format!("{direction}[{rule}]")))
+        }
+        Origin::Profile { name, direction, rule, .. } => {
+            Some((ResourceKey::global(tortie_api::Kind::Profile, &**name), format!("{direction}[{rule}]")))
+        }
+        _ => None,
     }
 }
 
 fn phase(transaction: &Transaction) -> &'static str {
-    use tortie_rules::plan::Phase;
     match transaction.phase {
         Phase::Build => "build new rules",
         Phase::Members => "change the members of sets",
         Phase::Turn => "turn to the new rules",
         Phase::Remove => "remove what is not used any more",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_the_kernel_will_never_take_is_a_refusal_e711() {
+        let refused = |errno| {
+            let source = CommitError::RefusedWhole(std::io::Error::from_raw_os_error(errno));
+            ProgramError::Commit { blame: Box::new(Blame { what: String::new(), object: None }), source }.is_refusal()
+        };
+        for (errno, is_refusal) in [
+            (nix::libc::EINVAL, true),
+            (nix::libc::EMLINK, true),
+            (nix::libc::EOPNOTSUPP, true),
+            (nix::libc::ENOENT, true),
+            (nix::libc::ENOMEM, false),
+            (nix::libc::EPERM, false),
+            (nix::libc::EBUSY, false),
+        ] {
+            assert_eq!(refused(errno), is_refusal, "{errno}");
+        }
+        let name = tortie_rules::ruleset::Name::new("a");
+        assert!(ProgramError::Plan(PlanError::Circular { chain: name }).is_refusal());
+        assert!(!ProgramError::Restless.is_refusal());
     }
 }

@@ -71,6 +71,12 @@ pub struct KernelStatus {
     pub rules: usize,
     /// Times something was programmed.
     pub applies: u64,
+    /// Transactions of all of them.
+    #[serde(default)]
+    pub transactions: u64,
+    /// Operations in those.
+    #[serde(default)]
+    pub operations: u64,
     /// When that was last, RFC 3339 UTC.
     pub last_apply: Option<String>,
     /// How long it took, in microseconds.
@@ -90,8 +96,30 @@ pub struct KernelStatus {
     pub last_repair_author: Option<String>,
     /// Why the last attempt failed, if it did; the old rules stay.
     pub error: Option<String>,
+    /// What is enforced in place of the store, as long as it could not be read since the start (E-708).
+    #[serde(default)]
+    pub stand_in: Option<String>,
+    /// Objects that the kernel does not take (E-711).
+    #[serde(default)]
+    pub refused: Vec<RefusedStatus>,
+    /// Why the saved state could not be read or written.
+    #[serde(default)]
+    pub state_error: Option<String>,
     /// Base chains of other tables that may drop what we accept (E-409).
     pub foreign: Vec<String>,
+}
+
+/// An object that the kernel does not take.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RefusedStatus {
+    /// The object, as `Kind(name)`.
+    pub object: String,
+    /// Which rule of it, as `ingress[0]`, where the kernel tells.
+    pub rule: Option<String>,
+    /// What the kernel says.
+    pub message: String,
+    /// Whether its last good form stays in force; otherwise it counts as missing.
+    pub is_held: bool,
 }
 
 /// One link.

@@ -60,8 +60,14 @@ impl Syncer {
     /// Starts to read `kv` on a thread of its own.
     pub fn start(kv: Arc<dyn Kv>, deliver: impl FnMut(SyncEvent) + Send + 'static) -> std::io::Result<Syncer> {
         let stop = Arc::new(AtomicBool::new(false));
-        let mut worker =
-            Worker { kv, deliver: Box::new(deliver), stop: stop.clone(), delivered: BTreeMap::new(), is_locked: false };
+        let mut worker = Worker {
+            kv,
+            deliver: Box::new(deliver),
+            stop: stop.clone(),
+            store: None,
+            delivered: BTreeMap::new(),
+            is_locked: false,
+        };
         let thread = std::thread::Builder::new().name("syncer".to_owned()).spawn(move || worker.run())?;
         Ok(Syncer { stop, thread: Some(thread) })
     }
@@ -81,6 +87,8 @@ struct Worker {
     kv: Arc<dyn Kv>,
     deliver: Box<dyn FnMut(SyncEvent) + Send>,
     stop: Arc<AtomicBool>,
+    /// The store that `delivered` is from: revisions of two stores say nothing to each other.
+    store: Option<String>,
     /// The revision of each object that the consumer has.
     delivered: BTreeMap<String, Revision>,
     is_locked: bool,
@@ -132,8 +140,10 @@ impl Worker {
             (self.deliver)(SyncEvent::Locked);
         } else {
             let mut updates = Vec::new();
+            let is_same_store = self.store == snapshot.store;
+            self.store = snapshot.store;
             for (key, (mod_rev, value)) in &found {
-                if self.delivered.get(key) != Some(mod_rev) {
+                if !is_same_store || self.delivered.get(key) != Some(mod_rev) {
                     updates.extend(update(key, Some(value), *mod_rev));
                 }
             }

@@ -30,6 +30,12 @@ impl Writer {
         self.bytes
     }
 
+    /// Bytes written so far.
+    #[expect(clippy::len_without_is_empty, reason = "nobody asks whether nothing was written")]
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Starts a message of a netfilter subsystem (`NFNL_SUBSYS_*`) for an address family.
     pub fn begin(&mut self, subsystem: u16, message: u16, flags: u16, sequence: u32, family: u8) -> Open {
         self.begin_raw((subsystem << 8) | message, flags, sequence, family, 0)

@@ -12,6 +12,8 @@ const ELEMENTS_LEN_MAX: usize = 60_000;
 /// One transaction as bytes, and which operation each sequence number belongs to (K-11).
 pub(crate) struct Batch {
     pub(crate) bytes: Vec<u8>,
+    /// Where in `bytes` the end message begins.
+    pub(crate) end: usize,
     /// Sequence number of the begin message.
     pub(crate) first: u32,
     /// Sequence number of the last operation's last message, the one that asks for an answer.
@@ -35,9 +37,10 @@ pub(crate) fn batch(ops: &[Op], generation: Option<u32>, first: u32) -> Batch {
     }
     debug_assert_eq!(encoder.sequence, encoder.last);
     let last = encoder.sequence;
-    let end = encoder.writer.begin_raw(NFNL_MSG_BATCH_END, 0, last + 1, NFPROTO_UNSPEC, NFNL_SUBSYS_NFTABLES);
-    encoder.writer.end(end);
-    Batch { bytes: encoder.writer.into_bytes(), first, last, ops: encoder.ops }
+    let end = encoder.writer.len();
+    let open = encoder.writer.begin_raw(NFNL_MSG_BATCH_END, 0, last + 1, NFPROTO_UNSPEC, NFNL_SUBSYS_NFTABLES);
+    encoder.writer.end(open);
+    Batch { bytes: encoder.writer.into_bytes(), end, first, last, ops: encoder.ops }
 }
 
 /// How many messages an operation takes.

@@ -177,7 +177,18 @@ impl Kernel {
     /// # Errors
     /// [`CommitError`] says whether to read again, which operation is at fault, or that nobody knows.
     pub fn commit(&mut self, transaction: &Transaction, generation: Option<u32>) -> Result<(), CommitError> {
-        self.commit_ops(&transaction.ops, generation)
+        self.commit_ops(&transaction.ops, generation, false)
+    }
+
+    /// Asks whether the kernel would take operations as one transaction, and changes nothing.
+    ///
+    /// Circles and too long paths of jumps are found only in a table that is there already: a kernel forgets what it found
+    /// in a table that it makes for the check.
+    ///
+    /// # Errors
+    /// As [`Kernel::commit`] would.
+    pub fn check(&mut self, ops: &[Op], generation: Option<u32>) -> Result<(), CommitError> {
+        self.commit_ops(ops, generation, true)
     }
 
     /// Removes our table and everything in it; no error when there is none (E-707).
@@ -185,17 +196,19 @@ impl Kernel {
     /// # Errors
     /// [`CommitError`] as for any transaction.
     pub fn delete_table(&mut self) -> Result<(), CommitError> {
-        self.commit_ops(&[Op::DeleteTable], None)
+        self.commit_ops(&[Op::DeleteTable], None, false)
     }
 
-    fn commit_ops(&mut self, ops: &[Op], generation: Option<u32>) -> Result<(), CommitError> {
+    fn commit_ops(&mut self, ops: &[Op], generation: Option<u32>, is_check: bool) -> Result<(), CommitError> {
         if ops.is_empty() {
             return Ok(());
         }
         let first = self.netlink.sequence(0);
         let batch = encode::batch(ops, generation, first);
         self.netlink.sequence(batch.last.wrapping_sub(first).wrapping_add(1));
-        self.netlink.send(&batch.bytes).map_err(CommitError::Send)?;
+        // A batch without its end is validated and then undone (`NFNL_ABORT_VALIDATE`).
+        let bytes = if is_check { &batch.bytes[..batch.end] } else { &batch.bytes[..] };
+        self.netlink.send(bytes).map_err(CommitError::Send)?;
 
         let mut refused: Option<Answer> = None;
         let whole = loop {

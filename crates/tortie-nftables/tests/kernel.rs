@@ -482,6 +482,44 @@ fn a_refusal_names_the_operation_k11() {
 }
 
 #[test]
+fn a_check_answers_as_a_commit_would_and_changes_nothing_e711() {
+    in_network_namespace(|| {
+        let mut kernel = Kernel::open().unwrap();
+        let to = |target: &str| rule(vec![], End::Verdict(Verdict::Goto(Name::new(target))));
+        let chains = |target: &str| {
+            vec![
+                Op::AddTable,
+                Op::AddChain { name: Name::new("input"), base: Some(BaseChain { hook: Hook::Input, priority: 0 }) },
+                Op::AddChain { name: Name::new("a..1"), base: None },
+                Op::AddChain { name: Name::new("b..1"), base: None },
+                Op::AddRule { chain: Name::new("input"), rule: to("a..1") },
+                Op::AddRule { chain: Name::new("a..1"), rule: to("b..1") },
+                Op::AddRule { chain: Name::new("b..1"), rule: to(target) },
+                Op::AddChain { name: Name::new("c..1"), base: None },
+            ]
+        };
+        let before = kernel.generation().unwrap();
+        let well: Vec<Op> = chains("b..1").into_iter().filter(|op| *op != chains("b..1")[6]).collect();
+        kernel.check(&well, Some(before)).unwrap();
+        match kernel.check(&chains("nowhere..1"), Some(before)) {
+            Err(CommitError::Refused { op: 6, total: 8, .. }) => {}
+            other => panic!("{other:?}"),
+        }
+        assert_eq!((kernel.read().unwrap().ruleset, kernel.generation().unwrap()), (None, before));
+        // What only the validation at the end of a transaction finds, in a table that is there.
+        kernel.commit(&Transaction { phase: Phase::Build, ops: vec![Op::AddTable] }, None).unwrap();
+        let before = kernel.generation().unwrap();
+        kernel.check(&well, Some(before)).unwrap();
+        let error = kernel.check(&chains("a..1"), Some(before)).unwrap_err();
+        assert!(matches!(error, CommitError::Refused { .. } | CommitError::RefusedWhole(_)), "{error:?}");
+        assert_eq!((kernel.read().unwrap().ruleset, kernel.generation().unwrap()), (Some(Ruleset::default()), before));
+        nft(&["add", "table", "ip", "other"]);
+        let error = kernel.check(&well, Some(before)).unwrap_err();
+        assert!(matches!(error, CommitError::Raced { .. }), "{error:?}");
+    });
+}
+
+#[test]
 fn large_transactions_fit_k10() {
     in_network_namespace(|| {
         let mut kernel = Kernel::open().unwrap();

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use nix::sys::signal::{SigSet, Signal};
-use tortie_agent::{Agent, AgentError, Config, settings_of_environment};
-use tortie_datastore::{Access, Resources};
+use tortie_agent::{Agent, AgentError, Boot, Config, Restored, restore, settings_of_environment};
+use tortie_datastore::Access;
 use tortie_nftables::OpenError;
 
 use crate::args::{AgentArgs, Global};
 use crate::exit::{Code, Failure, chain};
+use crate::late::initialise;
 use crate::log::Logging;
 use crate::store;
 
@@ -34,15 +35,20 @@ pub(crate) fn agent(global: &Global, args: &AgentArgs, logging: Logging) -> Resu
     // A configured name is used as it is given (E-101), from environment or file only (E-605).
     let configured = || [&environment, &file].into_iter().filter_map(|local| local.get("felixhostname"));
     let configured = || configured().find(|name| !name.is_empty()).cloned();
-    let node = match args.node.clone().or_else(configured) {
+    let node = args.node.clone().or_else(configured);
+    let state_dir = args.state.folder(&global.socket);
+    if args.restore {
+        let boot =
+            Boot { node: node.as_deref(), environment: &environment, file: &file, state_dir: &state_dir, fault: None };
+        return restored(&restore(&boot, global.socket.parent().unwrap_or(Path::new("."))));
+    }
+    let node = match node {
         Some(node) => node,
         None => host_name()?,
     };
-    let kv = store::open(global, Access::Write)?;
-    // Whoever opens a missing store makes and initialises it (D-13).
-    if let Err(error) = Resources::new(&*kv).ensure_initialised() {
-        // A store that can be read is enforced, even when nothing can be written to it now.
-        tracing::warn!("cannot initialise the store: {}", chain(&error));
+    let kv = if args.once { store::open(global, Access::Write)? } else { store::open_for_agent(global)? };
+    if args.once {
+        initialise(&*kv);
     }
     let config = Config {
         node,
@@ -50,7 +56,9 @@ pub(crate) fn agent(global: &Global, args: &AgentArgs, logging: Logging) -> Resu
         socket: global.socket.clone(),
         environment,
         file,
+        state_dir,
         is_once: args.once,
+        fault: None,
         set_log: Box::new(move |log| logging.set(log)),
     };
     let agent = Agent::prepare(config).map_err(|error| failure(&error))?;
@@ -65,6 +73,17 @@ pub(crate) fn agent(global: &Global, args: &AgentArgs, logging: Logging) -> Resu
         })
         .map_err(|error| Failure::new(Code::General, format!("cannot wait for signals: {error}")))?;
     agent.run().map_err(|error| failure(&error))?;
+    Ok(Code::Success)
+}
+
+/// Says what `--restore` did. An open host is no failure: that is what is asked for where nothing was saved.
+fn restored(result: &Result<Restored, AgentError>) -> Result<Code, Failure> {
+    match result {
+        Ok(Restored::RulesThere) => println!("there are rules of Tortie already: left alone"),
+        Ok(Restored::StandsIn(what)) => println!("restored: {what}"),
+        Ok(Restored::Open(reason)) => println!("nothing restored, the host stays open: {reason}"),
+        Err(error) => return Err(failure(error)),
+    }
     Ok(Code::Success)
 }
 

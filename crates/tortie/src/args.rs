@@ -1,7 +1,7 @@
 //! The command tree (cli.md part 2).
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -24,6 +24,9 @@ Examples:
   tortie status                        what is enforced, and what is not
   tortie get hep -o wide               what is stored";
 
+/// Where the agent of a host listens.
+const DEFAULT_SOCKET: &str = "/run/tortie/agent.sock";
+
 #[derive(Args)]
 pub(crate) struct Global {
     /// The store: `embedded:PATH` (a file, or a folder that holds `store.db`)
@@ -34,7 +37,7 @@ pub(crate) struct Global {
         long,
         global = true,
         value_name = "PATH",
-        default_value = "/run/tortie/agent.sock",
+        default_value = DEFAULT_SOCKET,
         help_heading = "Connection"
     )]
     pub(crate) socket: PathBuf,
@@ -119,8 +122,8 @@ pub(crate) enum Command {
     Status(StatusArgs),
     /// Enforce what is stored, until stopped; rules stay in the kernel
     Agent(AgentArgs),
-    /// Remove all of Tortie's rules from this host
-    Clean,
+    /// Remove all of Tortie's rules from this host, and the saved state that would bring them back at boot
+    Clean(CleanArgs),
     /// Show it all in namespaces of its own; touches nothing else
     Demo(DemoArgs),
     /// Show versions
@@ -230,6 +233,39 @@ pub(crate) struct AgentArgs {
     /// Program the present state and end
     #[arg(long)]
     pub(crate) once: bool,
+    /// Program the saved state if there are no rules yet, and end; asks no store, for the time before networking
+    #[arg(long, conflicts_with = "once")]
+    pub(crate) restore: bool,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+}
+
+#[derive(Args)]
+pub(crate) struct CleanArgs {
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+}
+
+#[derive(Args)]
+pub(crate) struct StateArgs {
+    /// The folder of the saved state; /var/lib/tortie/agent by default, with another --socket PATH it is PATH.state
+    #[arg(long, value_name = "PATH")]
+    pub(crate) state_dir: Option<PathBuf>,
+}
+
+impl StateArgs {
+    /// The folder of the saved state (D-13).
+    pub(crate) fn folder(&self, socket: &Path) -> PathBuf {
+        match &self.state_dir {
+            Some(folder) => folder.clone(),
+            None if socket == Path::new(DEFAULT_SOCKET) => PathBuf::from("/var/lib/tortie/agent"),
+            None => {
+                let mut name = socket.as_os_str().to_owned();
+                name.push(".state");
+                PathBuf::from(name)
+            }
+        }
+    }
 }
 
 #[derive(Args)]
@@ -300,6 +336,19 @@ mod tests {
     #[test]
     fn the_command_tree_is_consistent() {
         <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn the_saved_state_lies_where_d13_says() {
+        for (socket, state_dir, folder) in [
+            (DEFAULT_SOCKET, None, "/var/lib/tortie/agent"),
+            ("/tmp/a.sock", None, "/tmp/a.sock.state"),
+            ("/tmp/a.sock", Some("/x"), "/x"),
+            (DEFAULT_SOCKET, Some("/x"), "/x"),
+        ] {
+            let state = StateArgs { state_dir: state_dir.map(PathBuf::from) };
+            assert_eq!(state.folder(Path::new(socket)), Path::new(folder), "{socket} {state_dir:?}");
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod demo;
 mod exit;
 mod get;
 mod input;
+mod late;
 mod lint;
 mod log;
 mod output;
@@ -56,7 +57,7 @@ fn run(cli: &Cli, logging: log::Logging) -> Result<Code, Failure> {
         Command::Validate(args) => write::validate(&cli.global, args),
         Command::Status(args) => status::status(&cli.global, args),
         Command::Agent(args) => agent::agent(&cli.global, args, logging),
-        Command::Clean => clean::clean(),
+        Command::Clean(args) => clean::clean(&cli.global, args),
         Command::Demo(args) => demo::demo(args),
         Command::Version(args) => status::version(&cli.global, args),
         Command::Datastore(args) => match args.command {

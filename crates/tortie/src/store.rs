@@ -8,6 +8,7 @@ use tortie_datastore::{Access, Embedded, Kv, KvError, ResourceError};
 
 use crate::args::Global;
 use crate::exit::{Code, Failure, chain};
+use crate::late::{Late, initialise};
 
 /// Where the embedded store lies when nothing names another place.
 const DEFAULT_PATH: &str = "/var/lib/tortie/store.db";
@@ -15,6 +16,23 @@ const DEFAULT_PATH: &str = "/var/lib/tortie/store.db";
 /// Opens the store.
 pub(crate) fn open(global: &Global, access: Access) -> Result<Arc<dyn Kv>, Failure> {
     Ok(Arc::new(embedded(global, access)?))
+}
+
+/// Opens the store for an agent: one that cannot be opened now may be later, and what is enforced stays until then (E-703).
+pub(crate) fn open_for_agent(global: &Global) -> Result<Arc<dyn Kv>, Failure> {
+    let path = path(global.store.as_deref())?;
+    match open(global, Access::Write) {
+        Ok(kv) => {
+            initialise(&*kv);
+            Ok(kv)
+        }
+        Err(failure) => {
+            tracing::error!("{}: trying again until it can be opened", failure.messages.join("; "));
+            let place = format!("`{}`", path.display());
+            let open = move || Ok(Arc::new(Embedded::open(&path, Access::Write)?) as Arc<dyn Kv>);
+            Ok(Arc::new(Late::new(place, Box::new(open))))
+        }
+    }
 }
 
 /// Opens the embedded store.

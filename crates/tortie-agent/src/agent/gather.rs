@@ -8,11 +8,13 @@ use tortie_calc::policy::SetId;
 use tortie_calc::settings::InForce;
 use tortie_nftables::{Counter, ForeignChain, ReadError};
 
-use super::{Loop, chain};
+use super::Loop;
 use crate::metrics::{Cluster, Numbers};
 use crate::observe::Foreign;
-use crate::report::{AgentReport, Told};
-use crate::status::{Counters, Failsafes, InvalidStatus, KernelStatus, SettingStatus, Status, StoreStatus};
+use crate::report::{AgentReport, Told, error_chain};
+use crate::status::{
+    Counters, Failsafes, InvalidStatus, KernelStatus, RefusedStatus, SettingStatus, Status, StoreStatus,
+};
 use crate::view;
 
 impl Loop {
@@ -38,8 +40,22 @@ impl Loop {
         for (key, problem) in self.hold.problems() {
             problems.push(format!("{key} is invalid: {}", problem.messages.join("; ")));
         }
+        for (key, refused) in self.hold.refused() {
+            problems.push(format!("{key} is refused: {}", refused.message));
+        }
+        problems.extend(self.state_error.iter().map(|error| format!("saved state: {error}")));
         problems.extend(self.setting_texts());
         problems
+    }
+
+    fn refused(&self) -> Vec<RefusedStatus> {
+        let refused = self.hold.refused().iter().map(|(key, refused)| RefusedStatus {
+            object: key.to_string(),
+            rule: refused.rule.clone(),
+            message: refused.message.clone(),
+            is_held: refused.is_held,
+        });
+        refused.collect()
     }
 
     fn setting_texts(&self) -> impl Iterator<Item = String> {
@@ -98,7 +114,16 @@ impl Loop {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             node: self.config.node.clone(),
             store: StoreStatus { is_stale: self.store.state != "in-sync", ..self.store.clone() },
-            kernel: KernelStatus { generation, chains, sets, rules, foreign, ..self.kernel.clone() },
+            kernel: KernelStatus {
+                generation,
+                chains,
+                sets,
+                rules,
+                foreign,
+                refused: self.refused(),
+                state_error: self.state_error.clone(),
+                ..self.kernel.clone()
+            },
             interfaces,
             endpoints,
             failsafes: Failsafes {
@@ -117,7 +142,7 @@ impl Loop {
     /// What other tables hold, read again only when some ruleset changed: metrics ask every few seconds.
     fn foreign(&mut self) -> Result<Foreign, String> {
         let kernel = self.programmer.kernel();
-        let to_text = |error: ReadError| chain(&error);
+        let to_text = |error: ReadError| error_chain(&error);
         let generation = kernel.generation().map_err(to_text)?;
         if let Some((read_at, foreign)) = &self.observe.foreign
             && *read_at == generation
@@ -136,7 +161,7 @@ impl Loop {
 
     fn read_counters(&mut self) -> Result<Vec<Counter>, String> {
         let read = self.programmer.kernel().counters();
-        read.map_err(|error| format!("counters cannot be read: {}", chain(&error)))
+        read.map_err(|error| format!("counters cannot be read: {}", error_chain(&error)))
     }
 
     pub(super) fn numbers(&mut self) -> Numbers {

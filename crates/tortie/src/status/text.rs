@@ -54,6 +54,17 @@ fn head(status: &Status) -> String {
         ),
         None => line("kernel", "nothing programmed yet".to_owned()),
     }
+    if let Some(what) = &kernel.stand_in {
+        line("stale", format!("in place of the store: {what}"));
+    }
+    if let Some(error) = &kernel.state_error {
+        line("saved state", error.clone());
+    }
+    for refused in &kernel.refused {
+        let rule = refused.rule.as_ref().map(|rule| format!(" {rule}")).unwrap_or_default();
+        let held = if refused.is_held { "its last good form stays in force" } else { "it counts as missing" };
+        line("refused", format!("{}{rule} ({held}): {}", refused.object, refused.message));
+    }
     if let Some(at) = &kernel.last_apply {
         let transactions = kernel.last_apply_transactions;
         let (took, generation) = (kernel.last_apply_us, kernel.last_apply_generation);

@@ -1,0 +1,380 @@
+//! The saved state: what was in force at the last good moment, in a file of the agent's own (datastore.md section 6.3).
+//!
+//! The file is lines of JSON. The first names the format, its version, and length and SHA-256 of everything behind it;
+//! the second is the state without its objects; after that each object has two lines: which it is, and its stored form.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::net::IpAddr;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use tortie_api::facts::{Link, Links};
+use tortie_api::{Kind, ResourceKey};
+use tortie_calc::settings::Remembered;
+
+use crate::hold::Form;
+
+/// The name of the file in the folder of the state.
+pub(crate) const FILE: &str = "state.jsonl";
+/// What the first line says the file is.
+const FORMAT: &str = "tortie-agent-state";
+/// The version that this program writes and reads.
+const VERSION: u32 = 1;
+
+/// What an agent needs to enforce, without its store, what it enforced last.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Saved {
+    /// The node it was enforced for.
+    pub(crate) node: String,
+    /// The identity of the store: `clusterGUID` of its ClusterInformation.
+    pub(crate) cluster: Option<String>,
+    /// The store's revision.
+    pub(crate) revision: u64,
+    /// When it was written, RFC 3339 UTC.
+    pub(crate) time: String,
+    /// The last valid value of each setting of the store (D-12).
+    pub(crate) settings: Remembered,
+    /// Links and addresses of the host.
+    pub(crate) links: Links,
+    /// The objects in force, with the last valid forms of those that are invalid or refused now.
+    pub(crate) objects: Vec<(ResourceKey, Form)>,
+}
+
+/// Why a saved state cannot be used. None of them keeps an agent from running.
+#[derive(Debug, thiserror::Error)]
+pub enum SavedError {
+    /// The system refuses.
+    #[error("cannot {what} `{}`", .path.display())]
+    Io {
+        /// What was being done.
+        what: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Somebody else may have written it.
+    #[error("`{}` is not used: it belongs to user {owner}, or others may write it", .path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// Its owner.
+        owner: u32,
+    },
+    /// It is something else.
+    #[error("`{}` is not used: it is no saved state of an agent", .path.display())]
+    NotOurs {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Another version of this program wrote it.
+    #[error("`{}` is not used: it has version {found}, this program reads version {VERSION}", .path.display())]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+    },
+    /// It is torn, or was changed.
+    #[error("`{}` is not used: it is damaged ({what})", .path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+}
+
+/// Removes the saved state in `folder`, so that nothing is restored from it; `true` when there was one.
+///
+/// # Errors
+/// [`SavedError::Io`].
+pub fn forget_state(folder: &Path) -> Result<bool, SavedError> {
+    Saved::remove(folder)
+}
+
+#[derive(Serialize, Deserialize)]
+struct Head {
+    format: String,
+    version: u32,
+    #[serde(default)]
+    len: usize,
+    #[serde(default)]
+    sha256: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Body {
+    node: String,
+    cluster: Option<String>,
+    revision: u64,
+    time: String,
+    settings: Remembered,
+    links: Vec<SavedLink>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SavedLink {
+    index: u32,
+    name: String,
+    is_running: bool,
+    controller: Option<u32>,
+    addresses: Vec<IpAddr>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SavedKey {
+    kind: String,
+    namespace: Option<String>,
+    name: String,
+}
+
+impl Saved {
+    /// Reads the state in `folder`; `None` when none was ever saved there.
+    ///
+    /// An object that this version cannot read any more is left out with a log line: it affects itself only.
+    ///
+    /// # Errors
+    /// [`SavedError`] when there is a file that must not be used.
+    pub(crate) fn read(folder: &Path) -> Result<Option<Saved>, SavedError> {
+        let path = folder.join(FILE);
+        let io = |source| SavedError::Io { what: "read", path: path.clone(), source };
+        let mut file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(io(error)),
+        };
+        let metadata = file.metadata().map_err(io)?;
+        // Whoever can write this file decides what the host enforces at boot.
+        let is_owner_trusted = [0, nix::unistd::geteuid().as_raw()].contains(&metadata.uid());
+        if !is_owner_trusted || metadata.mode() & 0o022 != 0 {
+            return Err(SavedError::Foreign { path, owner: metadata.uid() });
+        }
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(io)?;
+        parse(&bytes, &path).map(Some)
+    }
+
+    /// Writes the state into `folder`, whole or not at all: when this returns, it survives loss of power.
+    ///
+    /// # Errors
+    /// [`SavedError::Io`]; what was there before is there still.
+    pub(crate) fn write(&self, folder: &Path) -> Result<(), SavedError> {
+        let path = folder.join(FILE);
+        let io = |what: &'static str, path: &Path| {
+            let path = path.to_path_buf();
+            move |source| SavedError::Io { what, path, source }
+        };
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(io("make", folder))?;
+        let new = folder.join(format!("{FILE}.new"));
+        // Left behind by a process that was killed, or a link laid by somebody else: never written through.
+        match std::fs::remove_file(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io("remove", &new)(error)),
+            _ => {}
+        }
+        let mut file =
+            OpenOptions::new().create_new(true).write(true).mode(0o600).open(&new).map_err(io("write", &new))?;
+        file.write_all(&self.to_bytes()).and_then(|()| file.sync_all()).map_err(io("write", &new))?;
+        std::fs::rename(&new, &path).map_err(io("replace", &path))?;
+        // The rename is durable when the folder is.
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(io("write", folder))
+    }
+
+    /// Removes the state in `folder`; no error when there is none. `true` when there was one.
+    ///
+    /// # Errors
+    /// [`SavedError::Io`].
+    pub(crate) fn remove(folder: &Path) -> Result<bool, SavedError> {
+        let mut is_found = false;
+        for name in [FILE.to_owned(), format!("{FILE}.new")] {
+            let path = folder.join(name);
+            match std::fs::remove_file(&path) {
+                Ok(()) => is_found = true,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => return Err(SavedError::Io { what: "remove", path, source }),
+            }
+        }
+        Ok(is_found)
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        let links = self.links.values().map(|link| SavedLink {
+            index: link.index,
+            name: link.name.clone(),
+            is_running: link.is_running,
+            controller: link.controller,
+            addresses: link.addresses.iter().copied().collect(),
+        });
+        let body = Body {
+            node: self.node.clone(),
+            cluster: self.cluster.clone(),
+            revision: self.revision,
+            time: self.time.clone(),
+            settings: self.settings.clone(),
+            links: links.collect(),
+        };
+        let mut rest = line(&body);
+        for (key, form) in &self.objects {
+            rest.extend(line(&SavedKey {
+                kind: key.kind.name().to_owned(),
+                namespace: key.namespace.clone(),
+                name: key.name.clone(),
+            }));
+            rest.extend_from_slice(form.text.as_bytes());
+            rest.push(b'\n');
+        }
+        let head = Head { format: FORMAT.to_owned(), version: VERSION, len: rest.len(), sha256: digest(&rest) };
+        let mut bytes = line(&head);
+        bytes.extend(rest);
+        bytes
+    }
+}
+
+fn line(value: &impl Serialize) -> Vec<u8> {
+    let mut bytes = serde_json::to_vec(value).expect("plain data");
+    bytes.push(b'\n');
+    bytes
+}
+
+fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn parse(bytes: &[u8], path: &Path) -> Result<Saved, SavedError> {
+    let path = || path.to_path_buf();
+    let damaged = |what: String| SavedError::Damaged { path: path(), what };
+    let end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
+    let head: Head = serde_json::from_slice(&bytes[..end]).map_err(|_| SavedError::NotOurs { path: path() })?;
+    if head.format != FORMAT {
+        return Err(SavedError::NotOurs { path: path() });
+    }
+    if head.version != VERSION {
+        return Err(SavedError::Version { path: path(), found: head.version });
+    }
+    let rest = bytes.get(end + 1..).unwrap_or_default();
+    if rest.len() != head.len {
+        return Err(damaged(format!("{} bytes instead of {}", rest.len(), head.len)));
+    }
+    if digest(rest) != head.sha256 {
+        return Err(damaged("its checksum is another one".to_owned()));
+    }
+    let mut lines = rest.split(|byte| *byte == b'\n');
+    let json = |error: serde_json::Error| damaged(error.to_string());
+    let body: Body = serde_json::from_slice(lines.next().unwrap_or_default()).map_err(json)?;
+    let mut objects = Vec::new();
+    while let (Some(key), Some(object)) = (lines.next(), lines.next()) {
+        let key: SavedKey = serde_json::from_slice(key).map_err(json)?;
+        let Ok(kind) = key.kind.parse::<Kind>() else { continue };
+        let key = ResourceKey { kind, namespace: key.namespace, name: key.name };
+        match Form::read(&key, serde_json::from_slice(object).map_err(json)?) {
+            Ok((form, _)) => objects.push((key, form)),
+            Err(messages) => tracing::warn!("saved {key} is left out: {}", messages.join("; ")),
+        }
+    }
+    let links = body.links.into_iter().map(|link| {
+        let SavedLink { index, name, is_running, controller, addresses } = link;
+        (name.clone(), Link { index, name, is_running, controller, addresses: addresses.into_iter().collect() })
+    });
+    Ok(Saved {
+        node: body.node,
+        cluster: body.cluster,
+        revision: body.revision,
+        time: body.time,
+        settings: body.settings,
+        links: links.collect(),
+        objects,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn a_state() -> Saved {
+        let key = ResourceKey::global(Kind::HostEndpoint, "h");
+        let object = json!({"metadata": {"name": "h"}, "spec": {"node": "n", "interfaceName": "eth0"}});
+        let form = Form::read(&key, object).unwrap().0;
+        let link = Link {
+            index: 2,
+            name: "eth0".to_owned(),
+            is_running: true,
+            controller: None,
+            addresses: ["192.0.2.1".parse().unwrap(), "fe80::1".parse().unwrap()].into(),
+        };
+        Saved {
+            node: "n".to_owned(),
+            cluster: Some("c".to_owned()),
+            revision: 7,
+            time: "2026-01-02T03:04:05Z".to_owned(),
+            settings: [("logPrefix".to_owned(), "x".to_owned())].into(),
+            links: [(link.name.clone(), link)].into(),
+            objects: vec![(key, form)],
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back_and_only_its_owner_may_e708() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().join("a/b");
+        assert!(Saved::read(&folder).unwrap().is_none());
+        a_state().write(&folder).unwrap();
+        assert_eq!(Saved::read(&folder).unwrap(), Some(a_state()));
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().mode() & 0o777;
+        assert_eq!((mode(&folder), mode(&folder.join(FILE))), (0o700, 0o600));
+        // Somebody's link in the way of the next writing.
+        let victim = folder.join("victim");
+        std::fs::write(&victim, "precious").unwrap();
+        std::os::unix::fs::symlink(&victim, folder.join(format!("{FILE}.new"))).unwrap();
+        a_state().write(&folder).unwrap();
+        assert_eq!(std::fs::read(&victim).unwrap(), b"precious");
+        std::fs::remove_file(&victim).unwrap();
+        let names: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, [FILE], "nothing else is left");
+        assert!(Saved::remove(&folder).unwrap());
+        assert!(!Saved::remove(&folder).unwrap());
+        assert!(Saved::read(&folder).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_torn_file_is_refused_wherever_it_was_cut_and_whatever_was_changed() {
+        let bytes = a_state().to_bytes();
+        let path = Path::new("state");
+        assert!(parse(&bytes, path).is_ok());
+        for len in 0..bytes.len() {
+            assert!(parse(&bytes[..len], path).is_err(), "cut after {len} bytes");
+            let mut changed = bytes.clone();
+            changed[len] ^= 0x10;
+            assert!(parse(&changed, path).is_err(), "byte {len} changed");
+        }
+        assert!(parse(&[bytes.clone(), b"x".to_vec()].concat(), path).is_err());
+    }
+
+    #[test]
+    fn a_file_that_must_not_be_used_says_why() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        let check = |content: &str, words: &str| {
+            std::fs::write(&path, content).unwrap();
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
+            let text = Saved::read(folder.path()).unwrap_err().to_string();
+            assert!(text.contains(words), "{content}: {text}");
+        };
+        check("", "no saved state of an agent");
+        check("#!/bin/sh\n", "no saved state of an agent");
+        check("{\"format\":\"other\",\"version\":1}\n", "no saved state of an agent");
+        check("{\"format\":\"tortie-agent-state\",\"version\":2}\n", "it has version 2, this program reads version 1");
+        check("{\"format\":\"tortie-agent-state\",\"version\":1,\"len\":9}\nshort", "damaged (5 bytes instead of 9)");
+        a_state().write(folder.path()).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o622)).unwrap();
+        let text = Saved::read(folder.path()).unwrap_err().to_string();
+        assert!(text.contains("others may write it"), "{text}");
+    }
+}

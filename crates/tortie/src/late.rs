@@ -1,0 +1,65 @@
+//! A store that could not be opened when the agent started, and is opened as soon as it can be (E-703).
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tortie_datastore::kv::{Revision, Snapshot, Span, Txn, TxnOutcome, Watch, WatchSink};
+use tortie_datastore::{Kv, KvError, Resources};
+
+use crate::exit::chain;
+
+/// Opens the store once more.
+type Open = Box<dyn Fn() -> Result<Arc<dyn Kv>, KvError> + Send + Sync>;
+
+/// A store behind a door that may be locked now. Every call tries it until it opens once.
+pub(crate) struct Late {
+    place: String,
+    open: Open,
+    store: Mutex<Option<Arc<dyn Kv>>>,
+}
+
+impl Late {
+    pub(crate) fn new(place: String, open: Open) -> Self {
+        Self { place, open, store: Mutex::new(None) }
+    }
+
+    fn store(&self) -> Result<Arc<dyn Kv>, KvError> {
+        // Whoever panicked while it had the lock left either a store or none.
+        let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(store) = &*store {
+            return Ok(store.clone());
+        }
+        let opened = (self.open)()?;
+        initialise(&*opened);
+        Ok(store.insert(opened).clone())
+    }
+}
+
+/// Whoever opens a missing store makes and initialises it (D-13).
+pub(crate) fn initialise(kv: &dyn Kv) {
+    if let Err(error) = Resources::new(kv).ensure_initialised() {
+        // A store that can be read is enforced, even when nothing can be written to it now.
+        tracing::warn!("cannot initialise the store: {}", chain(&error));
+    }
+}
+
+impl Kv for Late {
+    fn read(&self, spans: &[Span]) -> Result<Snapshot, KvError> {
+        self.store()?.read(spans)
+    }
+
+    fn txn(&self, txn: &Txn) -> Result<TxnOutcome, KvError> {
+        self.store()?.txn(txn)
+    }
+
+    fn watch(&self, prefixes: &[&str], from: Revision, sink: WatchSink) -> Result<Watch, KvError> {
+        self.store()?.watch(prefixes, from, sink)
+    }
+
+    fn resource_revision(&self) -> Result<Revision, KvError> {
+        self.store()?.resource_revision()
+    }
+
+    fn describe(&self) -> String {
+        self.place.clone()
+    }
+}
