@@ -4,6 +4,8 @@
 //! `TORTIE_WORLDS=N` draws N worlds instead of the default.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::process::Command;
+
 use tortie_nftables::Kernel;
 use tortie_rules::{compile, plan};
 use tortie_testkit::generators::world;
@@ -31,6 +33,10 @@ fn the_kernel_takes_every_world_and_gives_it_back_e709_k13() {
             let actual = kernel.read().unwrap().ruleset;
             let left = plan(&desired, actual.as_ref()).unwrap();
             assert!(left.is_empty(), "seed {seed}: the kernel holds something else: {left:#?}");
+            // E-401: only explicit drops deny.
+            let chains = Command::new("nft").args(["list", "chains", "inet"]).output().unwrap().stdout;
+            let chains = String::from_utf8(chains).unwrap();
+            assert!(!chains.contains("policy drop") && chains.contains("policy accept"), "seed {seed}: {chains}");
         }
     });
 }

@@ -348,7 +348,7 @@ fn host_traffic_to_a_translated_address_is_judged_by_the_interface_it_leaves_by_
 }
 
 #[test]
-fn workloads_nobody_knows_are_dropped_only_where_asked_for_e442_e441() {
+fn workloads_nobody_knows_are_dropped_only_where_asked_for_e442_e441_d5() {
     let mut host =
         Host::bare(&["HostEndpoint w {node: n1, interfaceName: '*', profiles: [projectcalico-default-allow]}"]);
     let to_host = tcp(Route::Delivered { in_interface: "cali1".to_owned() }, 80);
@@ -441,6 +441,43 @@ fn neighbour_discovery_survives_default_deny_e461() {
     let mut strict = Host::new(&[]);
     strict.settings.allows_ipv6_essentials = false;
     strict.check(&solicitation, Drop);
+}
+
+#[test]
+fn a_dhcpv6_client_talks_on_its_link_under_default_deny_e462() {
+    let host = Host::new(&[]);
+    let answer = Packet {
+        protocol: Protocol::UDP,
+        source: ip("fe80::1"),
+        destination: ip("fe80::2"),
+        source_port: 547,
+        destination_port: 546,
+        ..inward(546)
+    };
+    host.check(&answer, Accept);
+    host.check(&Packet { source: ip("2001:db8::1"), ..answer.clone() }, Drop);
+    let ask = Packet {
+        source: ip("fe80::2"),
+        destination: ip("ff02::1:2"),
+        source_port: 546,
+        destination_port: 547,
+        protocol: Protocol::UDP,
+        ..outward(547)
+    };
+    host.check(&ask, Accept);
+    host.check(&Packet { destination: ip("2001:db8::1"), ..ask }, Drop);
+}
+
+#[test]
+fn a_policy_of_a_missing_tier_comes_last_and_denies_at_its_end_e218() {
+    let lost = "GlobalNetworkPolicy lost {tier: gone, order: 1, ingress: [{action: Allow, protocol: TCP, destination: {ports: [1]}}]}";
+    let passing = "GlobalNetworkPolicy p {tier: last, ingress: [{action: Pass, protocol: TCP}]}";
+    let host = Host::new(&["Tier last {order: 9999999, defaultAction: Deny}", lost, passing]);
+    host.check(&inward(1), Accept);
+    host.check(&inward(2), Drop);
+    assert_eq!(host.judge(&inward(2)).reason.unwrap().by, By::TierEnd("gone".to_owned()));
+    let udp = Packet { protocol: Protocol::UDP, ..inward(1) };
+    assert_eq!(host.judge(&udp).reason.unwrap().by, By::TierEnd("last".to_owned()), "the lost one is asked after it");
 }
 
 #[test]

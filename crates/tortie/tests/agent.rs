@@ -182,7 +182,7 @@ fn foreign_changes_are_repaired_and_their_author_is_named_e721() {
 }
 
 #[test]
-fn open_connections_end_only_when_the_setting_says_so_e730_e731() {
+fn open_connections_end_only_when_the_setting_says_so_e730_e731_d4() {
     in_namespace(|host| {
         let _agent = host.agent();
         let endpoint = endpoint("").replace("eth0", "lo").replace(", expectedIPs: [192.0.2.1]", "");
@@ -194,7 +194,8 @@ fn open_connections_end_only_when_the_setting_says_so_e730_e731() {
         };
         let open = policy("web", &WEB.replace("ingress:", "egress: [{action: Allow}], ingress:"));
         let shut = policy("web", "{selector: \"role == 'web'\", ingress: [], egress: [{action: Allow}]}");
-        host.apply(&[endpoint.clone(), config("Keep"), open.clone()].join("---\n"));
+        // Keep is the default (D-4).
+        host.apply(&[endpoint.clone(), open.clone()].join("---\n"));
         let listener = TcpListener::bind("127.0.0.1:8055").unwrap();
         let mut client = TcpStream::connect("127.0.0.1:8055").unwrap();
         let held = format!(". tcp . {} . 8055", client.local_addr().unwrap().port());
@@ -391,6 +392,19 @@ fn settings_take_effect_live_and_a_bad_stored_value_leaves_the_last_valid_one_e6
         let strict = "{\"tortie.dev/compatibility\":\"Strict\"}";
         put("felixconfigurations", "nodes", strict, "{\"nodeSelector\":\"all()\"}");
         assert!(!host.table().contains("GlobalNetworkPolicy web"), "{}", host.table());
+    });
+}
+
+#[test]
+fn the_name_of_the_node_comes_from_the_environment_e605() {
+    in_namespace(|host| {
+        let mut command = host.command(&["agent", "--log-level", "warn"]);
+        let _agent = Agent(command.env("FELIX_FELIXHOSTNAME", "n1").stdin(Stdio::null()).spawn().unwrap());
+        host.settle();
+        host.apply(&endpoint(""));
+        let status = host.status();
+        assert!(status.contains("node        n1 ") && status.contains("eth0"), "{status}");
+        assert!(host.table().contains("\"eth0\" : goto in/h"), "the endpoint of n1 is local");
     });
 }
 

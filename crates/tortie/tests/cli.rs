@@ -133,7 +133,7 @@ fn what_cannot_be_read_is_named() {
 }
 
 #[test]
-fn the_sample_of_the_specification_is_stored_and_returned() {
+fn the_sample_of_the_specification_is_stored_and_returned_without_an_agent_d3() {
     let cli = Cli::new();
     let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/1-sample.yaml");
     let run = cli.run(&["apply", "-f", sample.to_str().unwrap()]);

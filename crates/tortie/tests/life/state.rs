@@ -193,7 +193,7 @@ fn while_the_store_is_away_the_saved_state_stands_in_and_is_kept_e703_e708() {
 }
 
 #[test]
-fn a_locked_store_moves_nothing_and_an_empty_kernel_is_filled_e702_e703() {
+fn a_locked_store_moves_nothing_and_an_empty_kernel_is_filled_e701_e702_e703() {
     with_links(|host| {
         let agent = host.agent();
         let before = host.lines();
