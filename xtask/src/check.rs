@@ -17,7 +17,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("tortie-rules", &["tortie-calc", "tortie-api", "tortie-selector"]),
     ("tortie-reference", &["tortie-api", "tortie-selector"]),
     ("tortie-datastore", &["tortie-api", "tortie-selector"]),
-    ("tortie-nftables", &["tortie-rules", "tortie-calc", "tortie-api"]),
+    ("tortie-netlink", &[]),
+    ("tortie-flows", &["tortie-netlink", "tortie-api"]),
+    ("tortie-nftables", &["tortie-netlink", "tortie-rules", "tortie-calc", "tortie-api"]),
     ("tortie-netmon", &["tortie-api"]),
     ("tortie-testkit", &["tortie-api", "tortie-selector"]),
     (
@@ -29,6 +31,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "tortie-rules",
             "tortie-datastore",
             "tortie-nftables",
+            "tortie-flows",
             "tortie-netmon",
         ],
     ),

@@ -1,5 +1,7 @@
 //! The loop.
 
+mod gather;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,28 +13,35 @@ use std::os::fd::AsFd;
 use tokio::sync::oneshot;
 use tortie_api::Kind;
 use tortie_api::facts::Links;
-use tortie_api::model::{FelixConfiguration, Labels, PolicyClass, Resource};
-use tortie_calc::settings::operation::InvalidObjectPolicy;
+use tortie_api::model::{FelixConfiguration, Labels, Resource};
+use tortie_calc::settings::operation::{InvalidObjectPolicy, Log, OnTighten};
 use tortie_calc::settings::{Local, Remembered, Resolved, Sources, is_local_name, resolve};
-use tortie_calc::{EndpointState, Engine, Reason, Settings};
+use tortie_calc::{Engine, Settings};
 use tortie_datastore::kv::Revision;
 use tortie_datastore::{Kv, SyncEvent, Syncer};
 use tortie_netmon::Monitor;
 use tortie_nftables::{Events, Kernel, OpenError};
-use tortie_rules::compile;
+use tortie_rules::compile::cut;
+use tortie_rules::{Ruleset, compile};
 
 use crate::api;
 use crate::event::{Event, Request};
+use crate::health::Phase;
 use crate::hold::Hold;
 use crate::lock::{LockError, NamespaceLock};
+use crate::notify;
+use crate::observe::Observe;
 use crate::program::{ProgramError, Programmer};
-use crate::report::{AgentReport, Reporter, now};
-use crate::status::{
-    EndpointStatus, Failsafes, InterfaceStatus, InvalidStatus, KernelStatus, NotEnforcedStatus, Status, StoreStatus,
-};
+use crate::report::{Reporter, now};
+use crate::status::{KernelStatus, Sets, Status, StoreStatus};
+use crate::view;
+use crate::watching::Watching;
 
 /// How long a failed programming is left before it is tried again (E-712).
 const RETRY: Duration = Duration::from_secs(5);
+
+/// Follows settings of logging.
+pub type SetLog = Box<dyn Fn(&Log) -> Result<(), String> + Send>;
 
 /// How an agent runs.
 pub struct Config {
@@ -48,6 +57,8 @@ pub struct Config {
     pub file: Local,
     /// Program once and end.
     pub is_once: bool,
+    /// Takes the settings of logging whenever they change (E-629); a sentence when they cannot be followed.
+    pub set_log: SetLog,
 }
 
 /// Why an agent does not run.
@@ -160,10 +171,12 @@ impl Agent {
             .map_err(|source| AgentError::Start { what: "read the store", source })?;
         let reporter = Reporter::start(config.kv.clone())
             .map_err(|source| AgentError::Start { what: "report to the store", source })?;
-        api::serve(&config.socket, sender, config.kv.clone())
+        let (observe, served) = Observe::new(reporter, sender.clone());
+        api::serve(&config.socket, sender, config.kv.clone(), served)
             .map_err(|source| AgentError::Socket { socket: config.socket.clone(), source })?;
         let socket = config.socket.clone();
-        let result = Loop::new(config, kernel, reporter).run(&receiver);
+        let result = Loop::new(config, kernel, observe).run(&receiver);
+        notify::stopping();
         // Whoever asks next is told at once that nobody is there.
         let _ = std::fs::remove_file(socket);
         result
@@ -205,6 +218,7 @@ fn listen(mut events: Events, sender: Sender<Event>) -> std::io::Result<()> {
 
 struct Waiter {
     revision: Revision,
+    with_counters: bool,
     reply: oneshot::Sender<Status>,
 }
 
@@ -213,7 +227,7 @@ struct Loop {
     engine: Engine,
     hold: Hold,
     programmer: Programmer,
-    reporter: Reporter,
+    observe: Observe,
     store: StoreStatus,
     kernel: KernelStatus,
     /// Settings in force, and what is to be told of them.
@@ -223,6 +237,9 @@ struct Loop {
     /// The revision that the engine has.
     revision: Revision,
     needs_programming: bool,
+    /// Whether rules came since open flows were last judged by them (E-731). True at first: a former process may have
+    /// ended between the two.
+    needs_recheck: bool,
     retry_at: Option<Instant>,
     /// When everything of ours was last read, or is known to be due.
     refreshed_at: Instant,
@@ -230,7 +247,7 @@ struct Loop {
 }
 
 impl Loop {
-    fn new(config: Config, kernel: Kernel, reporter: Reporter) -> Self {
+    fn new(config: Config, kernel: Kernel, observe: Observe) -> Self {
         let store =
             StoreStatus { place: config.kv.describe(), state: "connecting".to_owned(), ..StoreStatus::default() };
         let mut this = Self {
@@ -238,7 +255,7 @@ impl Loop {
             config,
             hold: Hold::default(),
             programmer: Programmer::new(kernel),
-            reporter,
+            observe,
             store,
             kernel: KernelStatus::default(),
             resolved: Resolved::default(),
@@ -246,6 +263,7 @@ impl Loop {
             links: None,
             revision: Revision::ZERO,
             needs_programming: true,
+            needs_recheck: true,
             retry_at: None,
             refreshed_at: Instant::now(),
             waiters: Vec::new(),
@@ -256,10 +274,12 @@ impl Loop {
 
     fn run(mut self, receiver: &Receiver<Event>) -> Result<(), AgentError> {
         loop {
+            self.observe.enter(Phase::Waiting);
             let received = match self.retry_at.into_iter().chain(self.refresh_at()).min() {
                 Some(at) => receiver.recv_timeout(at.saturating_duration_since(Instant::now())),
                 None => receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
+            self.observe.enter(Phase::Calculating);
             match received {
                 Ok(event) => {
                     // What has gathered is taken together: many updates, one apply.
@@ -276,6 +296,7 @@ impl Loop {
             }
             self.look_at_timers();
             self.program();
+            self.observe.notify(&self.summary());
             if self.config.is_once && self.kernel.revision.is_some() {
                 return Ok(());
             }
@@ -309,15 +330,28 @@ impl Loop {
             Event::Links(tortie_netmon::Event::Links(links)) => self.take_links(links),
             Event::Links(tortie_netmon::Event::Failed(error)) => tracing::warn!("cannot list links: {error}"),
             Event::Kernel(event) => self.take_kernel(&event),
-            Event::KernelDeaf(error) => tracing::error!("ruleset events ended, only the timer repairs now: {error}"),
-            Event::Request(Request::Status(reply)) => {
-                // The caller may have gone.
-                let _ = reply.send(self.status());
+            Event::KernelDeaf(error) => {
+                tracing::error!("ruleset events ended, only the timer repairs now: {error}");
+                self.observe.deaf = Some(error);
             }
-            Event::Request(Request::Wait { revision, links, reply }) => {
+            // Callers may have gone: then nobody needs the answer.
+            Event::Request(Request::Status { with_counters, reply }) => {
+                let _ = reply.send(self.status(with_counters));
+            }
+            Event::Request(Request::Counters(reply)) => {
+                let _ = reply.send(self.counters());
+            }
+            Event::Request(Request::Sets(reply)) => {
+                let sets = view::sets(self.engine.policy(), self.engine.contributions());
+                let _ = reply.send(Sets { sets });
+            }
+            Event::Request(Request::Measure(reply)) => {
+                let _ = reply.send(self.numbers());
+            }
+            Event::Request(Request::Wait { revision, links, with_counters, reply }) => {
                 // The links of that moment are programmed before the answer.
                 self.take_links(links);
-                self.waiters.push(Waiter { revision, reply });
+                self.waiters.push(Waiter { revision, with_counters, reply });
             }
             Event::Shutdown => {}
         }
@@ -344,6 +378,9 @@ impl Loop {
                 }
                 self.revision = revision;
                 self.is_in_sync |= is_snapshot;
+                self.observe.totals.resyncs += u64::from(is_snapshot);
+                let is_in_sync = self.is_in_sync;
+                self.observe.progress(|progress| (progress.is_in_sync, progress.is_locked) = (is_in_sync, false));
                 self.needs_programming = true;
                 // What came may be what was missing: no reason to sit out the pause of a failure.
                 self.retry_at = None;
@@ -355,6 +392,7 @@ impl Loop {
             SyncEvent::Locked => {
                 tracing::warn!("the store is locked (datastoreReady is not true): what is enforced stays");
                 "locked".clone_into(&mut self.store.state);
+                self.observe.progress(|progress| progress.is_locked = true);
             }
             SyncEvent::Lost(error) => {
                 if self.store.state != "lost" {
@@ -404,6 +442,8 @@ impl Loop {
         for note in resolved.notes.iter().filter(|note| !self.resolved.notes.contains(note)) {
             tracing::info!("settings of {}: {}", note.source, note.message);
         }
+        self.observe.set(Watching::of(&resolved.operation));
+        self.observe.log(&resolved.operation.log, &self.config.set_log);
         self.engine.set_settings(resolved.settings.clone());
         self.resolved = resolved;
         if !self.is_holding() {
@@ -419,6 +459,7 @@ impl Loop {
         if self.links.as_ref() != Some(&links) {
             self.engine.set_links(links.clone());
             self.links = Some(links);
+            self.observe.progress(|progress| progress.has_links = true);
             self.needs_programming = true;
         }
     }
@@ -446,14 +487,25 @@ impl Loop {
             return;
         }
         self.needs_programming = false;
+        let start = Instant::now();
         self.engine.flush();
-        let desired = compile(self.engine.policy());
+        let mut desired = compile(self.engine.policy());
+        if self.resolved.operation.on_tighten == OnTighten::Recheck {
+            cut::add(&mut desired);
+        }
+        self.observe.calculated(start.elapsed());
+        self.observe.enter(Phase::Programming);
         match self.programmer.program(&desired) {
             Ok(outcome) => {
-                if outcome.transactions > 0 || self.kernel.revision.is_none() {
+                let is_change = outcome.transactions > 0 || self.kernel.revision.is_none();
+                let took = is_change.then(|| Duration::from_micros(outcome.took_us));
+                self.observe.programmed(&self.engine.policy().dispatch, outcome.transactions, took);
+                if is_change {
                     self.kernel.applies += 1;
                     self.kernel.last_apply = Some(now());
                     self.kernel.last_apply_us = outcome.took_us;
+                    self.kernel.last_apply_transactions = outcome.transactions;
+                    self.kernel.last_apply_generation = self.programmer.generation();
                     tracing::info!(
                         "programmed revision {} in {} transactions and {} us",
                         self.revision,
@@ -463,25 +515,57 @@ impl Loop {
                 }
                 self.kernel.revision = Some(self.revision.0);
                 self.kernel.error = None;
+                self.needs_recheck |= outcome.transactions > 0;
+                self.recheck(&desired);
             }
             Err(error) => {
                 let text = chain(&error);
                 tracing::error!("{text}; the old rules stay, next try in {} s", RETRY.as_secs());
                 self.kernel.error = Some(text);
+                self.kernel.failures += 1;
                 if matches!(error, ProgramError::Commit { .. } | ProgramError::Read(_) | ProgramError::Restless) {
                     self.programmer.forget();
                 }
                 self.retry_at = Some(Instant::now() + RETRY);
             }
         }
-        self.reporter.tell(AgentReport {
-            node: self.config.node.clone(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            revision: self.kernel.revision,
-            time: String::new(),
-            problems: self.problems(),
-        });
+        self.observe.enter(Phase::Calculating);
+        self.tell();
         self.answer_waiters();
+    }
+
+    /// Ends open flows that new rules deny; nothing unless the setting says so, which the ruleset tells.
+    fn recheck(&mut self, ruleset: &Ruleset) {
+        let Some(links) = self.links.as_ref().filter(|_| self.needs_recheck) else { return };
+        match self.programmer.recheck(ruleset, links) {
+            Ok(counts) => {
+                self.needs_recheck = false;
+                if counts.cut + counts.released + counts.offloaded > 0 {
+                    tracing::info!(
+                        "open flows: {} cut, {} let go, {} kept, {} not judged",
+                        counts.cut,
+                        counts.released,
+                        counts.kept,
+                        counts.unjudged
+                    );
+                }
+                if counts.offloaded > 0 {
+                    tracing::warn!(
+                        "{} denied flows stay: they are in a flow table of another program",
+                        counts.offloaded
+                    );
+                }
+                if counts.unheld > 0 {
+                    tracing::warn!("{} flows were cut but are not held: too many at once", counts.unheld);
+                }
+            }
+            Err(error) => {
+                let text = format!("open flows were not rechecked: {}", chain(&error));
+                tracing::error!("{text}; the new rules are in force, next try in {} s", RETRY.as_secs());
+                self.kernel.error = Some(text);
+                self.retry_at = Some(Instant::now() + RETRY);
+            }
+        }
     }
 
     fn answer_waiters(&mut self) {
@@ -495,163 +579,10 @@ impl Loop {
         if ready.is_empty() {
             return;
         }
-        let status = self.status();
+        let status = self.status(ready.iter().any(|waiter| waiter.with_counters));
         for waiter in ready {
+            // The caller may have gone.
             let _ = waiter.reply.send(status.clone());
-        }
-    }
-
-    fn problems(&self) -> Vec<String> {
-        let mut problems: Vec<String> = self.kernel.error.iter().cloned().collect();
-        for (key, problem) in self.hold.problems() {
-            problems.push(format!("{key} is invalid: {}", problem.messages.join("; ")));
-        }
-        problems.extend(
-            self.resolved.problems.iter().map(|p| format!("setting {} of {}: {}", p.name, p.source, p.message)),
-        );
-        problems
-    }
-
-    fn status(&mut self) -> Status {
-        let report = self.engine.report().clone();
-        let policy = self.engine.policy();
-        let dispatch = policy.dispatch.clone();
-        let settings = policy.settings.clone();
-        let links = self.links.clone().unwrap_or_default();
-        let interfaces = links
-            .values()
-            .map(|link| {
-                let named = dispatch.interfaces.get(&link.name);
-                let is_workload = settings.is_workload_interface(&link.name);
-                let is_exempt = dispatch.exempt.contains(&link.name);
-                let endpoint = named.or(dispatch.wildcard.as_ref().filter(|_| !is_workload && !is_exempt));
-                let note = match (endpoint, is_workload, is_exempt) {
-                    (None, true, _) => Some("workload"),
-                    (None, _, true) => Some("exempt"),
-                    _ => None,
-                };
-                InterfaceStatus {
-                    name: link.name.clone(),
-                    is_running: link.is_running,
-                    addresses: link.addresses.iter().map(ToString::to_string).collect(),
-                    endpoint: endpoint.cloned(),
-                    note: note.map(str::to_owned),
-                }
-            })
-            .collect();
-        let endpoints =
-            report.endpoints.iter().map(|(name, endpoint)| endpoint_status(name, endpoint, &links)).collect();
-        let not_enforced = report
-            .not_enforced
-            .iter()
-            .map(|entry| NotEnforcedStatus {
-                object: entry.key.to_string(),
-                endpoint: entry.endpoint.clone(),
-                reason: reason_text(&entry.reason),
-            })
-            .collect();
-        let invalid = self.hold.problems().iter().map(|(key, problem)| InvalidStatus {
-            object: key.to_string(),
-            messages: problem.messages.clone(),
-            is_held: problem.is_held,
-        });
-        let invalid = invalid.collect();
-        let mut warnings: Vec<String> = self
-            .resolved
-            .problems
-            .iter()
-            .map(|problem| format!("setting {} of {}: {}", problem.name, problem.source, problem.message))
-            .collect();
-        for (key, texts) in self.hold.warnings() {
-            warnings.extend(texts.iter().map(|text| format!("{key}: {text}")));
-        }
-        let failsafes = Failsafes {
-            inbound: settings.failsafe_inbound.iter().map(ToString::to_string).collect(),
-            outbound: settings.failsafe_outbound.iter().map(ToString::to_string).collect(),
-        };
-        let (chains, sets, rules) = self.programmer.size();
-        let foreign = match self.programmer.kernel().foreign_chains() {
-            Ok(chains) => chains
-                .into_iter()
-                .filter(|chain| chain.can_drop)
-                .map(|c| {
-                    format!("{} table {} chain {} ({:?}, priority {})", c.family, c.table, c.chain, c.hook, c.priority)
-                })
-                .collect(),
-            Err(error) => {
-                warnings.push(format!("other tables cannot be read: {error}"));
-                Vec::new()
-            }
-        };
-        let generation = self.programmer.generation();
-        Status {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            node: self.config.node.clone(),
-            store: self.store.clone(),
-            kernel: KernelStatus { generation, chains, sets, rules, foreign, ..self.kernel.clone() },
-            interfaces,
-            endpoints,
-            failsafes,
-            not_enforced,
-            invalid,
-            warnings,
-        }
-    }
-}
-
-fn endpoint_status(name: &str, endpoint: &tortie_calc::EndpointReport, links: &Links) -> EndpointStatus {
-    use tortie_calc::policy::Direction;
-    let mut status = EndpointStatus { name: name.to_owned(), ..EndpointStatus::default() };
-    let (state, reason) = match &endpoint.state {
-        EndpointState::Governs { interfaces } => {
-            status.interfaces.clone_from(interfaces);
-            let is_running = interfaces.iter().all(|name| links.get(name).is_some_and(|link| link.is_running));
-            let enslaved =
-                interfaces.iter().find(|name| links.get(*name).is_some_and(|link| link.controller.is_some()));
-            let note = enslaved.map(|name| format!("{name} is a port of another interface: no packet is seen there"));
-            (if is_running { "up" } else { "down" }, note)
-        }
-        EndpointState::Wildcard => ("up", None),
-        EndpointState::InactiveWildcard { winner } => ("error", Some(format!("`{winner}` is the active wildcard"))),
-        EndpointState::Unresolved => ("error", Some("its interface does not exist; the rules wait for it".to_owned())),
-        EndpointState::Shadowed { by } => {
-            let list: Vec<String> = by.iter().map(|(interface, by)| format!("`{by}` on {interface}")).collect();
-            ("error", Some(format!("shadowed by {}", list.join(", "))))
-        }
-        EndpointState::WorkloadInterface { interface } => {
-            ("error", Some(format!("`{interface}` is an interface of a workload")))
-        }
-        EndpointState::Excluded { interface } => ("error", Some(format!("`{interface}` is excluded by the settings"))),
-    };
-    state.clone_into(&mut status.state);
-    status.reason = reason;
-    for policy in endpoint.policies.iter().filter(|policy| policy.class == PolicyClass::Normal) {
-        let staged = if policy.is_staged { " (staged)" } else { "" };
-        let text = format!("{}: {}{staged}", policy.id.tier, policy.id);
-        match policy.direction {
-            Direction::Ingress => status.ingress.push(text),
-            Direction::Egress => status.egress.push(text),
-        }
-    }
-    let missing = |exists: bool| if exists { "" } else { " (missing: denies everything)" };
-    status.profiles = endpoint.profiles.iter().map(|(name, exists)| format!("{name}{}", missing(*exists))).collect();
-    status
-}
-
-fn reason_text(reason: &Reason) -> String {
-    match reason {
-        Reason::UntrackedOnWildcard => "untracked policy never applies to a wildcard endpoint (E-415)".to_owned(),
-        Reason::Http { direction, rule } => {
-            format!("{direction} rule {rule} has `http`, which a host cannot check: it matches nothing (E-358)")
-        }
-        Reason::Services { direction, rule } => {
-            format!("{direction} rule {rule} has `services`, and there is no Kubernetes data: it matches nothing")
-        }
-        Reason::MissingProfile { profile } => {
-            format!("profile `{profile}` does not exist: at its place everything is denied (E-230)")
-        }
-        Reason::MissingTier { tier } => {
-            format!("tier `{tier}` does not exist: the policy comes after all others, default Deny (E-218)")
         }
     }
 }

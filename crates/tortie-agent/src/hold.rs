@@ -90,6 +90,11 @@ impl Hold {
         self.in_force.iter().filter(move |(key, _)| key.kind == kind).map(|(_, resource)| resource)
     }
 
+    /// All objects in force.
+    pub(crate) fn in_force(&self) -> impl Iterator<Item = &Arc<Resource>> {
+        self.in_force.values()
+    }
+
     /// Invalid objects.
     pub(crate) fn problems(&self) -> &BTreeMap<ResourceKey, StoredProblem> {
         &self.problems

@@ -2,10 +2,13 @@
 
 use std::time::Instant;
 
+use tortie_api::facts::Links;
 use tortie_nftables::{CommitError, Kernel, ReadError};
 use tortie_rules::plan::Transaction;
 use tortie_rules::plan::{Op, PlanError};
 use tortie_rules::{Ruleset, plan};
+
+use crate::recheck::{Counts, Recheck, RecheckError};
 
 /// Times a plan is made again because the ruleset changed meanwhile.
 const RACES_MAX: usize = 50;
@@ -15,6 +18,7 @@ pub(crate) struct Programmer {
     kernel: Kernel,
     /// `None` when it must be read before anything is planned.
     known: Option<Known>,
+    recheck: Recheck,
 }
 
 struct Known {
@@ -50,7 +54,7 @@ pub(crate) enum ProgramError {
 
 impl Programmer {
     pub(crate) fn new(kernel: Kernel) -> Self {
-        Self { kernel, known: None }
+        Self { kernel, known: None, recheck: Recheck::default() }
     }
 
     /// The socket under which our own changes are announced.
@@ -84,6 +88,21 @@ impl Programmer {
         ruleset.map_or((0, 0, 0), |r| (r.chains.len(), r.sets.len(), r.chains.values().map(|c| c.rules.len()).sum()))
     }
 
+    /// Ends the flows that `ruleset`, which the kernel holds by now, denies (E-731).
+    pub(crate) fn recheck(&mut self, ruleset: &Ruleset, links: &Links) -> Result<Counts, RecheckError> {
+        let result = self.recheck.run(&mut self.kernel, ruleset, links);
+        match (&result, &mut self.known) {
+            (Ok(counts), Some(known)) => {
+                for _ in 0..counts.transactions {
+                    known.generation = next_generation(known.generation);
+                }
+            }
+            // Some of its transactions may have been committed.
+            _ => self.known = None,
+        }
+        result
+    }
+
     /// Makes the kernel hold `desired`. `None` is no table at all.
     pub(crate) fn program(&mut self, desired: &Ruleset) -> Result<Outcome, ProgramError> {
         let start = Instant::now();
@@ -104,8 +123,7 @@ impl Programmer {
                 match self.kernel.commit(transaction, Some(known.generation)) {
                     Ok(()) => {
                         transactions += 1;
-                        // The kernel counts each transaction; it never uses 0.
-                        known.generation = known.generation.wrapping_add(1).max(1);
+                        known.generation = next_generation(known.generation);
                         known.ruleset.get_or_insert_with(Ruleset::default).record(transaction);
                     }
                     Err(CommitError::Raced { .. }) => {
@@ -129,6 +147,11 @@ impl Programmer {
         }
         Err(ProgramError::Restless)
     }
+}
+
+/// The kernel counts each transaction; it never uses 0.
+fn next_generation(generation: u32) -> u32 {
+    generation.wrapping_add(1).max(1)
 }
 
 /// Which part of policy a refused operation came from (K-11).

@@ -20,3 +20,14 @@ pub struct Link {
 
 /// Every link of the host by name. Where two indices briefly share a name neither is listed (E-114).
 pub type Links = BTreeMap<String, Link>;
+
+/// Where the host's routes send what goes to an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Toward {
+    /// To this host.
+    Local,
+    /// To all hosts of a network, this one among them.
+    Broadcast,
+    /// Out by one of these interfaces; several when the route has several paths.
+    Interfaces(BTreeSet<String>),
+}

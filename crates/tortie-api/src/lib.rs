@@ -11,6 +11,7 @@ mod checks;
 mod decode;
 pub mod defaults;
 pub mod facts;
+pub mod flow;
 pub mod key;
 pub mod kind;
 pub mod lint;
@@ -38,6 +39,9 @@ pub const API_VERSION: &str = "projectcalico.org/v3";
 
 /// The name of the tier a policy is in when it names none (E-217).
 pub const DEFAULT_TIER: &str = "default";
+
+/// The annotation of a host endpoint that asks for a reverse-path check: `Strict` or `Loose` (E-466).
+pub const REVERSE_PATH_ANNOTATION: &str = "tortie.dev/reversePath";
 
 /// The built-in profile that allows everything in both directions (E-231).
 pub const DEFAULT_ALLOW_PROFILE: &str = "projectcalico-default-allow";

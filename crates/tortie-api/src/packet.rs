@@ -29,6 +29,20 @@ pub struct Packet {
     pub state: ConnState,
     /// Destination NAT that the host applies between the pre-DNAT and the later stages.
     pub dnat: Option<Dnat>,
+    /// Of an arriving packet: where the host would send an answer (E-466).
+    pub way_back: WayBack,
+}
+
+/// By which way the host's routes lead back to the source of a packet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum WayBack {
+    /// By the interface on which it arrived.
+    #[default]
+    SameInterface,
+    /// By another interface.
+    OtherInterface,
+    /// There is no route.
+    Nowhere,
 }
 
 /// The way of a packet through the host. Names are those of interfaces.

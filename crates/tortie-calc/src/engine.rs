@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tortie_api::facts::Links;
-use tortie_api::model::{Action, HostEndpoint, Meta, Policy, PolicyClass, Profile, Resource, Rule, Tier};
-use tortie_api::{DEFAULT_ALLOW_PROFILE, Kind, ResourceKey};
+use tortie_api::model::{Action, Family, HostEndpoint, Meta, Policy, PolicyClass, Profile, Resource, Rule, Tier};
+use tortie_api::{DEFAULT_ALLOW_PROFILE, Kind, REVERSE_PATH_ANNOTATION, ResourceKey};
 use tortie_selector::Selector;
 
 use crate::dispatch;
 use crate::items::Items;
 use crate::policy::{
-    ClassPolicy, Direction, EndpointPolicy, HostPolicy, NeverMatches, PolicyRules, ProfileRules, ResolvedRule, SetId,
+    ClassPolicy, Direction, EndpointPolicy, HostPolicy, NeverMatches, PolicyRules, ProfileRules, ResolvedRule,
+    ReversePath, SetId,
 };
 use crate::report::{EndpointReport, EndpointState, NotEnforced, PolicyReport, Reason, Report};
 use crate::resolve::{self, Resolved};
@@ -285,9 +286,25 @@ impl Engine {
         &self.output
     }
 
+    /// For each set that rules use, what each object adds to it, as text: addresses, or `address protocol:port`.
+    pub fn contributions(&self) -> impl Iterator<Item = (&SetId, &ResourceKey, Vec<String>)> {
+        self.sets.contributions()
+    }
+
     /// What status tells of it.
     pub fn report(&self) -> &Report {
         &self.report
+    }
+
+    /// Sets of rules with more members of one family than a set may have (E-351): what is meant, the family, how many.
+    /// Rules that name them fail closed.
+    pub fn sets_too_large(&self) -> Vec<(SetId, Family, usize)> {
+        let max = self.settings.set_size_max;
+        let large = self.output.sets.iter().filter(|(_, members)| members.len() > max);
+        large
+            .flat_map(|(id, members)| Family::BOTH.map(|family| (id.clone(), family, members.len_in(family))))
+            .filter(|(.., len)| *len > max)
+            .collect()
     }
 
     /// Brings the selections up to date; says whether any local endpoint is touched.
@@ -347,6 +364,9 @@ impl Engine {
             let built = self.endpoint(hep, &tiers);
             let state = resolution.states.get(name).cloned().unwrap_or(EndpointState::Unresolved);
             self.report_endpoint(hep, &built, state, &tiers, &mut report);
+            if let (Some(by), Some(endpoint)) = (resolution.shadowed.get(name), report.endpoints.get_mut(name)) {
+                endpoint.shadowed_by.clone_from(by);
+            }
             if !governing.contains(name) {
                 continue;
             }
@@ -389,6 +409,7 @@ impl Engine {
             pre_dnat: class(PolicyClass::PreDnat, Direction::Ingress),
             untracked_ingress: class(PolicyClass::Untracked, Direction::Ingress),
             untracked_egress: class(PolicyClass::Untracked, Direction::Egress),
+            reverse_path: reverse_path(hep),
             profiles_ingress: profiles(Direction::Ingress),
             profiles_egress: profiles(Direction::Egress),
         }
@@ -454,13 +475,20 @@ impl Engine {
         let name = &hep.meta.name;
         let mut policies = Vec::new();
         for (class, direction, built) in built.classes() {
-            for rules in built.tiers.iter().flat_map(|tier| &tier.policies) {
-                policies.push(PolicyReport { id: rules.id.clone(), class, direction, is_staged: rules.is_staged });
+            for (rules, position) in built.tiers.iter().flat_map(|tier| &tier.policies).zip(1..) {
                 let key = ResourceKey {
                     kind: rules.id.kind,
                     namespace: rules.id.namespace.clone(),
                     name: rules.id.name.clone(),
                 };
+                policies.push(PolicyReport {
+                    id: rules.id.clone(),
+                    class,
+                    direction,
+                    position,
+                    order: self.policies.get(&key).and_then(|active| active.policy().order),
+                    is_staged: rules.is_staged,
+                });
                 report.not_enforced.extend(never(&key, &rules.rules, direction));
             }
         }
@@ -477,6 +505,13 @@ impl Engine {
             }
         }
         let own = ResourceKey::global(Kind::HostEndpoint, name);
+        if let Some(text) = hep.meta.annotations.get(REVERSE_PATH_ANNOTATION) {
+            if built.reverse_path.is_none() {
+                not(own.clone(), Reason::UnknownReversePath { value: text.clone() });
+            } else if state == EndpointState::Wildcard {
+                not(own.clone(), Reason::ReversePathOnWildcard);
+            }
+        }
         let mut profiles = Vec::new();
         for profile in &hep.profiles {
             let exists = self.profiles.contains_key(profile);
@@ -485,7 +520,9 @@ impl Engine {
                 not(own.clone(), Reason::MissingProfile { profile: profile.clone() });
             }
         }
-        report.endpoints.insert(name.clone(), EndpointReport { state, policies, profiles });
+        report
+            .endpoints
+            .insert(name.clone(), EndpointReport { state, shadowed_by: BTreeMap::new(), policies, profiles });
     }
 }
 
@@ -501,6 +538,15 @@ fn never<'a>(
         };
         Some(NotEnforced { key: key.clone(), endpoint: None, reason })
     })
+}
+
+/// The annotation [`REVERSE_PATH_ANNOTATION`] of an endpoint, whose values are read in any case; another one is none.
+fn reverse_path(hep: &HostEndpoint) -> Option<ReversePath> {
+    match hep.meta.annotations.get(REVERSE_PATH_ANNOTATION)?.to_lowercase().as_str() {
+        "strict" => Some(ReversePath::Strict),
+        "loose" => Some(ReversePath::Loose),
+        _ => None,
+    }
 }
 
 /// The built-in profile (E-231).

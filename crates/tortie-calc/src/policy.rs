@@ -58,10 +58,21 @@ pub struct EndpointPolicy {
     pub untracked_ingress: ClassPolicy,
     /// Before connection tracking, outward (S6).
     pub untracked_egress: ClassPolicy,
+    /// Whether packets without a way back to their source are dropped where they arrive (E-466).
+    pub reverse_path: Option<ReversePath>,
     /// Profiles in order, ingress rules; asked by the normal class only (E-225, E-227).
     pub profiles_ingress: Vec<Arc<ProfileRules>>,
     /// Profiles in order, egress rules.
     pub profiles_egress: Vec<Arc<ProfileRules>>,
+}
+
+/// What counts as a way back to the source of a packet (E-466).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ReversePath {
+    /// A route by the interface of arrival.
+    Strict,
+    /// Any route.
+    Loose,
 }
 
 /// The tiers in which a policy applies, for one class and direction, in order (E-221). Empty tiers are left out.
@@ -227,6 +238,19 @@ impl Peer {
 }
 
 impl SetMembers {
+    /// How many members there are.
+    pub fn len(&self) -> usize {
+        match self {
+            SetMembers::Nets(nets) => nets.len(),
+            SetMembers::Ports(ports) => ports.len(),
+        }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// How many members of one family there are.
     pub fn len_in(&self, family: Family) -> usize {
         match self {

@@ -1,8 +1,13 @@
-//! Links and addresses of the host, by rtnetlink.
+//! Links, addresses and routes of the host, by rtnetlink.
 //!
 //! [`Monitor`] listens before it lists, so that no change is lost between the two, and always delivers the whole table:
 //! links are few, and a whole table cannot be half applied. It changes nothing in the kernel.
+//! [`Routes`] asks where one address lies.
 #![forbid(unsafe_code)]
+
+mod routes;
+
+pub use routes::Routes;
 
 use std::collections::BTreeMap;
 use std::io;

@@ -1,21 +1,8 @@
-//! Numbers of the kernel's interface, under the names of `linux/netfilter/nf_tables.h`, `linux/netfilter/nfnetlink.h`,
-//! `linux/netlink.h` and `linux/netfilter.h`.
+//! Numbers of the kernel's interface, under the names of `linux/netfilter/nf_tables.h`, `linux/netfilter/nfnetlink.h` and
+//! `linux/netfilter.h`; those of `linux/netlink.h` come with [`tortie_netlink`].
 #![allow(dead_code, reason = "a few neighbours are kept so that a table can be compared with the header at a glance")]
 
-pub(crate) const NETLINK_NETFILTER: isize = 12;
-
-pub(crate) const NLMSG_ERROR: u16 = 2;
-pub(crate) const NLMSG_DONE: u16 = 3;
-pub(crate) const NLM_F_REQUEST: u16 = 1;
-pub(crate) const NLM_F_ACK: u16 = 4;
-pub(crate) const NLM_F_DUMP_INTR: u16 = 0x10;
-pub(crate) const NLM_F_CAPPED: u16 = 0x100;
-pub(crate) const NLM_F_ACK_TLVS: u16 = 0x200;
-pub(crate) const NLM_F_DUMP: u16 = 0x300;
-pub(crate) const NLM_F_CREATE: u16 = 0x400;
-pub(crate) const NLM_F_EXCL: u16 = 0x200;
-pub(crate) const NLM_F_APPEND: u16 = 0x800;
-pub(crate) const NLMSGERR_ATTR_MSG: u16 = 1;
+pub(crate) use tortie_netlink::consts::*;
 
 pub(crate) const NFNL_SUBSYS_NFTABLES: u16 = 10;
 pub(crate) const NFNL_MSG_BATCH_BEGIN: u16 = 0x10;
@@ -72,12 +59,15 @@ pub(crate) const NFTA_SET_DATA_TYPE: u16 = 6;
 pub(crate) const NFTA_SET_DATA_LEN: u16 = 7;
 pub(crate) const NFTA_SET_DESC: u16 = 9;
 pub(crate) const NFTA_SET_ID: u16 = 10;
+pub(crate) const NFTA_SET_TIMEOUT: u16 = 11;
 pub(crate) const NFTA_SET_USERDATA: u16 = 13;
 pub(crate) const NFTA_SET_DESC_CONCAT: u16 = 2;
 pub(crate) const NFTA_SET_FIELD_LEN: u16 = 1;
 pub(crate) const NFT_SET_ANONYMOUS: u32 = 1;
 pub(crate) const NFT_SET_INTERVAL: u32 = 4;
 pub(crate) const NFT_SET_MAP: u32 = 8;
+pub(crate) const NFT_SET_TIMEOUT: u32 = 0x10;
+pub(crate) const NFT_SET_EVAL: u32 = 0x20;
 pub(crate) const NFT_SET_CONCAT: u32 = 0x80;
 pub(crate) const NFT_DATA_VERDICT: u32 = 0xffff_ff00;
 pub(crate) const NFTNL_UDATA_SET_KEYBYTEORDER: u8 = 0;
@@ -157,6 +147,16 @@ pub(crate) const NFTA_LOOKUP_DREG: u16 = 3;
 pub(crate) const NFTA_LOOKUP_FLAGS: u16 = 5;
 pub(crate) const NFT_LOOKUP_F_INV: u32 = 1;
 
+pub(crate) const NFTA_DYNSET_SET_NAME: u16 = 1;
+pub(crate) const NFTA_DYNSET_OP: u16 = 3;
+pub(crate) const NFTA_DYNSET_SREG_KEY: u16 = 4;
+pub(crate) const NFTA_DYNSET_SREG_DATA: u16 = 5;
+pub(crate) const NFTA_DYNSET_TIMEOUT: u16 = 6;
+pub(crate) const NFTA_DYNSET_EXPR: u16 = 7;
+pub(crate) const NFTA_DYNSET_FLAGS: u16 = 9;
+pub(crate) const NFTA_DYNSET_EXPRESSIONS: u16 = 10;
+pub(crate) const NFT_DYNSET_OP_UPDATE: u32 = 1;
+
 pub(crate) const NFTA_IMMEDIATE_DREG: u16 = 1;
 pub(crate) const NFTA_IMMEDIATE_DATA: u16 = 2;
 
@@ -179,6 +179,14 @@ pub(crate) const NFTA_REJECT_TYPE: u16 = 1;
 pub(crate) const NFTA_REJECT_ICMP_CODE: u16 = 2;
 pub(crate) const NFT_REJECT_ICMPX_UNREACH: u32 = 2;
 pub(crate) const NFT_REJECT_ICMPX_PORT_UNREACH: u8 = 1;
+
+pub(crate) const NFTA_FIB_DREG: u16 = 1;
+pub(crate) const NFTA_FIB_RESULT: u16 = 2;
+pub(crate) const NFTA_FIB_FLAGS: u16 = 3;
+pub(crate) const NFT_FIB_RESULT_OIF: u32 = 1;
+pub(crate) const NFTA_FIB_F_SADDR: u32 = 1;
+pub(crate) const NFTA_FIB_F_IIF: u32 = 8;
+pub(crate) const NFTA_FIB_F_PRESENT: u32 = 0x20;
 
 pub(crate) const NFTA_GEN_ID: u16 = 1;
 pub(crate) const NFTA_GEN_PROC_PID: u16 = 2;

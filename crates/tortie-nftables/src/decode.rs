@@ -101,6 +101,10 @@ impl RuleReader {
             "meta" if data.find(NFTA_META_SREG).is_some() => self.set_meta(data),
             "meta" => self.load(data.u32(NFTA_META_DREG), data.u32(NFTA_META_KEY).map(Source::Meta), None),
             "ct" => self.load(data.u32(NFTA_CT_DREG), data.u32(NFTA_CT_KEY).map(Source::Ct), None),
+            "fib" => {
+                let flags = data.u32(NFTA_FIB_FLAGS).filter(|_| data.u32(NFTA_FIB_RESULT) == Some(NFT_FIB_RESULT_OIF));
+                self.load(data.u32(NFTA_FIB_DREG), flags.map(Source::Fib), None)
+            }
             "payload" => {
                 let base = data.u32(NFTA_PAYLOAD_BASE);
                 let source =
@@ -144,6 +148,7 @@ impl RuleReader {
                 self.end = Some(End::Verdict(Verdict::Reject));
                 Ok(())
             }
+            "dynset" => self.refresh(data),
             other => Err(odd(format!("expression `{other}`"))),
         }
     }
@@ -236,17 +241,7 @@ impl RuleReader {
 
     fn lookup(&mut self, data: Attributes<'_>) -> Result<(), DecodeError> {
         let set = Name::new(data.text(NFTA_LOOKUP_SET).ok_or_else(|| odd("a lookup"))?);
-        let mut register = register_32(data.u32(NFTA_LOOKUP_SREG).ok_or_else(|| odd("a lookup"))?);
-        let mut key = Vec::new();
-        while let Some(loaded) = self.loaded.remove(&register) {
-            key.push(loaded.field);
-            register += loaded.field.width().div_ceil(4) as u32;
-        }
-        if key.is_empty() {
-            return Err(odd("a lookup"));
-        }
-        // The registers are loaded anew for each criterion, so what lies behind the key is left over.
-        self.loaded.clear();
+        let key = self.key(data.u32(NFTA_LOOKUP_SREG)).ok_or_else(|| odd("a lookup"))?;
         match data.u32(NFTA_LOOKUP_DREG) {
             None => {
                 let invert = data.u32(NFTA_LOOKUP_FLAGS).unwrap_or(0) & NFT_LOOKUP_F_INV != 0;
@@ -255,6 +250,35 @@ impl RuleReader {
             Some(NFT_REG_VERDICT) => self.end = Some(End::Map { key, map: set }),
             Some(_) => return Err(odd("a map")),
         }
+        Ok(())
+    }
+}
+
+impl RuleReader {
+    /// The fields of a key that begins at a register.
+    fn key(&mut self, register: Option<u32>) -> Option<Vec<Field>> {
+        let mut register = register_32(register?);
+        let mut key = Vec::new();
+        while let Some(loaded) = self.loaded.remove(&register) {
+            key.push(loaded.field);
+            register += loaded.field.width().div_ceil(4) as u32;
+        }
+        // The registers are loaded anew for each criterion, so what lies behind the key is left over.
+        self.loaded.clear();
+        (!key.is_empty()).then_some(key)
+    }
+
+    fn refresh(&mut self, data: Attributes<'_>) -> Result<(), DecodeError> {
+        let more = [NFTA_DYNSET_SREG_DATA, NFTA_DYNSET_EXPR, NFTA_DYNSET_EXPRESSIONS];
+        let has_more = more.into_iter().any(|kind| data.find(kind).is_some())
+            || data.u64(NFTA_DYNSET_TIMEOUT).is_some_and(|ms| ms != 0)
+            || data.u32(NFTA_DYNSET_FLAGS).is_some_and(|flags| flags != 0);
+        if has_more || data.u32(NFTA_DYNSET_OP) != Some(NFT_DYNSET_OP_UPDATE) {
+            return Err(odd("an update of a set"));
+        }
+        let set = Name::new(data.text(NFTA_DYNSET_SET_NAME).ok_or_else(|| odd("an update of a set"))?);
+        let key = self.key(data.u32(NFTA_DYNSET_SREG_KEY)).ok_or_else(|| odd("an update of a set"))?;
+        self.statements.push(Statement::Refresh { key, set });
         Ok(())
     }
 }
@@ -291,14 +315,21 @@ pub(crate) fn set(attributes: Attributes<'_>) -> Result<Set, DecodeError> {
     let key_len = attributes.u32(NFTA_SET_KEY_LEN).unwrap_or(0) as usize;
     let key = attributes.u32(NFTA_SET_KEY_TYPE).and_then(|types| key_of_type(types, key_len));
     let key = key.ok_or_else(|| odd(format!("the key of set `{name}`")))?;
-    if flags & !(NFT_SET_INTERVAL | NFT_SET_MAP | NFT_SET_CONCAT) != 0 {
+    let timeout_flags = NFT_SET_TIMEOUT | NFT_SET_EVAL;
+    if flags & !(NFT_SET_INTERVAL | NFT_SET_MAP | NFT_SET_CONCAT | timeout_flags) != 0 {
         return Err(odd(format!("set `{name}`")));
     }
+    let timeout_s = match (flags & timeout_flags, attributes.u64(NFTA_SET_TIMEOUT)) {
+        (0, None) => None,
+        (both, Some(ms)) if both == timeout_flags && ms % 1000 == 0 => u32::try_from(ms / 1000).ok(),
+        _ => return Err(odd(format!("set `{name}`"))),
+    };
     Ok(Set {
         key,
         is_interval: flags & NFT_SET_INTERVAL != 0,
         is_map: flags & NFT_SET_MAP != 0,
         is_constant: name.starts_with("k/"),
+        timeout_s,
         elements: BTreeMap::new(),
     })
 }

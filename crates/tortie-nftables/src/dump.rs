@@ -22,7 +22,7 @@ pub(crate) struct Table {
 pub(crate) fn request(message: u16, family: u8, content: impl Fn(&mut Writer)) -> impl Fn(u32, u16) -> Vec<u8> {
     move |sequence, flags| {
         let mut writer = Writer::default();
-        let open = writer.begin(message, flags, sequence, family);
+        let open = writer.begin(NFNL_SUBSYS_NFTABLES, message, flags, sequence, family);
         content(&mut writer);
         writer.end(open);
         writer.into_bytes()
@@ -56,7 +56,7 @@ pub(crate) fn table(netlink: &mut Netlink) -> io::Result<Option<Table>> {
 }
 
 fn is(message: &Message<'_>, kind: u16) -> bool {
-    message.nftables() == Some(kind) && message.family() == NFPROTO_INET
+    message.of(NFNL_SUBSYS_NFTABLES) == Some(kind) && message.family() == NFPROTO_INET
 }
 
 fn chains(netlink: &mut Netlink) -> io::Result<BTreeMap<Name, Chain>> {
@@ -125,6 +125,7 @@ fn sets(netlink: &mut Netlink) -> io::Result<BTreeMap<Name, Set>> {
                 is_interval: false,
                 is_map: false,
                 is_constant: false,
+                timeout_s: None,
                 elements: BTreeMap::new(),
             };
             let set = decode::set(attributes).unwrap_or_else(|_| foreign());
@@ -139,7 +140,8 @@ fn elements(
     name: &Name,
     set: &Set,
 ) -> io::Result<BTreeMap<tortie_rules::ruleset::Element, Option<tortie_rules::ruleset::Verdict>>> {
-    if set.key.is_empty() {
+    // A foreign set has no key that we know; elements with a timeout are no part of the ruleset.
+    if set.key.is_empty() || set.timeout_s.is_some() {
         return Ok(BTreeMap::new());
     }
     let found = std::cell::RefCell::new(Vec::new());

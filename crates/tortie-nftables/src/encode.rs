@@ -75,7 +75,7 @@ impl Encoder {
         self.sequence += 1;
         self.ops.push(op);
         let ack = if self.sequence == self.last { NLM_F_ACK } else { 0 };
-        let open = self.writer.begin(message, flags | ack, self.sequence, NFPROTO_INET);
+        let open = self.writer.begin(NFNL_SUBSYS_NFTABLES, message, flags | ack, self.sequence, NFPROTO_INET);
         content(&mut self.writer);
         self.writer.end(open);
     }
@@ -116,7 +116,9 @@ impl Encoder {
             Op::AddElements { set, shape, elements } => {
                 let all: Vec<_> = elements.iter().map(|(element, verdict)| (element, verdict.as_ref())).collect();
                 for chunk in all.chunks(elements_per_list(shape)) {
-                    self.message(index, NFT_MSG_NEWSETELEM, NLM_F_CREATE | NLM_F_EXCL, |w| {
+                    // In a set with a timeout nobody knows what is still there.
+                    let exclusive = if shape.timeout_s.is_none() { NLM_F_EXCL } else { 0 };
+                    self.message(index, NFT_MSG_NEWSETELEM, NLM_F_CREATE | exclusive, |w| {
                         element_list(w, set, shape, chunk);
                     });
                 }
@@ -190,6 +192,8 @@ fn data_type(field: Field) -> u32 {
         Field::IcmpCode => 33,
         Field::HopLimit => 4,
         Field::InInterface | Field::OutInterface => 41,
+        // Never in a key; `boolean`.
+        Field::ReversePathStrict | Field::ReversePathLoose => 45,
     }
 }
 
@@ -244,6 +248,9 @@ fn set_header(w: &mut Writer, name: &Name, set: &Set, id: u32) {
     if is_concatenated_interval {
         flags |= NFT_SET_CONCAT;
     }
+    if set.timeout_s.is_some() {
+        flags |= NFT_SET_TIMEOUT | NFT_SET_EVAL;
+    }
     w.text(NFTA_SET_TABLE, TABLE);
     w.text(NFTA_SET_NAME, name.as_str());
     w.u32(NFTA_SET_FLAGS, flags);
@@ -254,6 +261,9 @@ fn set_header(w: &mut Writer, name: &Name, set: &Set, id: u32) {
         w.u32(NFTA_SET_DATA_LEN, 0);
     }
     w.u32(NFTA_SET_ID, id);
+    if let Some(timeout_s) = set.timeout_s {
+        w.bytes(NFTA_SET_TIMEOUT, &(u64::from(timeout_s) * 1000).to_be_bytes());
+    }
     if is_concatenated_interval {
         let desc = w.nest(NFTA_SET_DESC);
         let concat = w.nest(NFTA_SET_DESC_CONCAT);
@@ -430,6 +440,15 @@ fn expressions(w: &mut Writer, rule: &Rule) {
                 });
             }
             Statement::NoTrack => expression(w, "notrack", |_| {}),
+            Statement::Refresh { key, set } => {
+                load_all(w, key);
+                // Without a timeout of its own it takes that of the set.
+                expression(w, "dynset", |w| {
+                    w.text(NFTA_DYNSET_SET_NAME, set.as_str());
+                    w.u32(NFTA_DYNSET_OP, NFT_DYNSET_OP_UPDATE);
+                    w.u32(NFTA_DYNSET_SREG_KEY, NFT_REG32_00);
+                });
+            }
         }
     }
     match &rule.end {
@@ -527,6 +546,11 @@ fn load(w: &mut Writer, field: Field, register: u32) {
             w.u32(NFTA_CT_DREG, register);
             w.u32(NFTA_CT_KEY, key);
         }),
+        Source::Fib(flags) => expression(w, "fib", |w| {
+            w.u32(NFTA_FIB_DREG, register);
+            w.u32(NFTA_FIB_RESULT, NFT_FIB_RESULT_OIF);
+            w.u32(NFTA_FIB_FLAGS, flags);
+        }),
         Source::Payload { base, offset } => expression(w, "payload", |w| {
             w.u32(NFTA_PAYLOAD_DREG, register);
             w.u32(NFTA_PAYLOAD_BASE, base);
@@ -541,7 +565,12 @@ fn load(w: &mut Writer, field: Field, register: u32) {
 pub(crate) enum Source {
     Meta(u32),
     Ct(u32),
-    Payload { base: u32, offset: u32 },
+    /// The flags of a look into the routes.
+    Fib(u32),
+    Payload {
+        base: u32,
+        offset: u32,
+    },
 }
 
 /// Header offsets in bytes: RFC 791 section 3.1, RFC 8200 section 3, RFC 792, RFC 4443 section 2.1.
@@ -556,6 +585,8 @@ pub(crate) fn source_of(field: Field) -> Source {
         Field::Mark => Source::Meta(NFT_META_MARK),
         Field::CtState => Source::Ct(NFT_CT_STATE),
         Field::CtStatus => Source::Ct(NFT_CT_STATUS),
+        Field::ReversePathStrict => Source::Fib(NFTA_FIB_F_SADDR | NFTA_FIB_F_IIF | NFTA_FIB_F_PRESENT),
+        Field::ReversePathLoose => Source::Fib(NFTA_FIB_F_SADDR | NFTA_FIB_F_PRESENT),
         Field::SourceV4 => network(12),
         Field::DestinationV4 => network(16),
         Field::SourceV6 => network(8),
@@ -568,7 +599,7 @@ pub(crate) fn source_of(field: Field) -> Source {
 }
 
 /// Every field, for reading back.
-pub(crate) const FIELDS: [Field; 16] = [
+pub(crate) const FIELDS: [Field; 18] = [
     Field::InInterface,
     Field::OutInterface,
     Field::NfProto,
@@ -585,4 +616,6 @@ pub(crate) const FIELDS: [Field; 16] = [
     Field::CtState,
     Field::CtStatus,
     Field::Mark,
+    Field::ReversePathStrict,
+    Field::ReversePathLoose,
 ];

@@ -64,7 +64,7 @@ impl Events {
     /// Messages of a commit come one by one, the new generation last.
     fn message(&mut self, message: &Message<'_>) -> Option<Event> {
         let attributes = message.attributes();
-        match message.nftables()? {
+        match message.of(NFNL_SUBSYS_NFTABLES)? {
             NFT_MSG_NEWGEN => {
                 let pid = attributes.u32(NFTA_GEN_PROC_PID);
                 let name = attributes.text(NFTA_GEN_PROC_NAME);

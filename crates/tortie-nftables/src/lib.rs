@@ -12,10 +12,10 @@ mod encode;
 mod events;
 mod foreign;
 mod kernel;
-mod socket;
-mod wire;
+
+use tortie_netlink::{socket, wire};
 
 pub use decode::DecodeError;
 pub use events::{Event, Events};
-pub use foreign::ForeignChain;
+pub use foreign::{ForeignChain, MarkWriter};
 pub use kernel::{Actual, CommitError, Counter, Kernel, OpenError, ReadError};

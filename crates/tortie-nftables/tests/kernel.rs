@@ -49,7 +49,7 @@ fn equals(field: Field, value: &[u8]) -> Match {
 
 fn plain_set(key: &[Field], is_interval: bool, elements: Vec<Element>) -> Arc<Set> {
     let elements = elements.into_iter().map(|element| (element, None)).collect();
-    Arc::new(Set { key: key.to_vec(), is_interval, is_map: false, is_constant: false, elements })
+    Arc::new(Set { key: key.to_vec(), is_interval, is_map: false, is_constant: false, timeout_s: None, elements })
 }
 
 fn interface(name: &str) -> Vec<u8> {
@@ -112,15 +112,27 @@ fn everything() -> Ruleset {
         (Element::exact(ct_state::ESTABLISHED.to_be_bytes()), Some(Verdict::Accept)),
         (Element::exact(ct_state::RELATED.to_be_bytes()), Some(Verdict::Accept)),
     ]);
-    let constant =
-        Set { key: vec![Field::CtState], is_interval: false, is_map: true, is_constant: true, elements: states };
+    let constant = Set {
+        key: vec![Field::CtState],
+        is_interval: false,
+        is_map: true,
+        is_constant: true,
+        timeout_s: None,
+        elements: states,
+    };
     ruleset.sets.insert(Name::new("k/ct-state"), Arc::new(constant));
     let dispatch = BTreeMap::from([
         (Element::exact(interface("eth0")), Some(Verdict::Goto(Name::new("in/web.1")))),
         (Element::exact(interface("lo")), Some(Verdict::Return)),
     ]);
-    let map =
-        Set { key: vec![Field::InInterface], is_interval: false, is_map: true, is_constant: false, elements: dispatch };
+    let map = Set {
+        key: vec![Field::InInterface],
+        is_interval: false,
+        is_map: true,
+        is_constant: false,
+        timeout_s: None,
+        elements: dispatch,
+    };
     ruleset.sets.insert(Name::new("in-if"), Arc::new(map));
 
     let lookup = |key: &[Field], invert, set: &str| Match::Lookup { key: key.to_vec(), invert, set: Name::new(set) };
@@ -297,6 +309,7 @@ fn a_host() -> HostPolicy {
             pre_dnat: ClassPolicy::default(),
             untracked_ingress: ClassPolicy::default(),
             untracked_egress: ClassPolicy::default(),
+            reverse_path: None,
             profiles_ingress: vec![],
             profiles_egress: vec![],
         };
@@ -489,6 +502,21 @@ fn large_transactions_fit_k10() {
 }
 
 #[test]
+fn a_set_of_ours_in_another_shape_is_made_anew_e720() {
+    in_network_namespace(|| {
+        let mut kernel = Kernel::open().unwrap();
+        let desired = tortie_rules::compile(&a_host());
+        apply(&mut kernel, &desired);
+        let foreign = "flush chain inet tortie input; delete map inet tortie in-if; \
+                       add map inet tortie in-if { type ifname : verdict; flags interval; }; \
+                       add rule inet tortie input iifname vmap @in-if comment \"interface\"";
+        nft(&[foreign]);
+        apply(&mut kernel, &desired);
+        assert_settled(&mut kernel, &desired);
+    });
+}
+
+#[test]
 fn foreign_hands_are_seen_and_repaired_e721() {
     in_network_namespace(|| {
         let mut kernel = Kernel::open().unwrap();
@@ -536,6 +564,22 @@ fn foreign_chains_that_may_drop_are_named_k16() {
         let short: Vec<_> =
             found.iter().map(|c| (c.family, c.table.as_str(), c.hook, c.priority, c.can_drop)).collect();
         assert_eq!(short, [("inet", "ok", Hook::Output, 5, false), ("ip", "fw", Hook::Input, 10, true)]);
+    });
+}
+
+#[test]
+fn rules_that_write_marks_are_named_with_their_bits_t26() {
+    in_network_namespace(|| {
+        let mut kernel = Kernel::open().unwrap();
+        apply(&mut kernel, &everything());
+        nft(&["add table ip a; add chain ip a one; add rule ip a one meta mark set meta mark or 0x100"]);
+        nft(&["add rule ip a one tcp dport 80 counter meta mark set mark and 0xfffffffe"]);
+        nft(&["add chain ip a two; add rule ip a two meta mark set 0x1"]);
+        nft(&["add table inet b; add chain inet b three; add rule inet b three meta mark set ct mark"]);
+        nft(&["add chain inet b four; add rule inet b four meta mark 0x1 ct mark set meta mark accept"]);
+        let found = kernel.mark_writers().unwrap();
+        let short: Vec<_> = found.iter().map(|w| (w.family, w.table.as_str(), w.chain.as_str(), w.bits)).collect();
+        assert_eq!(short, [("inet", "b", "three", u32::MAX), ("ip", "a", "one", 0x101), ("ip", "a", "two", u32::MAX)]);
     });
 }
 

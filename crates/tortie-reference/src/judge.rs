@@ -3,9 +3,9 @@
 use std::cmp::Ordering;
 use std::net::{IpAddr, Ipv6Addr};
 
-use tortie_api::DEFAULT_ALLOW_PROFILE;
 use tortie_api::model::{Action, HostEndpoint, Policy, PolicyClass, PolicyKind, Protocol, Rule, TierAction};
-use tortie_api::packet::{ConnState, Packet, Route};
+use tortie_api::packet::{ConnState, Packet, Route, WayBack};
+use tortie_api::{DEFAULT_ALLOW_PROFILE, REVERSE_PATH_ANNOTATION};
 use tortie_selector::Selector;
 
 use crate::matching::matches;
@@ -91,6 +91,8 @@ pub enum By {
     NoMatch,
     /// The endpoint has no forward policy at all (E-228).
     NoForwardPolicy,
+    /// No route leads back to its source (E-466).
+    ReversePath,
     /// An earlier stage accepted the packet for this one as well (E-405).
     AcceptedEarlier,
     /// Host to local workload (E-441), or workload to host (E-440).
@@ -261,6 +263,12 @@ impl Way<'_> {
     fn arriving(&mut self, interface: &str, packet: &Packet) -> Option<bool> {
         let world = self.world;
         if let Some(hep) = world.named(interface)
+            && !has_way_back(hep, packet)
+        {
+            self.take(Stage::S1, Outcome::Drop(By::ReversePath));
+            return None;
+        }
+        if let Some(hep) = world.named(interface)
             && has_class(world, PolicyClass::Untracked, hep)
         {
             let outcome = self.untracked(hep, Direction::Ingress, packet);
@@ -423,6 +431,16 @@ impl Way<'_> {
             }
         }
         Outcome::Drop(By::NoMatch)
+    }
+}
+
+/// Whether the packet passes the reverse-path check of the endpoint, if it has one (E-466).
+fn has_way_back(hep: &HostEndpoint, packet: &Packet) -> bool {
+    let check = hep.meta.annotations.get(REVERSE_PATH_ANNOTATION).map(|text| text.to_lowercase());
+    match check.as_deref() {
+        Some("strict") => packet.way_back == WayBack::SameInterface,
+        Some("loose") => packet.way_back != WayBack::Nowhere,
+        _ => true,
     }
 }
 

@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use tortie_api::model::Protocol;
-use tortie_api::packet::{ConnState, Packet, Route};
+use tortie_api::packet::{ConnState, Packet, Route, WayBack};
 
 use crate::ruleset::{
     Chain, Element, End, Field, Hook, Match, Name, Origin, Rule, Ruleset, Set, Statement, Verdict, ct_state, ct_status,
@@ -172,7 +172,7 @@ fn run(
                 Statement::SetMark { mask, value } => skb.mark = skb.mark & !mask | value,
                 Statement::NoTrack => skb.is_no_track = true,
                 // One packet alone is never over a rate.
-                Statement::Counter | Statement::Limit { .. } => {}
+                Statement::Counter | Statement::Limit { .. } | Statement::Refresh { .. } => {}
             }
         }
         let verdict = match &rule.end {
@@ -317,6 +317,8 @@ impl View<'_> {
                 is_known.then(|| status.to_be_bytes().to_vec())
             }
             Field::Mark => Some(skb.mark.to_be_bytes().to_vec()),
+            Field::ReversePathStrict => Some(vec![u8::from(packet.way_back == WayBack::SameInterface)]),
+            Field::ReversePathLoose => Some(vec![u8::from(packet.way_back != WayBack::Nowhere)]),
         }
     }
 

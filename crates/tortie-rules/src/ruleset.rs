@@ -151,6 +151,10 @@ pub enum Field {
     CtStatus,
     /// The packet mark: 4 bytes.
     Mark,
+    /// Whether a route leads back to the source by the interface of arrival: 1 byte, 0 or 1 (E-466).
+    ReversePathStrict,
+    /// Whether any route leads back to the source: 1 byte, 0 or 1.
+    ReversePathLoose,
 }
 
 impl Field {
@@ -161,6 +165,7 @@ impl Field {
             Field::SourceV4 | Field::DestinationV4 | Field::CtState | Field::CtStatus | Field::Mark => 4,
             Field::SourcePort | Field::DestinationPort => 2,
             Field::NfProto | Field::L4Proto | Field::IcmpType | Field::IcmpCode | Field::HopLimit => 1,
+            Field::ReversePathStrict | Field::ReversePathLoose => 1,
         }
     }
 
@@ -279,6 +284,13 @@ pub enum Statement {
     },
     /// Take the packet out of connection tracking (E-414). Only in base chains before it.
     NoTrack,
+    /// Let the element of a set with a timeout live for its whole time again.
+    Refresh {
+        /// The element: as many fields as the set's key.
+        key: Vec<Field>,
+        /// The set.
+        set: Name,
+    },
 }
 
 /// The end of a rule.
@@ -315,7 +327,7 @@ pub enum Verdict {
 }
 
 /// A set, or a map to verdicts.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Set {
     /// The fields of the key, side by side.
     pub key: Vec<Field>,
@@ -325,6 +337,9 @@ pub struct Set {
     pub is_map: bool,
     /// Whether the content never changes in place: the name then says the content.
     pub is_constant: bool,
+    /// Seconds after which an element that no rule refreshed goes away by itself. Elements of such a set are no part of
+    /// the ruleset: they are added beside it, plans let them be, and `elements` is always empty.
+    pub timeout_s: Option<u32>,
     /// The elements; the verdict is `None` in a plain set.
     pub elements: BTreeMap<Element, Option<Verdict>>,
 }
@@ -415,6 +430,8 @@ pub enum Origin {
     NoForwardPolicy,
     /// An earlier stage accepted the packet for this one as well (E-405).
     AcceptedEarlier,
+    /// No route leads back to the source (E-466).
+    ReversePath,
     /// What becomes of packets from workloads to the host (E-440), and of workloads nobody knows (E-442).
     Workload,
     /// What a kernel was read to say; see [`Origin::comment`].
@@ -468,6 +485,7 @@ impl fmt::Display for Origin {
             Origin::NoMatch(direction) => write!(f, "no match {direction}"),
             Origin::NoForwardPolicy => f.write_str("no forward policy"),
             Origin::AcceptedEarlier => f.write_str("accepted by an earlier stage"),
+            Origin::ReversePath => f.write_str("reverse path"),
             Origin::Workload => f.write_str("workload"),
             Origin::Comment(text) => f.write_str(text),
         }

@@ -8,13 +8,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
+use tortie_api::REVERSE_PATH_ANNOTATION;
 use tortie_api::facts::{Link, Links};
 use tortie_api::model::{
     Action, Attachment, EndpointPort, Entity, Family, HostEndpoint, IcmpMatch, Labels, Meta, NetworkSet, Policy,
     PolicyClass, PolicyKind, Port, PortRange, Profile, Protocol, Resource, Rule, ServiceAccounts, Tier, TierAction,
     WorkloadEndpoint,
 };
-use tortie_api::packet::{ConnState, Dnat, Packet, Route};
+use tortie_api::packet::{ConnState, Dnat, Packet, Route, WayBack};
 use tortie_selector::Selector;
 
 /// The node whose host is judged.
@@ -298,8 +299,13 @@ fn host_endpoint(random: &mut Random, name: String) -> HostEndpoint {
     };
     let mut profiles: Vec<String> = some(random, 2, |r| (*r.pick(PROFILES)).to_owned());
     profiles.dedup();
+    let mut meta = meta(random, name);
+    if random.one_in(5) {
+        let check = (*random.pick(&["Strict", "loose", "what"])).to_owned();
+        meta.annotations.insert(REVERSE_PATH_ANNOTATION.to_owned(), check);
+    }
     HostEndpoint {
-        meta: meta(random, name),
+        meta,
         node: (*random.pick(&[NODE, NODE, NODE, "n2"])).to_owned(),
         attachment,
         expected_ips,
@@ -473,6 +479,7 @@ pub fn packet(random: &mut Random) -> Packet {
             ConnState::Untracked,
         ]),
         dnat,
+        way_back: *random.pick(&[WayBack::SameInterface, WayBack::OtherInterface, WayBack::Nowhere]),
     }
 }
 

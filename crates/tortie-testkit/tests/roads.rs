@@ -37,6 +37,7 @@ fn kind_of_reason(judged: &Judgement) -> &'static str {
         Some(By::NoForwardPolicy) => "no forward policy",
         Some(By::AcceptedEarlier) => "accepted earlier",
         Some(By::Workload) => "workload",
+        Some(By::ReversePath) => "reverse path",
     }
 }
 
@@ -83,6 +84,7 @@ fn reference_and_compiled_ruleset_agree_on_every_packet() {
             "no forward policy",
             "accepted earlier",
             "workload",
+            "reverse path",
         ] {
             assert!(
                 reasons.get(reason).is_some_and(|count| *count > 50),

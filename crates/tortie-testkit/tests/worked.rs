@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use tortie_api::facts::{Link, Links};
-use tortie_api::model::{Protocol, Resource};
+use tortie_api::model::{Family, Protocol, Resource};
 use tortie_api::packet::{ConnState, Dnat, Packet, Route};
 use tortie_api::{Severity, decode, read_stored};
 use tortie_calc::Engine;
@@ -84,15 +84,19 @@ impl Host {
     fn judge(&self, packet: &Packet) -> Judgement {
         let world = World { node: NODE, resources: &self.resources, links: &self.links, settings: &self.settings };
         let judged = judge(&world, packet);
+        let found = interpret(&compile(self.engine().policy()), packet).unwrap();
+        assert!(support::agrees(&judged, &found), "{packet:?}\nreference {judged:?}\nruleset {found:?}");
+        judged
+    }
+
+    fn engine(&self) -> Engine {
         let mut engine = Engine::new(self.calc_settings());
         engine.set_links(self.links.clone());
         for resource in &self.resources {
             engine.update(resource.key(), Some(Arc::new(resource.clone())));
         }
         engine.flush();
-        let found = interpret(&compile(engine.policy()), packet).unwrap();
-        assert!(support::agrees(&judged, &found), "{packet:?}\nreference {judged:?}\nruleset {found:?}");
-        judged
+        engine
     }
 
     fn calc_settings(&self) -> tortie_calc::Settings {
@@ -112,6 +116,7 @@ impl Host {
                 HostAction::Accept => Action::Accept,
             }),
             drops_unknown_workloads: self.settings.drops_unknown_workloads,
+            set_size_max: self.settings.set_size_max,
             ..tortie_calc::Settings::default()
         }
     }
@@ -142,6 +147,7 @@ fn tcp(route: Route, port: u16) -> Packet {
         hop_limit: 64,
         state: ConnState::New,
         dnat: None,
+        way_back: Default::default(),
     }
 }
 
@@ -359,6 +365,29 @@ fn workloads_nobody_knows_are_dropped_only_where_asked_for_e442_e441() {
     host.check(&known, Accept);
     host.check(&forwarded("cali1", "eth0"), Accept);
     host.check(&tcp(Route::Generated { out_interface: "cali1".to_owned() }, 80), Unowned);
+}
+
+#[test]
+fn rules_of_a_set_that_is_too_large_fail_closed_and_are_told_e351() {
+    let set = "GlobalNetworkSet s {nets: [10.0.0.1, 10.0.0.2, 2001:db8::1]}";
+    let open = "GlobalNetworkPolicy p {ingress: [{action: Allow, source: {selector: host == 's'}}]}";
+    let shut = "GlobalNetworkPolicy p {ingress: [{action: Deny, protocol: TCP, source: {selector: host == 's'}}, {action: Allow}]}";
+    for (documents, inside, outside) in [([set, open], Drop, Drop), ([set, shut], Drop, Drop)] {
+        let mut host = Host::new(&documents);
+        host.settings.set_size_max = 1;
+        host.check(&from(inward(80), "10.0.0.1"), inside);
+        host.check(&from(inward(80), "203.0.113.9"), outside);
+    }
+    // One member of the other family is not too many.
+    let mut host = Host::new(&[set, open]);
+    host.settings.set_size_max = 1;
+    let v6 = Packet { source: ip("2001:db8::1"), destination: ip("2001:db8::9"), ..inward(80) };
+    host.check(&v6, Accept);
+    let told = host.engine().sets_too_large();
+    assert_eq!(told.iter().map(|(_, family, len)| (*family, *len)).collect::<Vec<_>>(), [(Family::V4, 2)]);
+    host.settings.set_size_max = 2;
+    host.check(&from(inward(80), "10.0.0.1"), Accept);
+    assert_eq!(host.engine().sets_too_large(), []);
 }
 
 #[test]

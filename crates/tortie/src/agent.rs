@@ -10,6 +10,7 @@ use tortie_nftables::OpenError;
 
 use crate::args::{AgentArgs, Global};
 use crate::exit::{Code, Failure, chain};
+use crate::log::Logging;
 use crate::store;
 
 /// Settings of environment or file: names in lower case, without prefix.
@@ -18,7 +19,7 @@ type Local = BTreeMap<String, String>;
 /// Settings files, the first one that exists counts (D-12).
 const FILES: [&str; 2] = ["/etc/tortie/agent.cfg", "/etc/calico/felix.cfg"];
 
-pub(crate) fn agent(global: &Global, args: &AgentArgs) -> Result<Code, Failure> {
+pub(crate) fn agent(global: &Global, args: &AgentArgs, logging: Logging) -> Result<Code, Failure> {
     // Before any thread is started, so that all of them leave these signals to the one that waits for them.
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGTERM);
@@ -43,7 +44,15 @@ pub(crate) fn agent(global: &Global, args: &AgentArgs) -> Result<Code, Failure> 
         // A store that can be read is enforced, even when nothing can be written to it now.
         tracing::warn!("cannot initialise the store: {}", chain(&error));
     }
-    let config = Config { node, kv, socket: global.socket.clone(), environment, file, is_once: args.once };
+    let config = Config {
+        node,
+        kv,
+        socket: global.socket.clone(),
+        environment,
+        file,
+        is_once: args.once,
+        set_log: Box::new(move |log| logging.set(log)),
+    };
     let agent = Agent::prepare(config).map_err(|error| failure(&error))?;
     let stop = agent.stopper();
     std::thread::Builder::new()

@@ -1,7 +1,8 @@
 //! The real binary and the real kernel, each test in a network namespace that vanishes with its thread.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -177,6 +178,43 @@ fn foreign_changes_are_repaired_and_their_author_is_named_e721() {
         }
         let status = host.status();
         assert!(status.contains("repairs") && status.contains("nft (process"), "{status}");
+    });
+}
+
+#[test]
+fn open_connections_end_only_when_the_setting_says_so_e730_e731() {
+    in_namespace(|host| {
+        let _agent = host.agent();
+        let endpoint = endpoint("").replace("eth0", "lo").replace(", expectedIPs: [192.0.2.1]", "");
+        let config = |word: &str| {
+            format!(
+                "apiVersion: projectcalico.org/v3\nkind: FelixConfiguration\n\
+                 metadata: {{name: default, annotations: {{tortie.dev/onTighten: {word}}}}}\nspec: {{}}\n"
+            )
+        };
+        let open = policy("web", &WEB.replace("ingress:", "egress: [{action: Allow}], ingress:"));
+        let shut = policy("web", "{selector: \"role == 'web'\", ingress: [], egress: [{action: Allow}]}");
+        host.apply(&[endpoint.clone(), config("Keep"), open.clone()].join("---\n"));
+        let listener = TcpListener::bind("127.0.0.1:8055").unwrap();
+        let mut client = TcpStream::connect("127.0.0.1:8055").unwrap();
+        let held = format!(". tcp . {} . 8055", client.local_addr().unwrap().port());
+        let (mut server, _) = listener.accept().unwrap();
+        server.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        let mut arrives = |what: &[u8]| {
+            client.write_all(what).unwrap();
+            let mut bytes = vec![0; what.len()];
+            server.read_exact(&mut bytes).unwrap();
+            assert_eq!(bytes, what);
+        };
+        host.apply(&shut);
+        arrives(b"kept");
+        assert!(!host.table().contains("cut4"), "{}", host.table());
+        host.apply(&config("Recheck"));
+        assert!(host.table().contains(&held), "{}", host.table());
+        host.apply(&open);
+        assert!(!host.table().contains(&held), "{}", host.table());
+        arrives(b"let go");
+        assert!(!host.status().contains("repairs"), "{}", host.status());
     });
 }
 

@@ -67,6 +67,7 @@ impl<'a> Layout<'a> {
         let is_wildcard = self.policy.dispatch.wildcard.as_ref() == Some(&endpoint.name);
         match stage {
             // E-413, E-415.
+            Stage::UntrackedIn if endpoint.reverse_path.is_some() => !is_wildcard,
             Stage::UntrackedIn | Stage::UntrackedOut => !is_wildcard && !stage.class(endpoint).is_empty(),
             // A named endpoint without such a policy falls through to the wildcard's (E-111). Where there is no such
             // policy on the wildcard, staged ones alone are counted.
@@ -116,6 +117,11 @@ impl<'a> Layout<'a> {
     /// Whether the endpoint has nothing but staged policies at a stage that would not judge without policy.
     pub(super) fn only_counts(&self, stage: Stage, endpoint: &EndpointPolicy) -> bool {
         stage == Stage::PreDnat && !stage.class(endpoint).has_enforced()
+    }
+
+    /// Whether policy is asked at a stage: a reverse-path check needs none.
+    pub(super) fn has_policy(&self, stage: Stage, endpoint: &EndpointPolicy) -> bool {
+        !is_raw(stage) || !stage.class(endpoint).is_empty()
     }
 
     /// The entry chain of an endpoint at a stage.
@@ -170,7 +176,7 @@ impl<'a> Layout<'a> {
             return None;
         }
         let key = vec![Field::InInterface];
-        let set = Set { key, is_interval: false, is_map: false, is_constant: false, elements };
+        let set = Set { key, is_interval: false, is_map: false, is_constant: false, timeout_s: None, elements };
         Some(Match::Lookup { key: vec![Field::OutInterface], invert: false, set: pool.constant("exempt", set) })
     }
 

@@ -284,7 +284,14 @@ fn protocols_with_ports(pool: &mut SetPool<'_>) -> Name {
     let elements = protocols.into_iter().map(|p| (Element::exact([p.0]), None)).collect();
     pool.constant(
         "protocols-with-ports",
-        Set { key: vec![Field::L4Proto], is_interval: false, is_map: false, is_constant: false, elements },
+        Set {
+            key: vec![Field::L4Proto],
+            is_interval: false,
+            is_map: false,
+            is_constant: false,
+            timeout_s: None,
+            elements,
+        },
     )
 }
 

@@ -16,6 +16,7 @@ use tortie_calc::policy::{Direction, EndpointPolicy, ProfileRules};
 
 use crate::ruleset::{Chain, Name, Origin, Ruleset, Verdict};
 
+pub mod cut;
 pub mod flatten;
 mod frame;
 mod lower;
@@ -49,7 +50,7 @@ pub fn compile(policy: &HostPolicy) -> Ruleset {
     for stage in layout.stages() {
         for endpoint in policy.endpoints.values().filter(|endpoint| layout.judges(stage, endpoint)) {
             layout.program(&mut ruleset, &mut pool, stage, endpoint, families);
-            if !frame::is_open(stage, endpoint) {
+            if !frame::is_open(stage, endpoint) && layout.has_policy(stage, endpoint) {
                 for family in families {
                     endpoint_chains(&mut ruleset, &mut pool, &layout, endpoint, stage, *family);
                 }

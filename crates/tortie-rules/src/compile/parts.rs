@@ -33,7 +33,7 @@ pub(super) fn known_flows(pool: &mut SetPool<'_>, verdict: Verdict) -> Rule {
     let states = [ct_state::ESTABLISHED, ct_state::RELATED];
     let elements = states.map(|state| (Element::exact(state.to_be_bytes()), Some(verdict.clone()))).into();
     let key = vec![Field::CtState];
-    let set = Set { key: key.clone(), is_interval: false, is_map: true, is_constant: false, elements };
+    let set = Set { key: key.clone(), is_interval: false, is_map: true, is_constant: false, timeout_s: None, elements };
     let map = pool.constant("ct-state", set);
     Rule { matches: Vec::new(), statements: Vec::new(), end: End::Map { key, map }, origin: Origin::ConnState }
 }
@@ -43,7 +43,7 @@ pub(super) fn insert(ruleset: &mut Ruleset, name: &str, rules: Vec<Rule>) {
 }
 
 pub(super) fn insert_map(ruleset: &mut Ruleset, name: &Name, key: Field, elements: BTreeMap<Element, Option<Verdict>>) {
-    let map = Set { key: vec![key], is_interval: false, is_map: true, is_constant: false, elements };
+    let map = Set { key: vec![key], is_interval: false, is_map: true, is_constant: false, timeout_s: None, elements };
     ruleset.sets.insert(name.clone(), Arc::new(map));
 }
 
@@ -67,7 +67,14 @@ pub(super) fn is_family(family: Family) -> Match {
 
 pub(super) fn icmp_types(pool: &mut SetPool<'_>, readable: &str, types: &[u8]) -> Match {
     let elements = types.iter().map(|t| (Element::exact([*t]), None)).collect();
-    let set = Set { key: vec![Field::IcmpType], is_interval: false, is_map: false, is_constant: false, elements };
+    let set = Set {
+        key: vec![Field::IcmpType],
+        is_interval: false,
+        is_map: false,
+        is_constant: false,
+        timeout_s: None,
+        elements,
+    };
     Match::Lookup { key: vec![Field::IcmpType], invert: false, set: pool.constant(readable, set) }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tortie_api::model::{Family, Protocol};
-use tortie_calc::policy::{Direction, EndpointPolicy};
+use tortie_calc::policy::{Direction, EndpointPolicy, ReversePath};
 use tortie_calc::settings::Failsafe;
 
 use super::frame::{Layout, is_open};
@@ -33,6 +33,13 @@ impl Layout<'_> {
         }
         let settings = &self.policy.settings;
         let mut rules = Vec::new();
+        if let (Stage::UntrackedIn, Some(check)) = (stage, endpoint.reverse_path) {
+            let field = match check {
+                ReversePath::Strict => Field::ReversePathStrict,
+                ReversePath::Loose => Field::ReversePathLoose,
+            };
+            rules.push(Rule { matches: vec![byte(field, 0, false)], ..decide(Verdict::Drop, Origin::ReversePath) });
+        }
         if stage.is_tracked() && stage != Stage::PreDnat {
             // E-420, K-8: one lookup, before everything else. In S4 this is the final accept already.
             rules.push(known_flows(pool, stage.accept(settings)));
@@ -52,7 +59,8 @@ impl Layout<'_> {
             rules.push(Rule { matches: vec![is_invalid], ..rule });
         }
         let verdict = self.pass(stage, endpoint);
-        if stage.has_failsafes() {
+        let has_policy = self.has_policy(stage, endpoint);
+        if stage.has_failsafes() && has_policy {
             self.failsafes(&mut rules, pool, stage, &verdict, false);
             if !stage.is_tracked() {
                 self.failsafes(&mut rules, pool, stage, &verdict, true);
@@ -60,7 +68,7 @@ impl Layout<'_> {
         }
         if is_open {
             rules.push(decide(stage.pass(settings), Origin::NoForwardPolicy));
-        } else {
+        } else if has_policy {
             for (family, number) in NFPROTO.into_iter().filter(|(family, _)| families.contains(family)) {
                 rules.push(Rule {
                     matches: vec![byte(Field::NfProto, number, false)],
@@ -96,6 +104,7 @@ impl Layout<'_> {
                     is_interval: false,
                     is_map: false,
                     is_constant: false,
+                    timeout_s: None,
                     elements,
                 },
             );

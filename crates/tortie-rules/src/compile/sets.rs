@@ -22,9 +22,10 @@ pub struct SetPool<'a> {
 impl<'a> SetPool<'a> {
     /// A pool over the present members, of which a set may have `size_max` in one family.
     pub fn new(members: &'a BTreeMap<SetId, Arc<SetMembers>>, size_max: usize) -> Self {
-        let in_family = |(id, family): &(&'a SetId, Family)| members[*id].len_in(*family) > size_max;
-        let all = members.keys().flat_map(|id| Family::BOTH.map(|family| (id, family)));
-        Self { members, too_large: all.filter(in_family).collect(), sets: BTreeMap::new() }
+        let large = members.iter().filter(|(_, set)| set.len() > size_max);
+        let each = large.flat_map(|(id, set)| Family::BOTH.map(|family| (id, family, set.len_in(family))));
+        let too_large = each.filter(|(.., len)| *len > size_max).map(|(id, family, _)| (id, family)).collect();
+        Self { members, too_large, sets: BTreeMap::new() }
     }
 
     /// Whether the set has too many members in this family (E-351).
@@ -109,7 +110,14 @@ fn net_set(family: Family, nets: impl IntoIterator<Item = IpNet>) -> Set {
     let field = address_field(family);
     if ranges.iter().all(|(first, last)| first == last) {
         let elements = ranges.iter().map(|(value, _)| (Element::exact(bytes(*value, field)), None)).collect();
-        return Set { key: vec![field], is_interval: false, is_map: false, is_constant: false, elements };
+        return Set {
+            key: vec![field],
+            is_interval: false,
+            is_map: false,
+            is_constant: false,
+            timeout_s: None,
+            elements,
+        };
     }
     ranges_set(field, &merge(ranges))
 }
@@ -132,6 +140,7 @@ fn port_set(family: Family, ports: impl IntoIterator<Item = (IpAddr, tortie_api:
         is_interval: false,
         is_map: false,
         is_constant: false,
+        timeout_s: None,
         elements,
     }
 }
@@ -143,7 +152,7 @@ fn ranges_set(field: Field, ranges: &[(u128, u128)]) -> Set {
         .iter()
         .map(|(first, last)| (Element::range(bytes(*first, field), bytes(*last, field)), None::<Verdict>))
         .collect();
-    Set { key: vec![field], is_interval, is_map: false, is_constant: false, elements }
+    Set { key: vec![field], is_interval, is_map: false, is_constant: false, timeout_s: None, elements }
 }
 
 /// Joins ranges that overlap or touch, and sorts them.

@@ -38,6 +38,7 @@ impl Layout<'_> {
             is_interval: false,
             is_map: false,
             is_constant: false,
+            timeout_s: None,
             elements: known,
         };
         let known = settings.drops_unknown_workloads.then(|| pool.constant("workloads", known));

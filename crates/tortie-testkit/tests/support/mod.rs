@@ -116,6 +116,7 @@ pub(crate) fn agrees(judged: &Judgement, found: &Outcome) -> bool {
         | (Some(By::Ipv6Essentials), Some(Origin::NoForwardPolicy))
         | (Some(By::NoForwardPolicy), Some(Origin::NoForwardPolicy))
         | (Some(By::AcceptedEarlier), Some(Origin::AcceptedEarlier))
+        | (Some(By::ReversePath), Some(Origin::ReversePath))
         | (Some(By::Workload), Some(Origin::Workload))
         | (Some(By::NoMatch), Some(Origin::NoMatch(_))) => true,
         // Accepted by the in-interface, and the out-interface has no endpoint.

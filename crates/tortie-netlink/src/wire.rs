@@ -1,11 +1,11 @@
-//! Netlink messages and attributes as bytes (`linux/netlink.h`). Attribute payloads of nf_tables are big-endian.
+//! Netlink messages and attributes as bytes (`linux/netlink.h`). Attribute payloads of netfilter are big-endian.
 
-use crate::consts::{NFNL_SUBSYS_NFTABLES, NLM_F_REQUEST};
+use crate::consts::NLM_F_REQUEST;
 
 /// `struct nlmsghdr`.
-pub(crate) const HEADER_LEN: usize = 16;
+pub const HEADER_LEN: usize = 16;
 /// `struct nfgenmsg`.
-pub(crate) const NFGENMSG_LEN: usize = 4;
+pub const NFGENMSG_LEN: usize = 4;
 const ATTRIBUTE_HEADER_LEN: usize = 4;
 const NLA_F_NESTED: u16 = 1 << 15;
 const NLA_TYPE_MASK: u16 = !(3 << 14);
@@ -16,26 +16,27 @@ fn align(len: usize) -> usize {
 
 /// Messages being written, one behind the other.
 #[derive(Default)]
-pub(crate) struct Writer {
+pub struct Writer {
     bytes: Vec<u8>,
 }
 
 /// A message or nested attribute whose length is filled in when it ends.
 #[must_use]
-pub(crate) struct Open(usize);
+pub struct Open(usize);
 
 impl Writer {
-    pub(crate) fn into_bytes(self) -> Vec<u8> {
+    /// What was written.
+    pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }
 
-    /// Starts a message of nf_tables for an address family.
-    pub(crate) fn begin(&mut self, message: u16, flags: u16, sequence: u32, family: u8) -> Open {
-        self.begin_raw((NFNL_SUBSYS_NFTABLES << 8) | message, flags, sequence, family, 0)
+    /// Starts a message of a netfilter subsystem (`NFNL_SUBSYS_*`) for an address family.
+    pub fn begin(&mut self, subsystem: u16, message: u16, flags: u16, sequence: u32, family: u8) -> Open {
+        self.begin_raw((subsystem << 8) | message, flags, sequence, family, 0)
     }
 
     /// Starts a message of any type, with its `struct nfgenmsg`.
-    pub(crate) fn begin_raw(&mut self, kind: u16, flags: u16, sequence: u32, family: u8, resource: u16) -> Open {
+    pub fn begin_raw(&mut self, kind: u16, flags: u16, sequence: u32, family: u8, resource: u16) -> Open {
         let start = self.bytes.len();
         self.bytes.extend(0u32.to_ne_bytes());
         self.bytes.extend(kind.to_ne_bytes());
@@ -49,13 +50,13 @@ impl Writer {
     }
 
     /// Ends a message.
-    pub(crate) fn end(&mut self, message: Open) {
+    pub fn end(&mut self, message: Open) {
         let len = u32::try_from(self.bytes.len() - message.0).expect("a message is far below 4 GiB");
         self.bytes[message.0..message.0 + 4].copy_from_slice(&len.to_ne_bytes());
     }
 
     /// Starts a nested attribute.
-    pub(crate) fn nest(&mut self, kind: u16) -> Open {
+    pub fn nest(&mut self, kind: u16) -> Open {
         let start = self.bytes.len();
         self.bytes.extend(0u16.to_ne_bytes());
         self.bytes.extend((kind | NLA_F_NESTED).to_ne_bytes());
@@ -63,12 +64,13 @@ impl Writer {
     }
 
     /// Ends a nested attribute. Its length must stay below 64 KiB; element lists are split before that (K-10).
-    pub(crate) fn unnest(&mut self, attribute: Open) {
+    pub fn unnest(&mut self, attribute: Open) {
         let len = u16::try_from(self.bytes.len() - attribute.0).expect("lists are split below 64 KiB");
         self.bytes[attribute.0..attribute.0 + 2].copy_from_slice(&len.to_ne_bytes());
     }
 
-    pub(crate) fn bytes(&mut self, kind: u16, value: &[u8]) {
+    /// An attribute with these bytes.
+    pub fn bytes(&mut self, kind: u16, value: &[u8]) {
         let len = u16::try_from(ATTRIBUTE_HEADER_LEN + value.len()).expect("values are short");
         self.bytes.extend(len.to_ne_bytes());
         self.bytes.extend(kind.to_ne_bytes());
@@ -76,12 +78,13 @@ impl Writer {
         self.bytes.resize(align(self.bytes.len()), 0);
     }
 
-    pub(crate) fn u32(&mut self, kind: u16, value: u32) {
+    /// A big-endian number.
+    pub fn u32(&mut self, kind: u16, value: u32) {
         self.bytes(kind, &value.to_be_bytes());
     }
 
     /// A string with the zero at its end.
-    pub(crate) fn text(&mut self, kind: u16, value: &str) {
+    pub fn text(&mut self, kind: u16, value: &str) {
         let mut bytes = value.as_bytes().to_vec();
         bytes.push(0);
         self.bytes(kind, &bytes);
@@ -90,33 +93,38 @@ impl Writer {
 
 /// One message that was received.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Message<'a> {
-    pub(crate) kind: u16,
-    pub(crate) flags: u16,
-    pub(crate) sequence: u32,
-    pub(crate) port: u32,
-    pub(crate) payload: &'a [u8],
+pub struct Message<'a> {
+    /// `nlmsg_type`.
+    pub kind: u16,
+    /// `nlmsg_flags`.
+    pub flags: u16,
+    /// `nlmsg_seq`.
+    pub sequence: u32,
+    /// `nlmsg_pid`: the port number of a socket.
+    pub port: u32,
+    /// What lies behind the header.
+    pub payload: &'a [u8],
 }
 
 impl<'a> Message<'a> {
-    /// The nf_tables message number, if it is one.
-    pub(crate) fn nftables(&self) -> Option<u16> {
-        (self.kind >> 8 == NFNL_SUBSYS_NFTABLES).then_some(self.kind & 0xff)
+    /// The message number within this netfilter subsystem, if it is one of its.
+    pub fn of(&self, subsystem: u16) -> Option<u16> {
+        (self.kind >> 8 == subsystem).then_some(self.kind & 0xff)
     }
 
     /// The address family of its `struct nfgenmsg`.
-    pub(crate) fn family(&self) -> u8 {
+    pub fn family(&self) -> u8 {
         self.payload.first().copied().unwrap_or(0)
     }
 
     /// The attributes behind `struct nfgenmsg`.
-    pub(crate) fn attributes(&self) -> Attributes<'a> {
+    pub fn attributes(&self) -> Attributes<'a> {
         Attributes(self.payload.get(NFGENMSG_LEN..).unwrap_or_default())
     }
 }
 
 /// The messages of one datagram. A broken one ends the list.
-pub(crate) struct Messages<'a>(pub(crate) &'a [u8]);
+pub struct Messages<'a>(pub &'a [u8]);
 
 impl<'a> Iterator for Messages<'a> {
     type Item = Message<'a>;
@@ -139,29 +147,32 @@ impl<'a> Iterator for Messages<'a> {
 
 /// A list of attributes. A broken one ends the list.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Attributes<'a>(pub(crate) &'a [u8]);
+pub struct Attributes<'a>(pub &'a [u8]);
 
 impl<'a> Attributes<'a> {
     /// The payload of the first attribute of this type.
-    pub(crate) fn find(self, kind: u16) -> Option<&'a [u8]> {
+    pub fn find(self, kind: u16) -> Option<&'a [u8]> {
         let mut list = self;
         Iterator::find(&mut list, |(found, _)| *found == kind).map(|(_, payload)| payload)
     }
 
-    pub(crate) fn nested(self, kind: u16) -> Option<Attributes<'a>> {
+    /// The attributes within the first attribute of this type.
+    pub fn nested(self, kind: u16) -> Option<Attributes<'a>> {
         self.find(kind).map(Attributes)
     }
 
-    pub(crate) fn u32(self, kind: u16) -> Option<u32> {
+    /// A big-endian number.
+    pub fn u32(self, kind: u16) -> Option<u32> {
         Some(u32::from_be_bytes(self.find(kind)?.try_into().ok()?))
     }
 
-    pub(crate) fn u64(self, kind: u16) -> Option<u64> {
+    /// A big-endian number.
+    pub fn u64(self, kind: u16) -> Option<u64> {
         Some(u64::from_be_bytes(self.find(kind)?.try_into().ok()?))
     }
 
     /// A string up to its zero.
-    pub(crate) fn text(self, kind: u16) -> Option<&'a str> {
+    pub fn text(self, kind: u16) -> Option<&'a str> {
         let bytes = self.find(kind)?;
         let len = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
         std::str::from_utf8(&bytes[..len]).ok()
@@ -180,11 +191,13 @@ impl<'a> Iterator for Attributes<'a> {
     }
 }
 
-pub(crate) fn u16_ne(bytes: &[u8], at: usize) -> Option<u16> {
+/// A number in the byte order of this machine, as headers have it.
+pub fn u16_ne(bytes: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
 }
 
-pub(crate) fn u32_ne(bytes: &[u8], at: usize) -> Option<u32> {
+/// A number in the byte order of this machine, as headers have it.
+pub fn u32_ne(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
 }
 
@@ -197,7 +210,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         let mut writer = Writer::default();
-        let message = writer.begin(6, 0, 7, 1);
+        let message = writer.begin(10, 6, 0, 7, 1);
         writer.text(1, "tortie");
         let nest = writer.nest(4);
         writer.u32(2, 0x0102_0304);
@@ -207,7 +220,7 @@ mod tests {
         let bytes = writer.into_bytes();
         let messages: Vec<_> = Messages(&bytes).collect();
         assert_eq!(messages.len(), 1);
-        assert_eq!((messages[0].nftables(), messages[0].sequence, messages[0].family()), (Some(6), 7, 1));
+        assert_eq!((messages[0].of(10), messages[0].sequence, messages[0].family()), (Some(6), 7, 1));
         let attributes = messages[0].attributes();
         assert_eq!(attributes.text(1), Some("tortie"));
         let nested = attributes.nested(4).unwrap();

@@ -8,7 +8,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 
 use crate::consts::NLMSGERR_ATTR_MSG;
 use crate::consts::{
-    NETLINK_NETFILTER, NLM_F_ACK_TLVS, NLM_F_CAPPED, NLM_F_DUMP, NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR,
+    NETLINK_NETFILTER, NLM_F_ACK, NLM_F_ACK_TLVS, NLM_F_CAPPED, NLM_F_DUMP, NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR,
 };
 use crate::wire::{Attributes, HEADER_LEN, Message, Messages, u32_ne};
 
@@ -17,11 +17,11 @@ use crate::wire::{Attributes, HEADER_LEN, Message, Messages, u32_ne};
 const SEND_BUFFER_LEN: usize = 64 << 20;
 /// Bytes of the receive buffer.
 const RECEIVE_BUFFER_LEN: usize = 8 << 20;
-/// Times a dump is started again when the ruleset changes under it.
+/// Times a dump is started again when what it lists changes under it.
 const DUMP_TRIES: usize = 10;
 
 /// A netlink socket of the netfilter family.
-pub(crate) struct Netlink {
+pub struct Netlink {
     socket: Socket,
     /// The number by which the kernel knows this socket.
     port: u32,
@@ -30,16 +30,21 @@ pub(crate) struct Netlink {
 
 /// The kernel's answer to one message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Answer {
-    pub(crate) sequence: u32,
+pub struct Answer {
+    /// The message's number.
+    pub sequence: u32,
     /// 0 or a positive error number.
-    pub(crate) errno: i32,
+    pub errno: i32,
     /// What the kernel says of the cause, if anything.
-    pub(crate) text: Option<String>,
+    pub text: Option<String>,
 }
 
 impl Netlink {
-    pub(crate) fn open() -> io::Result<Self> {
+    /// A socket in the present network namespace.
+    ///
+    /// # Errors
+    /// When the kernel refuses it.
+    pub fn open() -> io::Result<Self> {
         let mut socket = Socket::new(NETLINK_NETFILTER)?;
         let port = socket.bind_auto()?.port_number();
         // The forced sizes need CAP_NET_ADMIN in the initial user namespace; without it the limits of the system hold.
@@ -57,24 +62,32 @@ impl Netlink {
     }
 
     /// A socket that hears a multicast group.
-    pub(crate) fn listen(group: u32) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// When the kernel refuses it.
+    pub fn listen(group: u32) -> io::Result<Self> {
         let netlink = Self::open()?;
         netlink.socket.add_membership(group)?;
         Ok(netlink)
     }
 
-    pub(crate) fn port(&self) -> u32 {
+    /// The number under which the kernel announces what this socket changes.
+    pub fn port(&self) -> u32 {
         self.port
     }
 
     /// The next sequence number; `count` more are taken behind it.
-    pub(crate) fn sequence(&mut self, count: u32) -> u32 {
+    pub fn sequence(&mut self, count: u32) -> u32 {
         let first = self.sequence.wrapping_add(1);
         self.sequence = first.wrapping_add(count);
         first
     }
 
-    pub(crate) fn send(&self, bytes: &[u8]) -> io::Result<()> {
+    /// Sends messages as one datagram.
+    ///
+    /// # Errors
+    /// When the kernel does not take all of them.
+    pub fn send(&self, bytes: &[u8]) -> io::Result<()> {
         let kernel = SocketAddr::new(0, 0);
         loop {
             match self.socket.send_to(bytes, &kernel, 0) {
@@ -87,7 +100,10 @@ impl Netlink {
     }
 
     /// One datagram, or `WouldBlock`.
-    pub(crate) fn receive(&self) -> io::Result<Vec<u8>> {
+    ///
+    /// # Errors
+    /// Also `ENOBUFS` when something was lost.
+    pub fn receive(&self) -> io::Result<Vec<u8>> {
         loop {
             match self.socket.recv_from_full() {
                 Ok((bytes, _)) => return Ok(bytes),
@@ -100,7 +116,10 @@ impl Netlink {
     /// Sends `request` and hands every message of the answer to `each`.
     ///
     /// A dump that the kernel says is torn is started again from an empty result: `restart` is called then.
-    pub(crate) fn dump(
+    ///
+    /// # Errors
+    /// What the kernel answers, and `ResourceBusy` when no listing is whole.
+    pub fn dump(
         &mut self,
         request: impl Fn(u32, u16) -> Vec<u8>,
         mut restart: impl FnMut(),
@@ -114,7 +133,7 @@ impl Netlink {
                 return Ok(());
             }
         }
-        Err(io::Error::new(io::ErrorKind::ResourceBusy, "the ruleset changes faster than it can be read"))
+        Err(io::Error::new(io::ErrorKind::ResourceBusy, "the kernel changes its list faster than it can be read"))
     }
 
     /// Reads one dump to its end; `false` when it is torn.
@@ -137,8 +156,23 @@ impl Netlink {
         }
     }
 
+    /// Sends a request that is answered with success or an error number only.
+    ///
+    /// # Errors
+    /// What the kernel answers.
+    pub fn acknowledge(&mut self, request: impl Fn(u32, u16) -> Vec<u8>) -> io::Result<()> {
+        match self.get(|sequence, flags| request(sequence, flags | NLM_F_ACK)) {
+            Err(error) if error.raw_os_error() == Some(0) => Ok(()),
+            Err(error) => Err(error),
+            Ok(_) => Err(io::Error::new(io::ErrorKind::InvalidData, "the kernel answered something else")),
+        }
+    }
+
     /// Sends a request that has one message as its answer.
-    pub(crate) fn get(&mut self, request: impl Fn(u32, u16) -> Vec<u8>) -> io::Result<Vec<u8>> {
+    ///
+    /// # Errors
+    /// What the kernel answers.
+    pub fn get(&mut self, request: impl Fn(u32, u16) -> Vec<u8>) -> io::Result<Vec<u8>> {
         let sequence = self.sequence(0);
         self.send(&request(sequence, 0))?;
         loop {
@@ -160,7 +194,7 @@ impl AsFd for Netlink {
 }
 
 /// The answer in an error message: `struct nlmsgerr`, then attributes with the kernel's own words.
-pub(crate) fn answer(message: &Message<'_>) -> Option<Answer> {
+pub fn answer(message: &Message<'_>) -> Option<Answer> {
     let errno = u32_ne(message.payload, 0)?.cast_signed().checked_neg()?;
     let text = (message.flags & NLM_F_ACK_TLVS != 0)
         .then(|| {
