@@ -1,5 +1,7 @@
 //! The loop.
 
+mod gather;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,10 +13,10 @@ use std::os::fd::AsFd;
 use tokio::sync::oneshot;
 use tortie_api::Kind;
 use tortie_api::facts::Links;
-use tortie_api::model::{FelixConfiguration, Labels, PolicyClass, Resource};
-use tortie_calc::settings::operation::InvalidObjectPolicy;
+use tortie_api::model::{FelixConfiguration, Labels, Resource};
+use tortie_calc::settings::operation::{InvalidObjectPolicy, Log};
 use tortie_calc::settings::{Local, Remembered, Resolved, Sources, is_local_name, resolve};
-use tortie_calc::{EndpointState, Engine, Reason, Settings};
+use tortie_calc::{Engine, Settings};
 use tortie_datastore::kv::Revision;
 use tortie_datastore::syncer::Update;
 use tortie_datastore::{Kv, SyncEvent, Syncer};
@@ -24,20 +26,25 @@ use tortie_rules::Ruleset;
 
 use crate::api;
 use crate::event::{Event, Request};
+use crate::health::Phase;
 use crate::hold::Hold;
 use crate::lock::{LockError, NamespaceLock};
+use crate::notify;
+use crate::observe::Observe;
 use crate::program::{Fault, Programmer};
 use crate::report::{Reporter, now};
 use crate::restore::{Boot, StandIn, read_saved};
 use crate::saved::Saved;
 use crate::saver::Saver;
-use crate::status::{
-    EndpointStatus, Failsafes, InterfaceStatus, InvalidStatus, KernelStatus, NotEnforcedStatus, RefusedStatus, Status,
-    StoreStatus,
-};
+use crate::status::{KernelStatus, Sets, Status, StoreStatus};
+use crate::view;
+use crate::watching::Watching;
 
 mod apply;
 mod state;
+
+/// Follows settings of logging.
+pub type SetLog = Box<dyn Fn(&Log) -> Result<(), String> + Send>;
 
 /// How an agent runs.
 pub struct Config {
@@ -55,6 +62,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// Program once and end.
     pub is_once: bool,
+    /// Takes the settings of logging whenever they change (E-629); a sentence when they cannot be followed.
+    pub set_log: SetLog,
     /// For tests: answers in the kernel's place.
     pub fault: Option<Fault>,
 }
@@ -184,10 +193,12 @@ impl Agent {
         let saver_events = sender.clone();
         let saver = Saver::start(config.state_dir.clone(), move |error| forward(&saver_events, Event::Saved(error)))
             .map_err(|source| AgentError::Start { what: "save the state", source })?;
-        api::serve(&config.socket, sender, config.kv.clone())
+        let (observe, served) = Observe::new(reporter, sender.clone());
+        api::serve(&config.socket, sender, config.kv.clone(), served)
             .map_err(|source| AgentError::Socket { socket: config.socket.clone(), source })?;
         let socket = config.socket.clone();
-        let result = Loop::new(config, kernel, reporter, saver).run(&receiver);
+        let result = Loop::new(config, kernel, observe, saver).run(&receiver);
+        notify::stopping();
         // Whoever asks next is told at once that nobody is there.
         let _ = std::fs::remove_file(socket);
         result
@@ -229,6 +240,7 @@ fn listen(mut events: Events, sender: Sender<Event>) -> std::io::Result<()> {
 
 struct Waiter {
     revision: Revision,
+    with_counters: bool,
     reply: oneshot::Sender<Status>,
 }
 
@@ -237,9 +249,9 @@ struct Loop {
     engine: Engine,
     hold: Hold,
     programmer: Programmer,
+    observe: Observe,
     /// What the calculation gave last, compiled.
     desired: Option<Ruleset>,
-    reporter: Reporter,
     saver: Saver,
     /// The state of the last run, until the store has told everything.
     saved: Option<Saved>,
@@ -273,7 +285,7 @@ struct Loop {
 }
 
 impl Loop {
-    fn new(config: Config, kernel: Kernel, reporter: Reporter, saver: Saver) -> Self {
+    fn new(config: Config, kernel: Kernel, observe: Observe, saver: Saver) -> Self {
         let (saved, state_error) = read_saved(&config.state_dir);
         let mut hold = Hold::default();
         hold.remember(saved.iter().flat_map(|saved| saved.objects.iter().cloned()));
@@ -285,7 +297,7 @@ impl Loop {
             desired: None,
             config,
             hold,
-            reporter,
+            observe,
             saver,
             saved,
             stand_in: None,
@@ -312,11 +324,13 @@ impl Loop {
 
     fn run(mut self, receiver: &Receiver<Event>) -> Result<(), AgentError> {
         loop {
+            self.observe.enter(Phase::Waiting);
             let due = [self.retry_at, self.refresh_at(), self.save_at()];
             let received = match due.into_iter().flatten().min() {
                 Some(at) => receiver.recv_timeout(at.saturating_duration_since(Instant::now())),
                 None => receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
+            self.observe.enter(Phase::Calculating);
             match received {
                 Ok(event) => {
                     // What has gathered is taken together: many updates, one apply.
@@ -334,6 +348,7 @@ impl Loop {
             }
             self.look_at_timers();
             self.program();
+            self.observe.notify(&self.summary());
             self.save_if_due();
             if self.config.is_once && self.kernel.revision.is_some() {
                 self.save_at_end();
@@ -375,15 +390,28 @@ impl Loop {
             Event::Links(tortie_netmon::Event::Links(links)) => self.take_links(links),
             Event::Links(tortie_netmon::Event::Failed(error)) => tracing::warn!("cannot list links: {error}"),
             Event::Kernel(event) => self.take_kernel(&event),
-            Event::KernelDeaf(error) => tracing::error!("ruleset events ended, only the timer repairs now: {error}"),
-            Event::Request(Request::Status(reply)) => {
-                // The caller may have gone.
-                let _ = reply.send(self.status());
+            Event::KernelDeaf(error) => {
+                tracing::error!("ruleset events ended, only the timer repairs now: {error}");
+                self.observe.deaf = Some(error);
             }
-            Event::Request(Request::Wait { revision, links, reply }) => {
+            // Callers may have gone: then nobody needs the answer.
+            Event::Request(Request::Status { with_counters, reply }) => {
+                let _ = reply.send(self.status(with_counters));
+            }
+            Event::Request(Request::Counters(reply)) => {
+                let _ = reply.send(self.counters());
+            }
+            Event::Request(Request::Sets(reply)) => {
+                let sets = view::sets(self.engine.policy(), self.engine.contributions());
+                let _ = reply.send(Sets { sets });
+            }
+            Event::Request(Request::Measure(reply)) => {
+                let _ = reply.send(self.numbers());
+            }
+            Event::Request(Request::Wait { revision, links, with_counters, reply }) => {
                 // The links of that moment are programmed before the answer.
                 self.take_links(links);
-                self.waiters.push(Waiter { revision, reply });
+                self.waiters.push(Waiter { revision, with_counters, reply });
             }
             Event::Saved(error) => self.take_saved(error),
             Event::Shutdown => {}
@@ -422,6 +450,9 @@ impl Loop {
                     // Written after each snapshot, at once.
                     self.saved_at = None;
                 }
+                self.observe.totals.resyncs += u64::from(is_snapshot);
+                let is_in_sync = self.is_in_sync;
+                self.observe.progress(|progress| (progress.is_in_sync, progress.is_locked) = (is_in_sync, false));
                 self.wants_programming();
                 self.store.revision = revision.0;
                 "in-sync".clone_into(&mut self.store.state);
@@ -431,6 +462,7 @@ impl Loop {
             SyncEvent::Locked => {
                 tracing::warn!("the store is locked (datastoreReady is not true): what is enforced stays");
                 "locked".clone_into(&mut self.store.state);
+                self.observe.progress(|progress| progress.is_locked = true);
                 self.needs_programming |= !self.is_in_sync;
             }
             SyncEvent::Lost(error) => {
@@ -500,6 +532,8 @@ impl Loop {
         for note in resolved.notes.iter().filter(|note| !self.resolved.notes.contains(note)) {
             tracing::info!("settings of {}: {}", note.source, note.message);
         }
+        self.observe.set(Watching::of(&resolved.operation));
+        self.observe.log(&resolved.operation.log, &self.config.set_log);
         self.engine.set_settings(resolved.settings.clone());
         self.resolved = resolved;
         // Some settings change what is compiled, and not what is calculated.
@@ -510,6 +544,7 @@ impl Loop {
         if self.links.as_ref() != Some(&links) {
             self.engine.set_links(links.clone());
             self.links = Some(links);
+            self.observe.progress(|progress| progress.has_links = true);
             self.is_unsaved = true;
             self.wants_programming();
         }
@@ -542,194 +577,10 @@ impl Loop {
         if ready.is_empty() {
             return;
         }
-        let status = self.status();
+        let status = self.status(ready.iter().any(|waiter| waiter.with_counters));
         for waiter in ready {
+            // The caller may have gone.
             let _ = waiter.reply.send(status.clone());
-        }
-    }
-
-    fn problems(&self) -> Vec<String> {
-        let mut problems: Vec<String> = self.kernel.error.iter().cloned().collect();
-        for (key, problem) in self.hold.problems() {
-            problems.push(format!("{key} is invalid: {}", problem.messages.join("; ")));
-        }
-        for (key, refused) in self.hold.refused() {
-            problems.push(format!("{key} is refused: {}", refused.message));
-        }
-        problems.extend(self.state_error.iter().map(|error| format!("saved state: {error}")));
-        problems.extend(
-            self.resolved.problems.iter().map(|p| format!("setting {} of {}: {}", p.name, p.source, p.message)),
-        );
-        problems
-    }
-
-    fn refused(&self) -> Vec<RefusedStatus> {
-        let refused = self.hold.refused().iter().map(|(key, refused)| RefusedStatus {
-            object: key.to_string(),
-            rule: refused.rule.clone(),
-            message: refused.message.clone(),
-            is_held: refused.is_held,
-        });
-        refused.collect()
-    }
-
-    fn status(&mut self) -> Status {
-        let report = self.engine.report().clone();
-        let policy = self.engine.policy();
-        let dispatch = policy.dispatch.clone();
-        let settings = policy.settings.clone();
-        let links = self.links.clone().unwrap_or_default();
-        let interfaces = links
-            .values()
-            .map(|link| {
-                let named = dispatch.interfaces.get(&link.name);
-                let is_workload = settings.is_workload_interface(&link.name);
-                let is_exempt = dispatch.exempt.contains(&link.name);
-                let endpoint = named.or(dispatch.wildcard.as_ref().filter(|_| !is_workload && !is_exempt));
-                let note = match (endpoint, is_workload, is_exempt) {
-                    (None, true, _) => Some("workload"),
-                    (None, _, true) => Some("exempt"),
-                    _ => None,
-                };
-                InterfaceStatus {
-                    name: link.name.clone(),
-                    is_running: link.is_running,
-                    addresses: link.addresses.iter().map(ToString::to_string).collect(),
-                    endpoint: endpoint.cloned(),
-                    note: note.map(str::to_owned),
-                }
-            })
-            .collect();
-        let endpoints =
-            report.endpoints.iter().map(|(name, endpoint)| endpoint_status(name, endpoint, &links)).collect();
-        let not_enforced = report
-            .not_enforced
-            .iter()
-            .map(|entry| NotEnforcedStatus {
-                object: entry.key.to_string(),
-                endpoint: entry.endpoint.clone(),
-                reason: reason_text(&entry.reason),
-            })
-            .collect();
-        let invalid = self.hold.problems().iter().map(|(key, problem)| InvalidStatus {
-            object: key.to_string(),
-            messages: problem.messages.clone(),
-            is_held: problem.is_held,
-        });
-        let invalid = invalid.collect();
-        let mut warnings: Vec<String> = self
-            .resolved
-            .problems
-            .iter()
-            .map(|problem| format!("setting {} of {}: {}", problem.name, problem.source, problem.message))
-            .collect();
-        for (key, texts) in self.hold.warnings() {
-            warnings.extend(texts.iter().map(|text| format!("{key}: {text}")));
-        }
-        let failsafes = Failsafes {
-            inbound: settings.failsafe_inbound.iter().map(ToString::to_string).collect(),
-            outbound: settings.failsafe_outbound.iter().map(ToString::to_string).collect(),
-        };
-        let (chains, sets, rules) = self.programmer.size();
-        let foreign = match self.programmer.kernel().foreign_chains() {
-            Ok(chains) => chains
-                .into_iter()
-                .filter(|chain| chain.can_drop)
-                .map(|c| {
-                    format!("{} table {} chain {} ({:?}, priority {})", c.family, c.table, c.chain, c.hook, c.priority)
-                })
-                .collect(),
-            Err(error) => {
-                warnings.push(format!("other tables cannot be read: {error}"));
-                Vec::new()
-            }
-        };
-        let generation = self.programmer.generation();
-        Status {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            node: self.config.node.clone(),
-            store: self.store.clone(),
-            kernel: KernelStatus {
-                generation,
-                chains,
-                sets,
-                rules,
-                foreign,
-                refused: self.refused(),
-                state_error: self.state_error.clone(),
-                ..self.kernel.clone()
-            },
-            interfaces,
-            endpoints,
-            failsafes,
-            not_enforced,
-            invalid,
-            warnings,
-        }
-    }
-}
-
-fn endpoint_status(name: &str, endpoint: &tortie_calc::EndpointReport, links: &Links) -> EndpointStatus {
-    use tortie_calc::policy::Direction;
-    let mut status = EndpointStatus { name: name.to_owned(), ..EndpointStatus::default() };
-    let (state, reason) = match &endpoint.state {
-        EndpointState::Governs { interfaces } => {
-            status.interfaces.clone_from(interfaces);
-            let is_running = interfaces.iter().all(|name| links.get(name).is_some_and(|link| link.is_running));
-            let enslaved =
-                interfaces.iter().find(|name| links.get(*name).is_some_and(|link| link.controller.is_some()));
-            let note = enslaved.map(|name| format!("{name} is a port of another interface: no packet is seen there"));
-            (if is_running { "up" } else { "down" }, note)
-        }
-        EndpointState::Wildcard => ("up", None),
-        EndpointState::InactiveWildcard { winner } => ("error", Some(format!("`{winner}` is the active wildcard"))),
-        EndpointState::Unresolved => ("error", Some("its interface does not exist; the rules wait for it".to_owned())),
-        EndpointState::Shadowed { by } => {
-            let list: Vec<String> = by.iter().map(|(interface, by)| format!("`{by}` on {interface}")).collect();
-            ("error", Some(format!("shadowed by {}", list.join(", "))))
-        }
-        EndpointState::WorkloadInterface { interface } => {
-            ("error", Some(format!("`{interface}` is an interface of a workload")))
-        }
-        EndpointState::Excluded { interface } => ("error", Some(format!("`{interface}` is excluded by the settings"))),
-    };
-    state.clone_into(&mut status.state);
-    status.reason = reason;
-    for policy in endpoint.policies.iter().filter(|policy| policy.class == PolicyClass::Normal) {
-        let staged = if policy.is_staged { " (staged)" } else { "" };
-        let text = format!("{}: {}{staged}", policy.id.tier, policy.id);
-        match policy.direction {
-            Direction::Ingress => status.ingress.push(text),
-            Direction::Egress => status.egress.push(text),
-        }
-    }
-    let missing = |exists: bool| if exists { "" } else { " (missing: denies everything)" };
-    status.profiles = endpoint.profiles.iter().map(|(name, exists)| format!("{name}{}", missing(*exists))).collect();
-    status
-}
-
-fn reason_text(reason: &Reason) -> String {
-    match reason {
-        Reason::UnknownReversePath { value } => {
-            format!(
-                "annotation `tortie.dev/reversePath: {value}` is neither Strict nor Loose: nothing is checked (E-466)"
-            )
-        }
-        Reason::ReversePathOnWildcard => {
-            "a reverse-path check belongs to one interface, never to a wildcard endpoint (E-466)".to_owned()
-        }
-        Reason::UntrackedOnWildcard => "untracked policy never applies to a wildcard endpoint (E-415)".to_owned(),
-        Reason::Http { direction, rule } => {
-            format!("{direction} rule {rule} has `http`, which a host cannot check: it matches nothing (E-358)")
-        }
-        Reason::Services { direction, rule } => {
-            format!("{direction} rule {rule} has `services`, and there is no Kubernetes data: it matches nothing")
-        }
-        Reason::MissingProfile { profile } => {
-            format!("profile `{profile}` does not exist: at its place everything is denied (E-230)")
-        }
-        Reason::MissingTier { tier } => {
-            format!("tier `{tier}` does not exist: the policy comes after all others, default Deny (E-218)")
         }
     }
 }

@@ -16,7 +16,9 @@ use tokio::sync::oneshot;
 use tortie_datastore::Kv;
 
 use crate::event::{Event, Request};
-use crate::status::{Failure, Status};
+use crate::notify;
+use crate::serve::{self, Served};
+use crate::status::{Counters, Failure, Sets, Status};
 
 /// The longest wait that a caller may ask for, in seconds.
 const WAIT_MAX_S: f64 = 86_400.0;
@@ -27,8 +29,8 @@ struct Shared {
     kv: Arc<dyn Kv>,
 }
 
-/// Serves until the process ends, on a thread of its own.
-pub(crate) fn serve(socket: &Path, events: Sender<Event>, kv: Arc<dyn Kv>) -> std::io::Result<()> {
+/// Serves until the process ends, on a thread of its own, which health and metrics share.
+pub(crate) fn serve(socket: &Path, events: Sender<Event>, kv: Arc<dyn Kv>, served: Served) -> std::io::Result<()> {
     if let Some(folder) = socket.parent() {
         std::fs::create_dir_all(folder)?;
     }
@@ -44,9 +46,17 @@ pub(crate) fn serve(socket: &Path, events: Sender<Event>, kv: Arc<dyn Kv>) -> st
         UnixListener::bind(socket)?
     };
     std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o660))?;
-    let app = Router::new().route("/v1/status", get(status)).with_state(Shared { events, kv });
+    let app = Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/counters", get(counters))
+        .route("/v1/sets", get(sets))
+        .with_state(Shared { events, kv });
     let serve = move || {
         runtime.block_on(async {
+            tokio::spawn(notify::watchdog(served.board.clone()));
+            tokio::spawn(notify::ask_for_time(served.board.clone()));
+            tokio::spawn(serve::health(served.clone()));
+            tokio::spawn(serve::metrics(served));
             if let Err(error) = axum::serve(listener, app).await {
                 tracing::error!("the local API ended: {error}");
             }
@@ -60,19 +70,39 @@ pub(crate) fn serve(socket: &Path, events: Sender<Event>, kv: Arc<dyn Kv>) -> st
 struct StatusQuery {
     /// Seconds to wait until the store's present revision and the present links are in the kernel.
     wait: Option<f64>,
+    /// Whether the kernel's counters are read for it.
+    #[serde(default)]
+    counters: bool,
 }
 
-type Answer = Result<Json<Status>, (StatusCode, Json<Failure>)>;
+type Answer<T> = Result<Json<T>, (StatusCode, Json<Failure>)>;
 
 fn failure(code: StatusCode, error: impl Into<String>) -> (StatusCode, Json<Failure>) {
     (code, Json(Failure { error: error.into(), details: Default::default() }))
 }
 
-async fn status(State(shared): State<Shared>, Query(query): Query<StatusQuery>) -> Answer {
-    let ending = || failure(StatusCode::SERVICE_UNAVAILABLE, "the agent is ending");
+fn ending() -> (StatusCode, Json<Failure>) {
+    failure(StatusCode::SERVICE_UNAVAILABLE, "the agent is ending")
+}
+
+async fn counters(State(shared): State<Shared>) -> Answer<Counters> {
+    let (reply, answer) = oneshot::channel();
+    shared.events.send(Event::Request(Request::Counters(reply))).map_err(|_| ending())?;
+    let read = answer.await.map_err(|_| ending())?;
+    read.map(Json).map_err(|error| failure(StatusCode::INTERNAL_SERVER_ERROR, error))
+}
+
+async fn sets(State(shared): State<Shared>) -> Answer<Sets> {
+    let (reply, answer) = oneshot::channel();
+    shared.events.send(Event::Request(Request::Sets(reply))).map_err(|_| ending())?;
+    answer.await.map(Json).map_err(|_| ending())
+}
+
+async fn status(State(shared): State<Shared>, Query(query): Query<StatusQuery>) -> Answer<Status> {
+    let with_counters = query.counters;
     let Some(seconds) = query.wait else {
         let (reply, answer) = oneshot::channel();
-        shared.events.send(Event::Request(Request::Status(reply))).map_err(|_| ending())?;
+        shared.events.send(Event::Request(Request::Status { with_counters, reply })).map_err(|_| ending())?;
         return answer.await.map(Json).map_err(|_| ending());
     };
     let patience = Duration::from_secs_f64(if seconds.is_finite() { seconds.clamp(0.0, WAIT_MAX_S) } else { 0.0 });
@@ -84,7 +114,10 @@ async fn status(State(shared): State<Shared>, Query(query): Query<StatusQuery>) 
         let revision = revision.map_err(|e| failure(StatusCode::BAD_GATEWAY, format!("cannot read the store: {e}")))?;
         let links = links.map_err(|e| failure(StatusCode::INTERNAL_SERVER_ERROR, format!("cannot list links: {e}")))?;
         let (reply, answer) = oneshot::channel();
-        shared.events.send(Event::Request(Request::Wait { revision, links, reply })).map_err(|_| ending())?;
+        shared
+            .events
+            .send(Event::Request(Request::Wait { revision, links, with_counters, reply }))
+            .map_err(|_| ending())?;
         answer.await.map(Json).map_err(|_| ending())
     };
     match tokio::time::timeout(patience, wait).await {

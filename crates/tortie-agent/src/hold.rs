@@ -218,6 +218,11 @@ impl Hold {
         self.in_force.iter().filter(move |(key, _)| key.kind == kind).map(|(_, form)| &form.resource)
     }
 
+    /// All objects in force.
+    pub(crate) fn in_force(&self) -> impl Iterator<Item = &Arc<Resource>> {
+        self.in_force.values().map(|form| &form.resource)
+    }
+
     /// Invalid objects.
     pub(crate) fn problems(&self) -> &BTreeMap<ResourceKey, StoredProblem> {
         &self.problems

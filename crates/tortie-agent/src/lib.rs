@@ -9,18 +9,25 @@
 mod agent;
 mod api;
 mod event;
+mod health;
 mod hold;
 mod isolate;
 mod lock;
+mod metrics;
+mod notify;
+mod observe;
 mod program;
 mod recheck;
 mod report;
 mod restore;
 mod saved;
 mod saver;
+mod serve;
 pub mod status;
+mod view;
+mod watching;
 
-pub use agent::{Agent, AgentError, Config, settings_of_environment};
+pub use agent::{Agent, AgentError, Config, SetLog, settings_of_environment};
 pub use lock::{LockError, NamespaceLock};
 pub use program::Fault;
 pub use recheck::{Counts, Recheck, RecheckError};
@@ -28,3 +35,8 @@ pub use report::{AgentReport, REPORT_PREFIX};
 pub use restore::{Boot, Restored, restore};
 pub use saved::{SavedError, forget_state};
 pub use status::Status;
+
+/// Settings that whoever runs an agent follows for it.
+pub mod settings {
+    pub use tortie_calc::settings::operation::{Log, Severity};
+}

@@ -1,4 +1,4 @@
-//! What the agent tells of itself: the body of `GET /v1/status`. Names and shapes are stable.
+//! What the agent tells of itself: the body of `GET /v1/status`. Names and shapes are stable; members may be added.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,12 +21,21 @@ pub struct Status {
     pub endpoints: Vec<EndpointStatus>,
     /// Failsafe ports in force.
     pub failsafes: Failsafes,
+    /// Settings in force that are not the default.
+    #[serde(default)]
+    pub settings: Vec<SettingStatus>,
+    /// What staged policies would have done (D-6); filled when counters are asked for.
+    #[serde(default)]
+    pub staged: Vec<StagedStatus>,
     /// What is stored and has no effect, or not all of it.
     pub not_enforced: Vec<NotEnforcedStatus>,
     /// Invalid objects of the store.
     pub invalid: Vec<InvalidStatus>,
     /// Other things to look at.
     pub warnings: Vec<String>,
+    /// What is as it should be and may surprise, such as settings that are accepted without effect.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 /// The store as the agent sees it.
@@ -40,6 +49,9 @@ pub struct StoreStatus {
     pub message: Option<String>,
     /// Since when it is lost, RFC 3339 UTC.
     pub stale_since: Option<String>,
+    /// Whether what is enforced may be older than the store.
+    #[serde(default)]
+    pub is_stale: bool,
     /// The newest revision that was read.
     pub revision: u64,
 }
@@ -69,6 +81,15 @@ pub struct KernelStatus {
     pub last_apply: Option<String>,
     /// How long it took, in microseconds.
     pub last_apply_us: u64,
+    /// In how many kernel transactions.
+    #[serde(default)]
+    pub last_apply_transactions: usize,
+    /// The generation of the ruleset after it.
+    #[serde(default)]
+    pub last_apply_generation: u32,
+    /// Times programming failed and was tried again.
+    #[serde(default)]
+    pub failures: u64,
     /// Times foreign hands changed our table and it was repaired (E-721).
     pub repairs: u64,
     /// Who did that last, where the kernel says so.
@@ -110,10 +131,30 @@ pub struct InterfaceStatus {
     pub is_running: bool,
     /// Its addresses.
     pub addresses: Vec<String>,
-    /// The endpoint that governs it, if any.
+    /// The endpoint that governs local traffic, if any.
     pub endpoint: Option<String>,
-    /// Why there is none, where that is not plain: `exempt`, `workload`.
+    /// The endpoint that serves each class of policy (T-6).
+    #[serde(default)]
+    pub classes: ClassEndpoints,
+    /// Whether rules for its local traffic are in the kernel (T-3).
+    #[serde(default)]
+    pub protected: bool,
+    /// Why there is no endpoint, where that is not plain: `exempt`, `workload`.
     pub note: Option<String>,
+}
+
+/// Which endpoint serves which class of policy on one interface (E-108, E-111, E-112, E-121, E-415).
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ClassEndpoints {
+    /// Traffic of local processes.
+    pub normal: Option<String>,
+    /// Forwarded traffic.
+    pub forward: Option<String>,
+    /// Before destination NAT; absent when no endpoint has such policies here.
+    #[serde(rename = "preDNAT")]
+    pub pre_dnat: Option<String>,
+    /// Before connection tracking; absent when no endpoint has such policies here.
+    pub untracked: Option<String>,
 }
 
 /// One local host endpoint.
@@ -125,14 +166,129 @@ pub struct EndpointStatus {
     pub state: String,
     /// Why, in a sentence.
     pub reason: Option<String>,
-    /// The interfaces that it governs.
+    /// The interfaces that it governs by itself; empty for a wildcard.
     pub interfaces: BTreeSet<String>,
-    /// Policies for packets into the host, in evaluated order.
-    pub ingress: Vec<String>,
-    /// Policies for packets out of the host.
-    pub egress: Vec<String>,
+    /// Interfaces that it matches and another endpoint governs, with that one (E-106).
+    #[serde(default)]
+    pub shadowed_by: BTreeMap<String, String>,
+    /// Interfaces that it governs and others match too, with those (T-4).
+    #[serde(default)]
+    pub shadows: BTreeMap<String, Vec<String>>,
+    /// Policies, those of one class and direction together and in evaluated order.
+    #[serde(default)]
+    pub policies: Vec<PolicyStatus>,
     /// Profiles in order.
     pub profiles: Vec<String>,
+    /// Things about it that may surprise, one sentence each.
+    #[serde(default)]
+    pub notes: Vec<String>,
+    /// Packets that were dropped before failsafes and policy because their connection state is invalid (E-421, T-13);
+    /// absent unless counters are asked for.
+    #[serde(default)]
+    pub invalid_drops: Option<Traffic>,
+}
+
+/// One policy of an endpoint, in one class and direction.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PolicyStatus {
+    /// The policy, as `Kind(name)`.
+    pub policy: String,
+    /// Its tier.
+    pub tier: String,
+    /// `normal`, `forward`, `preDNAT` or `untracked`.
+    pub class: String,
+    /// `ingress` or `egress`.
+    pub direction: String,
+    /// Its place in the evaluated order of this class and direction, from 1 (T-20).
+    pub position: usize,
+    /// Its `order`; absent sorts last.
+    pub order: Option<f64>,
+    /// Counted, never enforced.
+    pub is_staged: bool,
+}
+
+/// Packets and bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Traffic {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes, headers of the network layer included.
+    pub bytes: u64,
+}
+
+/// A setting in force that is not the default.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SettingStatus {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+    /// Where it stands: `environment`, `file` or `FelixConfiguration(name)`.
+    pub source: String,
+}
+
+/// What one staged policy would have done to the packets it saw, over all endpoints of this host.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StagedStatus {
+    /// The policy, as `Kind(name)`.
+    pub policy: String,
+    /// Its tier.
+    pub tier: String,
+    /// `ingress` or `egress`.
+    pub direction: String,
+    /// One for each rule, in order; the last one, without a rule, is for packets that no rule matched.
+    pub verdicts: Vec<StagedVerdict>,
+}
+
+/// What one rule of a staged policy would have done.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StagedVerdict {
+    /// Position in the list, from 0; absent for the end of the policy.
+    pub rule: Option<usize>,
+    /// `Allow`, `Deny`, `Pass`, `Log`, or `no match`.
+    pub verdict: String,
+    /// How much.
+    #[serde(flatten)]
+    pub traffic: Traffic,
+}
+
+/// The body of `GET /v1/sets`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sets {
+    /// Every set that rules of this host use.
+    pub sets: Vec<SetStatus>,
+}
+
+/// One set, and where each of its members is from (T-27).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SetStatus {
+    /// The selector that objects must satisfy, in canonical form; absent for a named port without one.
+    pub selector: Option<String>,
+    /// The name of the port, for sets of named ports.
+    pub port: Option<String>,
+    /// The protocol that such a set is limited to, if it is.
+    pub protocol: Option<String>,
+    /// Member (`192.0.2.1/32`, or `192.0.2.1 TCP:80`) to the objects that contribute it, as `Kind(name)`.
+    pub members: BTreeMap<String, Vec<String>>,
+}
+
+/// The body of `GET /v1/counters`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Counters {
+    /// One for each rule of our table that counts, in the order of the table.
+    pub counters: Vec<CounterStatus>,
+}
+
+/// What one kernel rule has counted since it was made.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CounterStatus {
+    /// The chain, with the number of its instance.
+    pub chain: String,
+    /// Where the rule comes from.
+    pub comment: String,
+    /// How much.
+    #[serde(flatten)]
+    pub traffic: Traffic,
 }
 
 /// Failsafe ports in force, as `tcp:22` or `tcp:10.0.0.0/8:22`.

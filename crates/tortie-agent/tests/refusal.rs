@@ -124,6 +124,7 @@ impl Host {
             file: Default::default(),
             state_dir: self.folder.path().join("state"),
             is_once: false,
+            set_log: Box::new(|_| Ok(())),
             fault: Some(fault),
         })
         .unwrap();

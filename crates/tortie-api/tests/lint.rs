@@ -409,6 +409,10 @@ fn a_host_hears_of_its_own_endpoints_only() {
     };
     assert_eq!(rules("n1"), [""; 0]);
     assert_eq!(rules("n2"), ["E-510", "T-1", "T-12"]);
+    // Settings for all nodes are told where they matter: `lo` is judged where there is a wildcard.
+    let police = resources(&[ETH0, other, "FelixConfiguration default [tortie.dev/wildcardLoopback: Police] {}"]);
+    assert!(lint_host("n1", &police, None).is_empty());
+    assert!(lint_host("n2", &police, None).iter().any(|lint| lint.rule == "T-5"));
 }
 
 #[test]

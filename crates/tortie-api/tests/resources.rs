@@ -317,6 +317,7 @@ fn stored_objects_are_read_leniently_but_never_guessed_e305() {
     let lower = policy(
         json!({"ingress": [{"action": "Allow", "protocol": "tcp", "source": {"nets": ["10.0.0.1/8", "192.0.2.1"]}}]}),
     );
+    // E-319: masked, and a bare address is a /32.
     let nets: Vec<String> = lower.ingress[0].source.nets.iter().map(ToString::to_string).collect();
     assert_eq!(nets, ["10.0.0.0/8", "192.0.2.1/32"]);
     assert_eq!(policy(json!({"doNotTrack": true, "applyOnForward": true})).class, PolicyClass::Untracked);

@@ -14,6 +14,8 @@ use crate::settings::{InterfacePattern, Settings};
 pub(crate) struct Resolution {
     pub(crate) dispatch: Dispatch,
     pub(crate) states: BTreeMap<String, EndpointState>,
+    /// Endpoint to the interfaces that it matches and another one governs, with that one.
+    pub(crate) shadowed: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 /// Resolves the local endpoints, which come in byte order of their names: the first one that matches wins (E-106).
@@ -78,9 +80,9 @@ pub(crate) fn resolve<'a>(
             .filter(|(interface, winner)| *winner == name && links.contains_key(*interface))
             .map(|(interface, _)| interface.clone())
             .collect();
-        states.entry(name.clone()).or_insert_with(|| match shadowed.remove(name) {
+        states.entry(name.clone()).or_insert_with(|| match shadowed.get(name) {
             _ if !governed.is_empty() => EndpointState::Governs { interfaces: governed },
-            Some(by) => EndpointState::Shadowed { by },
+            Some(by) => EndpointState::Shadowed { by: by.clone() },
             None => EndpointState::Unresolved,
         });
     }
@@ -89,7 +91,7 @@ pub(crate) fn resolve<'a>(
     if settings.is_loopback_exempt {
         dispatch.exempt.insert("lo".to_owned());
     }
-    Resolution { dispatch, states }
+    Resolution { dispatch, states, shadowed }
 }
 
 struct Exclude {

@@ -286,6 +286,11 @@ impl Engine {
         &self.output
     }
 
+    /// For each set that rules use, what each object adds to it, as text: addresses, or `address protocol:port`.
+    pub fn contributions(&self) -> impl Iterator<Item = (&SetId, &ResourceKey, Vec<String>)> {
+        self.sets.contributions()
+    }
+
     /// What status tells of it.
     pub fn report(&self) -> &Report {
         &self.report
@@ -359,6 +364,9 @@ impl Engine {
             let built = self.endpoint(hep, &tiers);
             let state = resolution.states.get(name).cloned().unwrap_or(EndpointState::Unresolved);
             self.report_endpoint(hep, &built, state, &tiers, &mut report);
+            if let (Some(by), Some(endpoint)) = (resolution.shadowed.get(name), report.endpoints.get_mut(name)) {
+                endpoint.shadowed_by.clone_from(by);
+            }
             if !governing.contains(name) {
                 continue;
             }
@@ -467,13 +475,20 @@ impl Engine {
         let name = &hep.meta.name;
         let mut policies = Vec::new();
         for (class, direction, built) in built.classes() {
-            for rules in built.tiers.iter().flat_map(|tier| &tier.policies) {
-                policies.push(PolicyReport { id: rules.id.clone(), class, direction, is_staged: rules.is_staged });
+            for (rules, position) in built.tiers.iter().flat_map(|tier| &tier.policies).zip(1..) {
                 let key = ResourceKey {
                     kind: rules.id.kind,
                     namespace: rules.id.namespace.clone(),
                     name: rules.id.name.clone(),
                 };
+                policies.push(PolicyReport {
+                    id: rules.id.clone(),
+                    class,
+                    direction,
+                    position,
+                    order: self.policies.get(&key).and_then(|active| active.policy().order),
+                    is_staged: rules.is_staged,
+                });
                 report.not_enforced.extend(never(&key, &rules.rules, direction));
             }
         }
@@ -505,7 +520,9 @@ impl Engine {
                 not(own.clone(), Reason::MissingProfile { profile: profile.clone() });
             }
         }
-        report.endpoints.insert(name.clone(), EndpointReport { state, policies, profiles });
+        report
+            .endpoints
+            .insert(name.clone(), EndpointReport { state, shadowed_by: BTreeMap::new(), policies, profiles });
     }
 }
 

@@ -21,7 +21,9 @@ pub struct Report {
 pub struct EndpointReport {
     /// What it governs.
     pub state: EndpointState,
-    /// Policies of all classes; those of one class and direction in evaluated order.
+    /// Interfaces that it matches and another endpoint governs (E-106), with that endpoint. May be filled in every state.
+    pub shadowed_by: BTreeMap<String, String>,
+    /// Policies, those of one class and direction together and in evaluated order.
     pub policies: Vec<PolicyReport>,
     /// Profiles in order, and whether they exist.
     pub profiles: Vec<(String, bool)>,
@@ -32,10 +34,15 @@ pub struct EndpointReport {
 pub struct PolicyReport {
     /// Which.
     pub id: PolicyId,
-    /// The class in which it is evaluated; one with `applyOnForward` stands in two (E-212).
+    /// Where it is evaluated here; `NormalAndForward` means the forward class. A policy with `applyOnForward` stands in
+    /// the list twice (E-212).
     pub class: PolicyClass,
     /// The direction it governs.
     pub direction: Direction,
+    /// Its place in the evaluated order of this class and direction over all tiers, from 1 (T-20).
+    pub position: usize,
+    /// Its `order`; none sorts after every number (E-216).
+    pub order: Option<f64>,
     /// Counted, never enforced (D-6).
     pub is_staged: bool,
 }

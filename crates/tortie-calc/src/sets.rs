@@ -1,6 +1,7 @@
 //! Members of sets, counted by contributing object (E-342).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -96,6 +97,24 @@ impl Sets {
             }
             let set = members.get_mut(id).expect("each live set has its members");
             live.item(key, found, Arc::make_mut(set), deltas.entry(id.clone()).or_default());
+        }
+    }
+}
+
+impl Sets {
+    /// For each set, what each object adds to it, as text (T-27).
+    pub(crate) fn contributions(&self) -> impl Iterator<Item = (&SetId, &ResourceKey, Vec<String>)> {
+        self.live.iter().flat_map(|(id, live)| {
+            live.by_item.iter().map(move |(key, members)| (id, key, members.iter().map(ToString::to_string).collect()))
+        })
+    }
+}
+
+impl fmt::Display for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Member::Net(net) => net.fmt(f),
+            Member::Port(address, protocol, port) => write!(f, "{address} {protocol}:{port}"),
         }
     }
 }

@@ -21,6 +21,7 @@ fn sh(script: &str) {
 fn in_tracking_namespace(test: impl FnOnce(&mut Flows) + Send + 'static) {
     in_network_namespace(|| {
         sh("ip link set lo up; ip addr add 192.0.2.1/32 dev lo; ip -6 addr add fd00::1/128 dev lo nodad
+            timeout 30 sh -c 'until ip -6 route get fd00::1 | grep -q ^local; do sleep 0.01; done'
             nft add table inet t
             nft add chain inet t track '{ type filter hook input priority 0; }'
             nft add rule inet t track ct state new ct mark set 7

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use tortie_api::facts::Toward;
 use tortie_netmon::{Routes, list_now};
@@ -27,6 +28,15 @@ fn toward(question: &str) -> String {
     }
 }
 
+/// Waits for the answer: the kernel makes routes of new IPv6 addresses and links a little later.
+fn await_answer(question: &str, expected: &str) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while toward(question) != expected && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(toward(question), expected, "{question}");
+}
+
 #[test]
 fn the_kernel_says_where_an_address_lies_e731() {
     in_network_namespace(|| {
@@ -50,7 +60,7 @@ fn the_kernel_says_where_an_address_lies_e731() {
             // A source that is not ours is no question the kernel answers.
             ("10.0.1.7 from 192.0.2.9", "-"),
         ] {
-            assert_eq!(toward(question), expected, "{question}");
+            await_answer(question, expected);
         }
         sh("ip route add 192.0.2.0/24 nexthop via 10.0.0.2 nexthop via 10.0.1.2
             ip -6 route add 2001:db8::/32 nexthop via fd00::2 nexthop via fd01::2
@@ -68,7 +78,7 @@ fn the_kernel_says_where_an_address_lies_e731() {
             ("203.0.113.1", "-"),
             ("203.0.113.200", "-"),
         ] {
-            assert_eq!(toward(question), expected, "{question}");
+            await_answer(question, expected);
         }
     });
 }

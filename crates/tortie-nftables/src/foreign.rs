@@ -1,7 +1,7 @@
 //! Base chains of other tables that packets of hosts meet (K-16, E-409). They are read and named, never touched.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use tortie_rules::ruleset::{Hook, TABLE};
@@ -10,7 +10,7 @@ use crate::consts::*;
 use crate::decode::hook_of;
 use crate::dump::request;
 use crate::socket::Netlink;
-use crate::wire::Attributes;
+use crate::wire::{Attributes, u32_ne};
 
 /// A base chain of somebody else.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,6 +27,19 @@ pub struct ForeignChain {
     pub priority: i32,
     /// Whether its policy is drop, or a rule in its table drops.
     pub can_drop: bool,
+}
+
+/// Rules of somebody else that write bits of the packet mark (T-26), by table and chain.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MarkWriter {
+    /// `ip`, `ip6` or `inet`.
+    pub family: &'static str,
+    /// The table.
+    pub table: String,
+    /// The chain.
+    pub chain: String,
+    /// The bits that its rules may change.
+    pub bits: u32,
 }
 
 /// Families of the kernel by number (`NFPROTO_*`).
@@ -94,6 +107,65 @@ fn tables_with_drop(netlink: &mut Netlink) -> io::Result<BTreeSet<(&'static str,
         },
     )?;
     Ok(tables.into_inner())
+}
+
+pub(crate) fn mark_writers(netlink: &mut Netlink) -> io::Result<Vec<MarkWriter>> {
+    let writers: RefCell<BTreeMap<(&'static str, String, String), u32>> = RefCell::default();
+    netlink.dump(
+        request(NFT_MSG_GETRULE, NFPROTO_UNSPEC, |_| {}),
+        || writers.borrow_mut().clear(),
+        |message| {
+            let attributes = message.attributes();
+            let (Some(family), Some(table)) = (family_name(message.family()), attributes.text(NFTA_RULE_TABLE)) else {
+                return;
+            };
+            if message.family() == NFPROTO_INET && table == TABLE {
+                return;
+            }
+            let bits = attributes.nested(NFTA_RULE_EXPRESSIONS).map_or(0, marked_bits);
+            if bits != 0 {
+                let chain = attributes.text(NFTA_RULE_CHAIN).unwrap_or_default().to_owned();
+                *writers.borrow_mut().entry((family, table.to_owned(), chain)).or_default() |= bits;
+            }
+        },
+    )?;
+    let to_writer = |((family, table, chain), bits)| MarkWriter { family, table, chain, bits };
+    Ok(writers.into_inner().into_iter().map(to_writer).collect())
+}
+
+/// Bits of the packet mark that a rule may change.
+///
+/// `meta mark set` takes a register. When the expression before it made that from the mark itself by mask and xor, other
+/// bits stay as they are; in every other case all of them may change.
+fn marked_bits(expressions: Attributes<'_>) -> u32 {
+    let mut bits = 0;
+    let mut has_loaded_mark = false;
+    let mut changed = u32::MAX;
+    for (_, expression) in expressions {
+        let expression = Attributes(expression);
+        let name = expression.text(NFTA_EXPR_NAME);
+        let Some(data) = expression.nested(NFTA_EXPR_DATA) else { continue };
+        let is_mark = data.u32(NFTA_META_KEY) == Some(NFT_META_MARK);
+        match name {
+            Some("meta") if is_mark && data.find(NFTA_META_SREG).is_some() => {
+                bits |= changed;
+                (has_loaded_mark, changed) = (false, u32::MAX);
+            }
+            Some("meta") if is_mark => (has_loaded_mark, changed) = (true, 0),
+            Some("bitwise") if has_loaded_mark => {
+                // Marks are in the byte order of the host.
+                let value = |kind| data.nested(kind).and_then(|data| u32_ne(data.find(NFTA_DATA_VALUE)?, 0));
+                changed |= match (value(NFTA_BITWISE_MASK), value(NFTA_BITWISE_XOR)) {
+                    (Some(mask), Some(xor)) => !mask | xor,
+                    _ => u32::MAX,
+                };
+            }
+            // Whatever else fills a register may be what is written.
+            Some("counter" | "cmp" | "limit" | "log") => {}
+            _ => (has_loaded_mark, changed) = (false, u32::MAX),
+        }
+    }
+    bits
 }
 
 fn drops(expression: Attributes<'_>) -> bool {

@@ -9,7 +9,7 @@ use tortie_rules::ruleset::Name;
 use crate::consts::NLMSG_ERROR;
 use crate::dump;
 use crate::encode;
-use crate::foreign::{self, ForeignChain};
+use crate::foreign::{self, ForeignChain, MarkWriter};
 use crate::socket::{Answer, Netlink, answer};
 use crate::wire::Messages;
 
@@ -160,6 +160,14 @@ impl Kernel {
     /// As [`Kernel::read`].
     pub fn foreign_chains(&mut self) -> Result<Vec<ForeignChain>, ReadError> {
         foreign::list(&mut self.netlink).map_err(ReadError::Io)
+    }
+
+    /// Rules of other tables that write bits of the packet mark (T-26).
+    ///
+    /// # Errors
+    /// As [`Kernel::read`].
+    pub fn mark_writers(&mut self) -> Result<Vec<MarkWriter>, ReadError> {
+        foreign::mark_writers(&mut self.netlink).map_err(ReadError::Io)
     }
 
     /// Carries out a transaction: as a whole or not at all.

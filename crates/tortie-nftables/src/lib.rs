@@ -17,5 +17,5 @@ use tortie_netlink::{socket, wire};
 
 pub use decode::DecodeError;
 pub use events::{Event, Events};
-pub use foreign::ForeignChain;
+pub use foreign::{ForeignChain, MarkWriter};
 pub use kernel::{Actual, CommitError, Counter, Kernel, OpenError, ReadError};

@@ -540,6 +540,21 @@ fn large_transactions_fit_k10() {
 }
 
 #[test]
+fn a_set_of_ours_in_another_shape_is_made_anew_e720() {
+    in_network_namespace(|| {
+        let mut kernel = Kernel::open().unwrap();
+        let desired = tortie_rules::compile(&a_host());
+        apply(&mut kernel, &desired);
+        let foreign = "flush chain inet tortie input; delete map inet tortie in-if; \
+                       add map inet tortie in-if { type ifname : verdict; flags interval; }; \
+                       add rule inet tortie input iifname vmap @in-if comment \"interface\"";
+        nft(&[foreign]);
+        apply(&mut kernel, &desired);
+        assert_settled(&mut kernel, &desired);
+    });
+}
+
+#[test]
 fn foreign_hands_are_seen_and_repaired_e721() {
     in_network_namespace(|| {
         let mut kernel = Kernel::open().unwrap();
@@ -587,6 +602,22 @@ fn foreign_chains_that_may_drop_are_named_k16() {
         let short: Vec<_> =
             found.iter().map(|c| (c.family, c.table.as_str(), c.hook, c.priority, c.can_drop)).collect();
         assert_eq!(short, [("inet", "ok", Hook::Output, 5, false), ("ip", "fw", Hook::Input, 10, true)]);
+    });
+}
+
+#[test]
+fn rules_that_write_marks_are_named_with_their_bits_t26() {
+    in_network_namespace(|| {
+        let mut kernel = Kernel::open().unwrap();
+        apply(&mut kernel, &everything());
+        nft(&["add table ip a; add chain ip a one; add rule ip a one meta mark set meta mark or 0x100"]);
+        nft(&["add rule ip a one tcp dport 80 counter meta mark set mark and 0xfffffffe"]);
+        nft(&["add chain ip a two; add rule ip a two meta mark set 0x1"]);
+        nft(&["add table inet b; add chain inet b three; add rule inet b three meta mark set ct mark"]);
+        nft(&["add chain inet b four; add rule inet b four meta mark 0x1 ct mark set meta mark accept"]);
+        let found = kernel.mark_writers().unwrap();
+        let short: Vec<_> = found.iter().map(|w| (w.family, w.table.as_str(), w.chain.as_str(), w.bits)).collect();
+        assert_eq!(short, [("inet", "b", "three", u32::MAX), ("ip", "a", "one", 0x101), ("ip", "a", "two", u32::MAX)]);
     });
 }
 

@@ -102,7 +102,7 @@ fn entity_matches(
         let wanted = |labels: &Labels| {
             holds(positive, labels) && !entity.not_selector.as_ref().is_some_and(|not| not.matches(labels))
         };
-        let is_in = known(world, end.address, &wanted);
+        let is_in = known(world, end.address, wanted);
         if !holds_in(world, rule, members(world, packet.family(), wanted), is_in) {
             return false;
         }

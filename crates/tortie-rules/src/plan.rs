@@ -134,6 +134,8 @@ pub fn plan(desired: &Ruleset, actual: Option<&Ruleset>) -> Result<Plan, PlanErr
     let order = calls_first(desired)?;
     let instances = Instances::of(actual);
     let live = reachable(actual);
+    let misshapen = misshapen(desired, actual);
+    let uses_misshapen = |chain: &Chain| misshapen.iter().any(|set| uses(chain, set));
 
     let mut chosen;
     let mut renewed_sets: BTreeSet<Name> = BTreeSet::new();
@@ -146,7 +148,8 @@ pub fn plan(desired: &Ruleset, actual: Option<&Ruleset>) -> Result<Plan, PlanErr
         for name in &order {
             let chain = &desired.chains[name];
             if chain.base.is_none() {
-                let kept = instances.chain(name, |candidate| chosen.same_rules(&chain.rules, &candidate.rules), &live);
+                let is_same = |there: &Chain| chosen.same_rules(&chain.rules, &there.rules) && !uses_misshapen(there);
+                let kept = instances.chain(name, is_same, &live);
                 chosen.settle(name, kept, instances.next_chain(name));
             }
         }
@@ -176,8 +179,9 @@ pub fn plan(desired: &Ruleset, actual: Option<&Ruleset>) -> Result<Plan, PlanErr
             transactions.push(Transaction { phase, ops });
         }
     };
-    let anchors = Anchors::compare(desired, actual, &chosen);
-    let mut build = build(desired, actual, &chosen, &order, &anchors);
+    let anchors = Anchors::compare(desired, actual, &chosen, &misshapen);
+    let mut build = clear_away(actual, &misshapen);
+    build.extend(self::build(desired, actual, &chosen, &order, &anchors, &misshapen));
     if !has_table {
         build.insert(0, Op::AddTable);
     }
@@ -463,6 +467,22 @@ fn has_same_shape(a: &Set, b: &Set) -> bool {
     keys(a) == keys(b) && a.is_interval == b.is_interval && a.is_map == b.is_map && a.timeout_s == b.timeout_s
 }
 
+/// Sets of one instance that are there with another shape than ours: foreign hands made them.
+fn misshapen(desired: &Ruleset, actual: &Ruleset) -> BTreeSet<Name> {
+    let has_one_instance = |name: &Name, set: &Set| !is_instanced_set(desired, name, set);
+    let wrong = |name: &Name, set: &Set| actual.sets.get(name).is_some_and(|there| !has_same_shape(there, set));
+    let found = desired.sets.iter().filter(|(name, set)| has_one_instance(name, set) && wrong(name, set));
+    found.map(|(name, _)| name.clone()).collect()
+}
+
+/// Removes misshapen sets, and first the rules that use them: ours would not be what they seem with such a set.
+fn clear_away(actual: &Ruleset, misshapen: &BTreeSet<Name>) -> Vec<Op> {
+    let users = actual.chains.iter().filter(|(_, chain)| misshapen.iter().any(|set| uses(chain, set)));
+    let mut ops: Vec<Op> = users.map(|(name, _)| Op::FlushChain { name: name.clone() }).collect();
+    ops.extend(misshapen.iter().map(|name| Op::DeleteSet { name: name.clone() }));
+    ops
+}
+
 /// Which instance stands for each logical name.
 #[derive(Default)]
 struct Choice {
@@ -509,7 +529,7 @@ struct Anchors {
 }
 
 impl Anchors {
-    fn compare(desired: &Ruleset, actual: &Ruleset, chosen: &Choice) -> Self {
+    fn compare(desired: &Ruleset, actual: &Ruleset, chosen: &Choice, misshapen: &BTreeSet<Name>) -> Self {
         let mut turn = Vec::new();
         let mut missing = BTreeSet::new();
         for (name, set) in desired.sets.iter().filter(|(name, _)| is_anchor(desired, name)) {
@@ -531,7 +551,8 @@ impl Anchors {
         for (name, chain) in desired.chains.iter().filter(|(_, chain)| chain.base.is_some()) {
             match actual.chains.get(name) {
                 Some(there) if there.base == chain.base => {
-                    if !chosen.same_rules(&chain.rules, &there.rules) {
+                    let is_cleared = misshapen.iter().any(|set| uses(there, set));
+                    if is_cleared || !chosen.same_rules(&chain.rules, &there.rules) {
                         // Foreign hands, or another version of this program: rules are exchanged, never the chain (K-3).
                         turn.push(Op::FlushChain { name: name.clone() });
                         turn.extend(chain.rules.iter().map(|rule| add_rule(name, rule, chosen)));
@@ -558,7 +579,14 @@ fn add_rule(chain: &Name, rule: &Rule, chosen: &Choice) -> Op {
 }
 
 /// What nobody uses yet: sets with their elements, chains, then rules.
-fn build(desired: &Ruleset, actual: &Ruleset, chosen: &Choice, order: &[Name], anchors: &Anchors) -> Vec<Op> {
+fn build(
+    desired: &Ruleset,
+    actual: &Ruleset,
+    chosen: &Choice,
+    order: &[Name],
+    anchors: &Anchors,
+    misshapen: &BTreeSet<Name>,
+) -> Vec<Op> {
     let mut ops = Vec::new();
     let mut chains = Vec::new();
     let mut rules = Vec::new();
@@ -586,7 +614,7 @@ fn build(desired: &Ruleset, actual: &Ruleset, chosen: &Choice, order: &[Name], a
             continue;
         }
         let instance = chosen.name(name);
-        if actual.sets.contains_key(&instance) {
+        if actual.sets.contains_key(&instance) && !misshapen.contains(name) {
             // A constant set that foreign hands changed: its elements are put right where it stands.
             ops.extend(element_ops(&instance, set, Some(&actual.sets[&instance].elements), &set.elements));
             continue;

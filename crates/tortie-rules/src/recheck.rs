@@ -200,11 +200,10 @@ struct Host<'a> {
 impl Host<'_> {
     /// Whether an address is one of this host.
     fn is_own(&mut self, address: IpAddr) -> bool {
-        // Every link has a route to link-local addresses, so routes say nothing of them.
-        if is_link_local(address) {
-            return !holders(address, self.links).is_empty();
-        }
-        !is_for_many(address) && (self.toward)(address, None) == Some(Toward::Local)
+        // Every link has a route to link-local addresses, so routes say nothing of them. They know more of the others than
+        // links do (127.0.0.0/8, local routes), but a new IPv6 address a little later.
+        let says_route = !is_link_local(address) && !is_for_many(address);
+        !holders(address, self.links).is_empty() || says_route && (self.toward)(address, None) == Some(Toward::Local)
     }
 
     /// The interfaces by which packets between `peer` and this host, or through it, may pass.

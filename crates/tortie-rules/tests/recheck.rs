@@ -61,7 +61,7 @@ fn toward(destination: IpAddr, source: Option<IpAddr>) -> Option<Toward> {
     let out = |names: &[&str]| Some(Toward::Interfaces(names.iter().map(|name| (*name).to_owned()).collect()));
     let text = destination.to_string();
     match text.as_str() {
-        "127.0.0.1" | "::1" | "10.0.0.1" | "10.0.1.1" | "fd00::1" => Some(Toward::Local),
+        "127.0.0.1" | "127.0.0.7" | "::1" | "10.0.0.1" | "10.0.1.1" | "fd00::1" => Some(Toward::Local),
         "10.0.0.255" => Some(Toward::Broadcast),
         // Routing rules for this source.
         "198.51.100.7" if source == Some("10.0.1.1".parse().unwrap()) => out(&["eth1"]),
@@ -91,6 +91,9 @@ fn routes_tell_the_ways_of_a_flow_e731() {
         ("10.0.0.1:4000", "10.0.1.9:80", None, &["out eth1"]),
         ("10.0.0.1:4000", "10.0.0.1:80", None, &["out lo + in lo"]),
         ("127.0.0.1:4000", "127.0.0.1:80", None, &["out lo + in lo"]),
+        // Routes do not know this address yet, or know more than links do.
+        ("10.0.0.9:4000", "10.0.5.1:80", None, &["in eth0"]),
+        ("127.0.0.7:4000", "127.0.0.1:80", None, &["out lo + in lo"]),
         ("[fd00::9]:4000", "[fd00::1]:80", None, &["in eth0"]),
         ("10.0.0.9:4000", "10.0.1.9:80", None, &["eth0 to eth1"]),
         // Translated: to this host, from it, and onwards.

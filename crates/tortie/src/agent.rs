@@ -11,6 +11,7 @@ use tortie_nftables::OpenError;
 use crate::args::{AgentArgs, Global};
 use crate::exit::{Code, Failure, chain};
 use crate::late::initialise;
+use crate::log::Logging;
 use crate::store;
 
 /// Settings of environment or file: names in lower case, without prefix.
@@ -19,7 +20,7 @@ type Local = BTreeMap<String, String>;
 /// Settings files, the first one that exists counts (D-12).
 const FILES: [&str; 2] = ["/etc/tortie/agent.cfg", "/etc/calico/felix.cfg"];
 
-pub(crate) fn agent(global: &Global, args: &AgentArgs) -> Result<Code, Failure> {
+pub(crate) fn agent(global: &Global, args: &AgentArgs, logging: Logging) -> Result<Code, Failure> {
     // Before any thread is started, so that all of them leave these signals to the one that waits for them.
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGTERM);
@@ -58,6 +59,7 @@ pub(crate) fn agent(global: &Global, args: &AgentArgs) -> Result<Code, Failure> 
         state_dir,
         is_once: args.once,
         fault: None,
+        set_log: Box::new(move |log| logging.set(log)),
     };
     let agent = Agent::prepare(config).map_err(|error| failure(&error))?;
     let stop = agent.stopper();

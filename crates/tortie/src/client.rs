@@ -14,13 +14,28 @@ use crate::exit::{Code, Failure};
 
 /// The agent's status; with `wait`, as soon as the present revision and links are in the kernel.
 pub(crate) fn status(socket: &Path, wait: Option<Duration>, patience: Duration) -> Result<Status, Failure> {
+    ask(socket, wait, patience, "/v1/status")
+}
+
+/// The same with what the kernel counted.
+pub(crate) fn status_with_counters(
+    socket: &Path,
+    wait: Option<Duration>,
+    patience: Duration,
+) -> Result<Status, Failure> {
+    ask(socket, wait, patience, "/v1/status?counters=true")
+}
+
+fn ask(socket: &Path, wait: Option<Duration>, patience: Duration, path: &str) -> Result<Status, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Code::General, format!("cannot start: {error}")))?;
     let path = match wait {
-        Some(wait) => format!("/v1/status?wait={}", wait.as_secs_f64()),
-        None => "/v1/status".to_owned(),
+        Some(wait) => {
+            format!("{path}{}wait={}", if path.contains('?') { '&' } else { '?' }, wait.as_secs_f64())
+        }
+        None => path.to_owned(),
     };
     let late = Failure::new(
         if wait.is_some() { Code::NotReached } else { Code::Unreachable },

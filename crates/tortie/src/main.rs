@@ -15,6 +15,7 @@ mod get;
 mod input;
 mod late;
 mod lint;
+mod log;
 mod output;
 mod status;
 mod store;
@@ -36,8 +37,8 @@ fn main() -> ExitCode {
             return code.into();
         }
     };
-    start_log(&cli);
-    match run(&cli) {
+    let logging = log::start(&cli);
+    match run(&cli, logging) {
         Ok(code) => code.into(),
         Err(failure) => {
             failure.print(cli.global.color);
@@ -46,7 +47,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: &Cli) -> Result<Code, Failure> {
+fn run(cli: &Cli, logging: log::Logging) -> Result<Code, Failure> {
     match &cli.command {
         Command::Apply(args) => write::apply(&cli.global, args),
         Command::Create(args) => write::create(&cli.global, args),
@@ -55,7 +56,7 @@ fn run(cli: &Cli) -> Result<Code, Failure> {
         Command::Get(args) => get::get(&cli.global, args),
         Command::Validate(args) => write::validate(&cli.global, args),
         Command::Status(args) => status::status(&cli.global, args),
-        Command::Agent(args) => agent::agent(&cli.global, args),
+        Command::Agent(args) => agent::agent(&cli.global, args, logging),
         Command::Clean(args) => clean::clean(&cli.global, args),
         Command::Demo(args) => demo::demo(args),
         Command::Version(args) => status::version(&cli.global, args),
@@ -68,24 +69,5 @@ fn run(cli: &Cli) -> Result<Code, Failure> {
             clap_complete::generate(*shell, &mut command, "tortie", &mut std::io::stdout());
             Ok(Code::Success)
         }
-    }
-}
-
-/// Logs go to standard error; results never do.
-fn start_log(cli: &Cli) {
-    let level = match (&cli.global.log_level, cli.global.quiet, cli.global.verbose, &cli.command) {
-        (Some(level), ..) => level.clone(),
-        (None, true, ..) => "error".to_owned(),
-        (None, false, 0, Command::Agent(_)) => "info".to_owned(),
-        (None, false, 0, _) => "warn".to_owned(),
-        (None, false, 1, _) => "info".to_owned(),
-        (None, false, 2, _) => "debug".to_owned(),
-        (None, false, ..) => "trace".to_owned(),
-    };
-    let filter = tracing_subscriber::EnvFilter::try_new(level).unwrap_or_else(|_| "warn".into());
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
-    match cli.global.log_format {
-        args::LogFormat::Text => builder.with_ansi(false).init(),
-        args::LogFormat::Json => builder.json().flatten_event(true).init(),
     }
 }

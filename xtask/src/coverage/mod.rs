@@ -176,9 +176,11 @@ fn in_source(text: &str, file: &str, cited: &mut Vec<(Citation, String)>) {
     }
 }
 
+/// A range in the header of a file (`//!`) says what the file is about, not what it tests, and does not count.
 fn in_lines(text: &str, file: &str, is_wanted: impl Fn(usize) -> bool, cited: &mut Vec<(Citation, String)>) {
     for (number, line) in text.lines().enumerate().filter(|(number, _)| is_wanted(*number)) {
-        let found = cite::in_text(line).into_iter();
+        let is_header = line.trim_start().starts_with("//!");
+        let found = cite::in_text(line).into_iter().filter(|citation| !is_header || citation.first == citation.last);
         cited.extend(found.map(|citation| (citation, format!("{file}:{}", number + 1))));
     }
 }
@@ -244,6 +246,14 @@ mod tests {
             assert_eq!(report(reasons, tests).problems, [problem]);
             assert!(report(reasons, tests).verdict().is_err());
         }
+    }
+
+    #[test]
+    fn a_range_in_the_header_of_a_file_is_no_citation() {
+        let rule = |text: &str| report("", text).text(&Only::One(Rule::parse("E-102").unwrap()));
+        assert!(rule("//! E-101..E-102\n").contains("MISSING"));
+        assert!(rule("//! E-101/102\n").contains("b.rs:1"));
+        assert!(rule("// E-101..E-102\n").contains("b.rs:1"));
     }
 
     #[test]

@@ -9,10 +9,11 @@ use tortie_rules::compile::cut;
 use tortie_rules::{Ruleset, compile};
 
 use super::Loop;
+use crate::health::Phase;
 use crate::hold::{Form, Told};
 use crate::isolate::{Found, search};
 use crate::program::{Outcome, ProgramError};
-use crate::report::{AgentReport, error_chain, now};
+use crate::report::{error_chain, now};
 
 /// The pause after a second failure in a row; it doubles. The first retry, after reading the kernel again, has none.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -38,23 +39,23 @@ impl Loop {
             Ok(outcome) => self.applied(outcome),
             Err(error) => self.failed(&error),
         }
-        self.reporter.tell(AgentReport {
-            node: self.config.node.clone(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            revision: self.kernel.revision,
-            time: String::new(),
-            problems: self.problems(),
-        });
+        self.observe.enter(Phase::Calculating);
+        self.tell();
         self.answer_waiters();
     }
 
     fn applied(&mut self, outcome: Outcome) {
-        if outcome.transactions > 0 || self.kernel.revision.is_none() {
+        let is_change = outcome.transactions > 0 || self.kernel.revision.is_none();
+        let took = is_change.then(|| Duration::from_micros(outcome.took_us));
+        self.observe.programmed(&self.engine.policy().dispatch, took);
+        if is_change {
             self.kernel.applies += 1;
             self.kernel.transactions += outcome.transactions as u64;
             self.kernel.operations += outcome.ops as u64;
             self.kernel.last_apply = Some(now());
             self.kernel.last_apply_us = outcome.took_us;
+            self.kernel.last_apply_transactions = outcome.transactions;
+            self.kernel.last_apply_generation = self.programmer.generation();
             tracing::info!(
                 "programmed revision {} in {} transactions and {} us",
                 self.revision,
@@ -116,6 +117,7 @@ impl Loop {
 
     /// Tries again after a pause, which any event that changes something ends.
     fn pause(&mut self, text: String, rules: &str) {
+        self.kernel.failures += 1;
         let pause = pause_after(self.failures);
         self.failures = self.failures.saturating_add(1);
         tracing::error!("{text}; {rules}, next try in {} ms", pause.as_millis());
@@ -130,12 +132,16 @@ impl Loop {
             if self.hold.take_newly_held() {
                 self.save_now();
             }
+            self.observe.enter(Phase::Calculating);
+            let start = Instant::now();
             let delta = self.engine.flush();
             // A repair wants the same as before.
             let desired = match self.desired.take() {
                 Some(desired) if delta.is_empty() => desired,
                 _ => self.compiled(),
             };
+            self.observe.calculated(start.elapsed());
+            self.observe.enter(Phase::Programming);
             let programmed = self.programmer.program(&desired);
             self.desired = Some(desired);
             let error = match programmed {

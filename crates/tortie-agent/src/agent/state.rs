@@ -148,6 +148,7 @@ impl Loop {
         }
         match stand_in.program(&mut self.programmer) {
             Ok(()) => {
+                self.observe.progress(|progress| progress.has_restored = true);
                 if self.kernel.stand_in.as_ref() != Some(&stand_in.what) {
                     tracing::warn!("in place of the store stands: {}", stand_in.what);
                     self.kernel.stand_in = Some(stand_in.what.clone());

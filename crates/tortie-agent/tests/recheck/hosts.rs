@@ -50,13 +50,22 @@ impl Peer {
             format!("ip addr add {v4}/24 dev {name}; ip -6 addr add {v6}/64 dev {name} nodad; ip link set {name} up")
         };
         sh(&format!("ip link add {name} type veth peer name eth0 netns {tid}; {}", configure(name, here)));
-        let script = format!(
-            "ip link set lo up; {}; ip route add default via {}; ip -6 route add default via {}",
+        // The kernel makes routes of new IPv6 addresses and links a little later.
+        let await_route = |address: &str, words: &str| {
+            format!(
+                "timeout 30 sh -c 'until ip -6 route get {address} | grep -q \"{words}\"; do sleep 0.01; done' 2>/dev/null"
+            )
+        };
+        let script = [
+            "ip link set lo up".to_owned(),
             configure("eth0", there),
-            here[0],
-            here[1]
-        );
-        peer.run(move || sh(&script));
+            await_route(there[1], "^local"),
+            await_route(here[1], "dev eth0"),
+            format!("ip route add default via {}; ip -6 route add default via {}", here[0], here[1]),
+        ];
+        peer.run(move || sh(&script.join("\n")));
+        sh(&await_route(here[1], "^local"));
+        sh(&await_route(there[1], &format!("dev {name}")));
         peer
     }
 

@@ -1,8 +1,9 @@
 //! Lints of host endpoints.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::world::{Endpoint, World};
+use super::world::{Endpoint, GlobalPolicy, World};
 use super::{Lint, and_more};
 use crate::DEFAULT_ALLOW_PROFILE;
 use crate::facts::Links;
@@ -55,10 +56,7 @@ pub(super) fn without_addresses(world: &World<'_>) -> Vec<Lint> {
     let mut lints = Vec::new();
     for endpoint in world.endpoints.iter().filter(|endpoint| endpoint.hep.expected_ips.is_empty()) {
         let mut users = Vec::new();
-        for policy in &world.policies {
-            if !world.is_asked_endpoint(endpoint) && !world.is_asked(&policy.key) {
-                continue;
-            }
+        for policy in world.policies_for(endpoint) {
             for (_, path, rule) in policy.rules() {
                 if [&rule.source, &rule.destination].into_iter().any(|entity| means(entity, endpoint, rule)) {
                     users.push(format!("{} {path}", policy.key));
@@ -95,16 +93,22 @@ fn means(entity: &Entity, endpoint: &Endpoint<'_>, rule: &Rule) -> bool {
 
 /// T-4: two endpoints for one interface; the smaller name wins and the other does nothing (E-106, E-107).
 pub(super) fn shadowed(world: &World<'_>) -> Vec<Lint> {
+    let mut by_node: BTreeMap<&str, Vec<&Endpoint<'_>>> = BTreeMap::new();
+    for endpoint in &world.endpoints {
+        by_node.entry(&endpoint.hep.node).or_default().push(endpoint);
+    }
     let mut lints = Vec::new();
-    for (number, loser) in world.endpoints.iter().enumerate() {
-        let earlier = world.endpoints[..number].iter().filter(|winner| winner.hep.node == loser.hep.node);
-        let is_asked = |winner: &&Endpoint<'_>| world.is_asked_endpoint(winner) || world.is_asked_endpoint(loser);
-        let claim = earlier.filter(is_asked).find_map(|winner| Some((winner, common(winner, loser)?)));
-        if let Some((winner, what)) = claim {
-            let node = &loser.hep.node;
-            let message = format!("{} governs {what} of node `{node}`, and this one does nothing there", winner.key);
-            let hint = "one endpoint governs an interface, the one of the smallest name: delete or change one of them";
-            lints.push(Lint::new("T-4", loser.key.clone(), message, hint));
+    for (node, endpoints) in by_node {
+        // INVARIANT: endpoints of a node stand in the order of their names.
+        for (number, loser) in endpoints.iter().enumerate() {
+            let is_asked = |winner: &&&Endpoint<'_>| world.is_asked_endpoint(winner) || world.is_asked_endpoint(loser);
+            let mut earlier = endpoints[..number].iter().filter(is_asked);
+            if let Some((winner, what)) = earlier.find_map(|winner| Some((winner, common(winner, loser)?))) {
+                let message =
+                    format!("{} governs {what} of node `{node}`, and this one does nothing there", winner.key);
+                let hint = "one endpoint governs an interface, the one of the smallest name: delete or change one";
+                lints.push(Lint::new("T-4", loser.key.clone(), message, hint));
+            }
         }
     }
     lints
@@ -142,18 +146,21 @@ pub(super) fn workload_interfaces(world: &World<'_>) -> Vec<Lint> {
 
 /// E-111 (T-6): a named endpoint hides the wildcard's policies, except for the pre-DNAT ones.
 pub(super) fn borrowed_pre_dnat(world: &World<'_>) -> Vec<Lint> {
-    let has_pre_dnat = |endpoint: &Endpoint<'_>| {
-        let pre_dnat = |policy: &&super::world::GlobalPolicy<'_>| policy.policy.class == PolicyClass::PreDnat;
-        world.policies.iter().filter(pre_dnat).find(|policy| endpoint.is_meant_by(&policy.selector))
-    };
+    let policies: Vec<&GlobalPolicy<'_>> =
+        world.policies.iter().filter(|policy| policy.policy.class == PolicyClass::PreDnat).collect();
+    let asked: Vec<&GlobalPolicy<'_>> = policies.iter().copied().filter(|policy| world.is_asked(&policy.key)).collect();
+    let own = |endpoint: &Endpoint<'_>| policies.iter().find(|policy| endpoint.is_meant_by(&policy.selector));
+    let mut wildcards: BTreeMap<&str, &Endpoint<'_>> = BTreeMap::new();
+    for endpoint in world.endpoints.iter().filter(|endpoint| endpoint.is_wildcard() && !policies.is_empty()) {
+        wildcards.entry(&endpoint.hep.node).or_insert(endpoint);
+    }
     let mut lints = Vec::new();
     for endpoint in world.endpoints.iter().filter(|endpoint| !endpoint.is_wildcard()) {
-        let wildcard = world.endpoints.iter().find(|other| other.is_wildcard() && other.hep.node == endpoint.hep.node);
-        let Some((wildcard, policy)) = wildcard.and_then(|wildcard| Some((wildcard, has_pre_dnat(wildcard)?))) else {
-            continue;
-        };
+        let Some(wildcard) = wildcards.get(endpoint.hep.node.as_str()) else { continue };
         let is_asked = [endpoint, wildcard].into_iter().any(|endpoint| world.is_asked_endpoint(endpoint));
-        if (is_asked || world.is_asked(&policy.key)) && has_pre_dnat(endpoint).is_none() {
+        let lent = if is_asked { &policies } else { &asked };
+        let Some(policy) = lent.iter().find(|policy| wildcard.is_meant_by(&policy.selector)) else { continue };
+        if own(endpoint).is_none() {
             let message =
                 format!("no pre-DNAT policy selects it, so {} applies to it as to {}", policy.key, wildcard.key);
             let hint = "nothing to do if that is meant; a pre-DNAT policy of its own takes the place of the wildcard's";

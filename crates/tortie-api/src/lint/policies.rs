@@ -82,8 +82,7 @@ pub(super) fn hosts_by_accident(world: &World<'_>) -> Vec<Lint> {
             lints.push(Lint::new("T-19", policy.key.clone(), message, hint).at(format!("spec.{field}")));
             continue;
         }
-        let is_meant = |labels: &crate::model::Labels| policy.selector.matches(labels);
-        let pods = world.workloads.iter().filter(|w| is_meant(&world.labels(&w.meta.labels, &w.profiles))).count();
+        let pods = world.workloads.iter().filter(|(_, labels)| policy.selector.matches(labels)).count();
         if pods > 0 {
             let message = format!("it selects hosts and workloads alike: {names}, and {pods} workload endpoints");
             let hint = "hosts and pods share one name space of labels: give the hosts a label of their own";

@@ -15,19 +15,25 @@ pub(super) fn shadowed(world: &World<'_>) -> Vec<Lint> {
     for direction in [Direction::Ingress, Direction::Egress] {
         // Allow rules before the one looked at, by position of their policy.
         let mut allows: Vec<(usize, String, &Rule)> = Vec::new();
+        // Those of policies that were asked about: a rule that was not is compared with nothing else.
+        let mut asked: Vec<(usize, String, &Rule)> = Vec::new();
         for (place, policy) in world.policies.iter().enumerate() {
             let is_asked = world.has_rules_to_check(policy);
             for (_, path, rule) in policy.rules().filter(|(way, ..)| *way == direction) {
                 match rule.action {
-                    Action::Allow if !rule.has_http => allows.push((place, path, rule)),
+                    Action::Allow if !rule.has_http => {
+                        if world.is_asked(&policy.key) {
+                            asked.push((place, path.clone(), rule));
+                        }
+                        allows.push((place, path, rule));
+                    }
                     Action::Deny if comparisons < COMPARISONS_MAX => {
                         let takes = |(earlier, _, allow): &&(usize, String, &Rule)| {
-                            let other = &world.policies[*earlier];
-                            let is_wanted = is_asked || world.is_asked(&other.key);
-                            comparisons += usize::from(is_wanted);
-                            is_wanted && covers(allow, rule) && is_certain(world, other, policy, direction)
+                            comparisons += 1;
+                            covers(allow, rule) && is_certain(world, &world.policies[*earlier], policy, direction)
                         };
-                        if let Some((earlier, allow_path, _)) = allows.iter().find(takes) {
+                        let earlier = if is_asked { &allows } else { &asked };
+                        if let Some((earlier, allow_path, _)) = earlier.iter().find(takes) {
                             let other = &world.policies[*earlier].key;
                             let by = if *other == policy.key { "this policy".to_owned() } else { other.to_string() };
                             let message = format!("it is never reached: {allow_path} of {by} allows all of it before");

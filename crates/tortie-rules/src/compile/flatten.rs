@@ -130,7 +130,7 @@ pub fn flatten(
 }
 
 /// The annotations of a rule as one comment (E-359).
-fn note(rule: &ResolvedRule) -> Arc<str> {
+pub fn note(rule: &ResolvedRule) -> Arc<str> {
     let pairs: Vec<String> = rule.annotations.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let plain = |c: char| c.is_ascii_alphanumeric() || " _@%+=:,./-".contains(c);
     let text: String = pairs.join(" ").chars().map(|c| if plain(c) { c } else { '_' }).collect();
