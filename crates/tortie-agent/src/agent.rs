@@ -36,7 +36,7 @@ use crate::report::{Reporter, now};
 use crate::restore::{Boot, StandIn, read_saved};
 use crate::saved::Saved;
 use crate::saver::Saver;
-use crate::status::{KernelStatus, Sets, Status, StoreStatus};
+use crate::status::{KernelStatus, LintStatus, Sets, Status, StoreStatus};
 use crate::view;
 use crate::watching::Watching;
 
@@ -282,6 +282,8 @@ struct Loop {
     /// When everything of ours was last read, or is known to be due.
     refreshed_at: Instant,
     waiters: Vec<Waiter>,
+    /// Lints of what is in force; `None` after something changed.
+    lints: Option<Vec<LintStatus>>,
 }
 
 impl Loop {
@@ -317,6 +319,7 @@ impl Loop {
             failures: 0,
             refreshed_at: Instant::now(),
             waiters: Vec::new(),
+            lints: None,
         };
         this.read_settings();
         this
@@ -380,6 +383,7 @@ impl Loop {
 
     /// Something changed: no reason to sit out the pause of a failure.
     fn wants_programming(&mut self) {
+        self.lints = None;
         self.needs_programming = true;
         self.retry_at = None;
     }

@@ -33,9 +33,27 @@ pub struct Status {
     pub invalid: Vec<InvalidStatus>,
     /// Other things to look at.
     pub warnings: Vec<String>,
+    /// What is valid and may surprise, of the objects that concern this host.
+    #[serde(default)]
+    pub lints: Vec<LintStatus>,
     /// What is as it should be and may surprise, such as settings that are accepted without effect.
     #[serde(default)]
     pub notes: Vec<String>,
+}
+
+/// Something that is valid and may surprise whoever wrote it (enforcement.md section 9).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LintStatus {
+    /// The rule or trap of the specification, as `T-9`.
+    pub rule: String,
+    /// The object, as `Kind(name)`.
+    pub object: String,
+    /// The field; empty for the object as a whole.
+    pub path: String,
+    /// What happens.
+    pub message: String,
+    /// What to do about it.
+    pub hint: String,
 }
 
 /// The store as the agent sees it.

@@ -252,7 +252,7 @@ fn an_object_that_becomes_invalid_leaves_its_last_valid_form_in_force_d11_t33_t3
 }
 
 #[test]
-fn what_is_not_enforced_is_said_on_status() {
+fn what_is_not_enforced_or_may_surprise_is_said_on_status_t9_t12() {
     in_namespace(|host| {
         let _agent = host.agent();
         let untracked =
@@ -261,12 +261,14 @@ fn what_is_not_enforced_is_said_on_status() {
             endpoint(", profiles: [missing]"),
             endpoint("").replace("name: h", "name: any").replace("interfaceName: eth0", "interfaceName: '*'"),
             policy("fast", untracked),
+            policy("node-port", "{ingress: [{action: Allow, protocol: TCP, destination: {ports: [30080]}}]}"),
         ];
         host.apply(&documents.join("---\n"));
         let status = host.status();
         for part in [
             "GlobalNetworkPolicy(fast) on any: untracked policy never applies to a wildcard endpoint",
             "profile `missing` does not exist",
+            "T-9: GlobalNetworkPolicy(node-port): ",
         ] {
             assert!(status.contains(part), "`{part}` is missing in\n{status}");
         }

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use tortie_api::Kind;
+use tortie_api::lint::{Lint, lint_host};
 use tortie_api::model::{HostEndpoint, Resource};
 use tortie_calc::policy::SetId;
 use tortie_calc::settings::InForce;
@@ -13,7 +14,7 @@ use crate::metrics::{Cluster, Numbers};
 use crate::observe::Foreign;
 use crate::report::{AgentReport, Told, error_chain};
 use crate::status::{
-    Counters, Failsafes, InvalidStatus, KernelStatus, RefusedStatus, SettingStatus, Status, StoreStatus,
+    Counters, Failsafes, InvalidStatus, KernelStatus, LintStatus, RefusedStatus, SettingStatus, Status, StoreStatus,
 };
 use crate::view;
 
@@ -58,6 +59,16 @@ impl Loop {
         refused.collect()
     }
 
+    /// Lints of what is in force; worked out again only after something changed.
+    fn lints(&mut self) -> Vec<LintStatus> {
+        if self.lints.is_none() {
+            let resources = self.hold.in_force().map(AsRef::as_ref);
+            let found = lint_host(&self.config.node, resources, self.links.as_ref());
+            self.lints = Some(found.into_iter().map(lint_status).collect());
+        }
+        self.lints.clone().unwrap_or_default()
+    }
+
     fn setting_texts(&self) -> impl Iterator<Item = String> {
         self.resolved.problems.iter().map(|p| format!("setting {} of {}: {}", p.name, p.source, p.message))
     }
@@ -95,6 +106,7 @@ impl Loop {
             }
         };
 
+        let lints = self.lints();
         let (policy, report) = (self.engine.policy(), self.engine.report());
         let links = self.links.clone().unwrap_or_default();
         let interfaces = view::interfaces(policy, &links, self.observe.enforced.as_ref());
@@ -135,6 +147,7 @@ impl Loop {
             not_enforced: view::not_enforced(report).into_iter().chain(view::one_family(policy)).collect(),
             invalid: invalid.collect(),
             warnings,
+            lints,
             notes: self.resolved.notes.iter().map(|n| format!("settings of {}: {}", n.source, n.message)).collect(),
         }
     }
@@ -207,6 +220,16 @@ impl Loop {
         }
         cluster.hosts = hosts.len();
         cluster
+    }
+}
+
+fn lint_status(lint: Lint) -> LintStatus {
+    LintStatus {
+        rule: lint.rule.to_owned(),
+        object: lint.object.to_string(),
+        path: lint.path,
+        message: lint.message,
+        hint: lint.hint,
     }
 }
 

@@ -82,8 +82,12 @@ pub fn lint(written: &[Resource], stored: Option<&[Resource]>) -> Vec<Lint> {
 /// Lints of everything in force that concerns the host endpoints of one node.
 ///
 /// With the host's links, ports of bonds and bridges are told as well (E-119).
-pub fn lint_host(node: &str, resources: &[Resource], links: Option<&Links>) -> Vec<Lint> {
-    let all: Vec<&Resource> = resources.iter().collect();
+pub fn lint_host<'a>(
+    node: &str,
+    resources: impl IntoIterator<Item = &'a Resource>,
+    links: Option<&Links>,
+) -> Vec<Lint> {
+    let all: Vec<&Resource> = resources.into_iter().collect();
     let world = World::new(&all, Focus::Node(node.to_owned()), true);
     let mut lints = found(&world);
     lints.extend(links.into_iter().flat_map(|links| endpoints::enslaved(&world, links)));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use tortie_agent::Status;
-use tortie_agent::status::{EndpointStatus, InterfaceStatus, PolicyStatus, StagedStatus};
+use tortie_agent::status::{EndpointStatus, InterfaceStatus, LintStatus, PolicyStatus, StagedStatus};
 
 use crate::table;
 
@@ -12,6 +12,9 @@ use crate::table;
 const ROWS_MAX: usize = 20;
 /// Names that a folded row shows.
 const NAMES_MAX: usize = 3;
+
+/// Lints that tables, `not enforced` or `notes` tell as well.
+const TOLD_ELSEWHERE: [&str; 10] = ["E-111", "T-2", "T-4", "T-6", "T-12", "T-18", "T-23", "E-116", "E-119", "E-230"];
 
 /// The whole text.
 pub(crate) fn render(status: &Status, is_bold: bool) -> String {
@@ -202,6 +205,22 @@ fn sections(status: &Status, out: &mut String) {
     section("invalid in the store:", invalid.collect());
     section("notes:", notes(&status.endpoints).into_iter().chain(status.notes.iter().cloned()).collect());
     section("warnings:", status.warnings.clone());
+    section("worth knowing:", lints(&status.lints));
+}
+
+/// Lints of which no other part of the text speaks, each rule once.
+fn lints(lints: &[LintStatus]) -> Vec<String> {
+    let mut by_rule: BTreeMap<&str, Vec<&LintStatus>> = BTreeMap::new();
+    for lint in lints.iter().filter(|lint| !TOLD_ELSEWHERE.contains(&lint.rule.as_str())) {
+        by_rule.entry(&lint.rule).or_default().push(lint);
+    }
+    let text = |(rule, lints): (&str, Vec<&LintStatus>)| {
+        let lint = lints[0];
+        let path = if lint.path.is_empty() { String::new() } else { format!("{}: ", lint.path) };
+        let more = if lints.len() > 1 { format!(" (and {} more)", lints.len() - 1) } else { String::new() };
+        format!("{rule}: {}: {path}{}{more}; {}", lint.object, lint.message, lint.hint)
+    };
+    by_rule.into_iter().map(text).collect()
 }
 
 /// What is to be known about endpoints; the same note of several endpoints is one line.
