@@ -12,7 +12,7 @@ use super::names::staged_chain;
 use super::overflow;
 use super::parts::{decide, go};
 use super::sets::{SetPool, address_field, bytes, number};
-use super::stage::Stage;
+use super::stage::{Mark, Stage};
 use crate::ruleset::{Chain, Element, End, Field, Match, Name, Origin, Rule, Set, Statement, Verdict};
 
 /// What the rules of one endpoint, stage and family have in common.
@@ -21,8 +21,17 @@ pub(super) struct Place<'a> {
     pub(super) family: Family,
     pub(super) endpoint: &'a str,
     pub(super) settings: &'a Settings,
+    /// Whether sections are called one after the other, instead of going to one another.
+    pub(super) is_called: bool,
     /// The chain of each section.
     pub(super) name_of: &'a dyn Fn(usize) -> Name,
+}
+
+impl Place<'_> {
+    /// Whether an allow is told to the caller of sections by a mark, because its verdict would only come back.
+    pub(super) fn is_told_by_mark(&self) -> bool {
+        self.stage.allow(self.settings).1 != Verdict::Accept
+    }
 }
 
 /// The chains that the rules of one section become.
@@ -34,16 +43,23 @@ pub(super) struct Lowered {
 }
 
 /// Appends what `flat` is in the family of `place`: nothing where the rule does not exist (E-316).
-pub(super) fn lower(lowered: &mut Lowered, pool: &mut SetPool<'_>, place: &Place<'_>, flat: &FlatRule) {
+pub(super) fn lower(lowered: &mut Lowered, pool: &mut SetPool<'_>, place: &Place<'_>, mark: Mark, flat: &FlatRule) {
     if !flat.rule.exists_in(place.family) {
         return;
     }
     let (statements, end) = match &flat.action {
         FlatAction::Accept => {
-            let (statements, verdict) = place.stage.allow(place.settings);
+            let (mut statements, mut verdict) = place.stage.allow(place.settings);
+            if place.is_called && place.is_told_by_mark() {
+                if !statements.contains(&mark.accept()) {
+                    statements.push(mark.accept());
+                }
+                verdict = Verdict::Return;
+            }
             (statements, End::Verdict(verdict))
         }
         FlatAction::Drop => (vec![Statement::Counter], End::Verdict(place.stage.deny(place.settings))),
+        FlatAction::Continue(_) if place.is_called => (vec![Statement::Counter], End::Verdict(Verdict::Return)),
         FlatAction::Continue(next) => (vec![Statement::Counter], End::Verdict(Verdict::Goto((place.name_of)(*next)))),
         FlatAction::Log(prefix) => {
             let limit = place.settings.log_rate.map(|rate| Statement::Limit {

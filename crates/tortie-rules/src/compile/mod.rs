@@ -14,7 +14,7 @@ use tortie_api::model::Family;
 use tortie_calc::HostPolicy;
 use tortie_calc::policy::{Direction, EndpointPolicy, ProfileRules};
 
-use crate::ruleset::{Chain, Name, Origin, Ruleset, Verdict};
+use crate::ruleset::{Chain, End, Name, Origin, Rule, Ruleset, Statement, Verdict};
 
 pub mod cut;
 pub mod flatten;
@@ -35,7 +35,7 @@ use lower::{Lowered, Place};
 use names::endpoint_chain;
 use parts::{decide, go};
 use sets::SetPool;
-use stage::Stage;
+use stage::{Mark, Stage};
 
 /// Compiles what applies to this host into the ruleset its kernel has to hold.
 ///
@@ -81,7 +81,14 @@ fn last(endpoint: &EndpointPolicy, stage: Stage) -> SectionEnd {
     }
 }
 
+/// Sections that may follow one another by going from chain to chain. The kernel counts such steps as it counts calls and
+/// takes no more than 16 in all (`NFT_JUMP_STACK_SIZE`); dispatch, the other interface and staged policies need some too.
+const SECTIONS_IN_A_ROW_MAX: usize = 4;
+
 /// Policy chains of one endpoint, stage and family, one for each section.
+///
+/// A few sections go to one another. More of them are called by a chain that stands before them, each after the one
+/// before it has come back: so any number of tiers is two calls deep.
 fn endpoint_chains(
     ruleset: &mut Ruleset,
     pool: &mut SetPool<'_>,
@@ -95,28 +102,77 @@ fn endpoint_chains(
     let sections =
         flatten::flatten(class, profiles(endpoint, stage), stage.direction(), settings, last(endpoint, stage));
     let sections = simplify::simplify(sections);
-    let name_of = |section: usize| endpoint_chain(stage, Some(family), &endpoint.name, section);
-    let place = Place { stage, family, endpoint: &endpoint.name, settings, name_of: &name_of };
+    let is_called = sections.len() > SECTIONS_IN_A_ROW_MAX;
+    let name_of =
+        |section: usize| endpoint_chain(stage, Some(family), &endpoint.name, section + usize::from(is_called));
+    let place = Place { stage, family, endpoint: &endpoint.name, settings, is_called, name_of: &name_of };
     let mut lowered = Lowered::default();
+    if family == Family::V6 && settings.allows_ipv6_essentials {
+        let pass = layout.pass(stage, endpoint);
+        lowered.rules.extend(program::essentials(pool, stage.direction(), &pass));
+    }
+    let mut caller = Caller::new(&place, layout.mark, std::mem::take(&mut lowered.rules));
     for (position, section) in sections.iter().enumerate() {
-        if position == 0 && family == Family::V6 && settings.allows_ipv6_essentials {
-            let pass = layout.pass(stage, endpoint);
-            lowered.rules.extend(program::essentials(pool, stage.direction(), &pass));
+        if !is_called && position == 0 {
+            lowered.rules.append(&mut caller.rules);
         }
         for flat in &section.rules {
-            lower::lower(&mut lowered, pool, &place, flat);
+            lower::lower(&mut lowered, pool, &place, layout.mark, flat);
         }
-        lowered.rules.extend(match &section.end {
+        let end = match &section.end {
             SectionEnd::Drop(origin) => Some(decide(stage.deny(settings), origin.clone())),
+            SectionEnd::Continue(_) if is_called => None,
             SectionEnd::Continue(next) => Some(go(Verdict::Goto(name_of(*next)), "next tier")),
             SectionEnd::Unreachable => None,
             SectionEnd::Undecided => stage.undecided().map(|next| go(Verdict::Goto(next), "undecided")),
             SectionEnd::NoForwardPolicy => Some(decide(stage.pass(settings), Origin::NoForwardPolicy)),
-        });
+        };
+        let is_last = matches!(section.end, SectionEnd::Undecided | SectionEnd::NoForwardPolicy);
+        if is_called {
+            caller.call(&place, layout.mark, name_of(position));
+        }
+        // What ends the base chain must not stand in a called chain.
+        if is_called && is_last {
+            caller.rules.extend(end)
+        } else {
+            lowered.rules.extend(end)
+        }
         let rules = std::mem::take(&mut lowered.rules);
         ruleset.chains.insert(name_of(position), Arc::new(Chain { base: None, rules }));
     }
+    if is_called {
+        let name = endpoint_chain(stage, Some(family), &endpoint.name, 0);
+        ruleset.chains.insert(name, Arc::new(Chain { base: None, rules: caller.rules }));
+    }
     ruleset.chains.extend(lowered.staged.into_iter().map(|(name, chain)| (name, Arc::new(chain))));
+}
+
+/// The chain that calls sections one after the other.
+struct Caller {
+    rules: Vec<Rule>,
+}
+
+impl Caller {
+    /// Starts with `first`, what comes before all policy.
+    fn new(place: &Place<'_>, mark: Mark, first: Vec<Rule>) -> Self {
+        let mut rules = first;
+        if place.is_called && place.is_told_by_mark() {
+            // A bit that foreign hands have set says nothing.
+            let statements = vec![Statement::SetMark { mask: mark.accept, value: 0 }];
+            let matches = vec![parts::has_bit(mark.accept)];
+            rules.push(Rule { matches, statements, end: End::Next, origin: Origin::Frame("state bits") });
+        }
+        Self { rules }
+    }
+
+    /// Calls one section; what it allowed without ending the base chain goes where allowed packets go.
+    fn call(&mut self, place: &Place<'_>, mark: Mark, section: Name) {
+        self.rules.push(go(Verdict::Jump(section), "tier"));
+        if place.is_told_by_mark() {
+            let (_, verdict) = place.stage.allow(place.settings);
+            self.rules.push(Rule { matches: vec![parts::has_bit(mark.accept)], ..go(verdict, "allowed") });
+        }
+    }
 }
 
 /// The name under which a chain is known to the compiler, for tests and dumps.

@@ -43,9 +43,9 @@ fn an_interface_is_protected_before_its_first_packet_e115() {
     });
 }
 
-/// A real kernel follows 16 jumps. Policies that need more are refused; everything else is enforced, and all of it is told.
+/// The kernel follows 16 steps from chain to chain: however many tiers there are, none of them costs one.
 #[test]
-fn what_a_real_kernel_refuses_affects_itself_only_e711() {
+fn forty_tiers_are_enforced_and_changed_c2() {
     on_a_host(|host| {
         host.sh("ip link add eth0 type veth peer name peer0; ip link set eth0 up");
         host.store(&host::endpoint("h", "interfaceName: eth0"));
@@ -70,14 +70,11 @@ fn what_a_real_kernel_refuses_affects_itself_only_e711() {
         ));
         let (table, status) = (host.table(), host.status());
         assert!(status["kernel"]["error"].is_null(), "{status}");
-        assert!(table.contains("sctp"), "a later change does not wait behind what is refused: {table}");
-        let refused: Vec<&str> =
-            status["kernel"]["refused"].as_array().unwrap().iter().filter_map(|one| one["object"].as_str()).collect();
+        assert!(status["kernel"]["refused"].as_array().unwrap().is_empty(), "{status}");
+        assert!(table.contains("sctp"), "{table}");
         for n in 0..40 {
-            let is_enforced = table.contains(&format!("policy GlobalNetworkPolicy {} ingress[0]", name(n)));
-            let is_told = refused.contains(&format!("GlobalNetworkPolicy({})", name(n)).as_str());
-            assert!(is_enforced != is_told, "{}: enforced {is_enforced}, told {is_told}", name(n));
+            let comment = format!("policy GlobalNetworkPolicy {} ingress[0]", name(n));
+            assert!(table.contains(&comment), "{} is not enforced", name(n));
         }
-        assert!(refused.len() < 30, "{refused:?}");
     });
 }
