@@ -24,6 +24,7 @@ mod saved;
 mod saver;
 mod serve;
 pub mod status;
+mod tls;
 mod view;
 mod watching;
 

@@ -11,6 +11,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::serve::Listener as _;
 use axum::{Json, Router};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
@@ -18,6 +19,7 @@ use tokio::sync::{oneshot, watch};
 use crate::event::{Event, Request};
 use crate::health::{Answer, Board};
 use crate::metrics;
+use crate::tls::{Tls, TlsListener};
 use crate::watching::{Place, Watching};
 
 /// How long a place that cannot be had is left before it is tried again.
@@ -68,20 +70,13 @@ pub(crate) async fn health(served: Served) {
         .route("/readiness", get(|State(served): State<Served>| async move { health_answer(served.board.readiness()) }))
         .route("/liveness", get(|State(served): State<Served>| async move { health_answer(served.board.liveness()) }))
         .with_state(served.clone());
-    follow("health", served, app, |settings| Ok(settings.health.clone())).await;
+    follow("health", served, app, |settings| Some((settings.health.clone()?, None))).await;
 }
 
 /// Serves `/metrics` (E-626).
 pub(crate) async fn metrics(served: Served) {
     let app = Router::new().route("/metrics", get(metrics_answer)).with_state(served.clone());
-    let place = |settings: &Watching| match &settings.metrics {
-        // What was to be encrypted is never served in the clear.
-        Some(_) if settings.metrics_want_tls => {
-            Err("metrics are not served: this version cannot serve them by TLS, and TLS files are set".to_owned())
-        }
-        place => Ok(place.clone()),
-    };
-    follow("metrics", served, app, place).await;
+    follow("metrics", served, app, |settings| Some((settings.metrics.clone()?, settings.metrics_tls.clone()))).await;
 }
 
 fn health_answer(answer: Answer) -> Response {
@@ -105,21 +100,17 @@ async fn follow(
     name: &'static str,
     served: Served,
     app: Router,
-    place: impl Fn(&Watching) -> Result<Option<Place>, String>,
+    place: impl Fn(&Watching) -> Option<(Place, Option<Tls>)>,
 ) {
     let Served { mut settings, complaints, .. } = served;
     loop {
         let wanted = place(&settings.borrow_and_update());
         let is_alive = match &wanted {
-            Ok(None) => {
+            None => {
                 complaints.set(name, None);
                 settings.changed().await.is_ok()
             }
-            Err(text) => {
-                complaints.set(name, Some(text.clone()));
-                settings.changed().await.is_ok()
-            }
-            Ok(Some(at)) => match bind(at).await {
+            Some((at, tls)) => match listen(at, tls.as_ref()).await {
                 Ok(listener) => {
                     complaints.set(name, None);
                     serve_until_moved(name, listener, app.clone(), &mut settings, |now| place(now) != wanted).await
@@ -142,20 +133,29 @@ async fn follow(
 /// Serves until the settings name another place; says whether they are still watched.
 async fn serve_until_moved(
     name: &'static str,
-    listener: TcpListener,
+    listener: Listening,
     app: Router,
     settings: &mut watch::Receiver<Watching>,
     has_moved: impl Fn(&Watching) -> bool,
 ) -> bool {
-    if let Ok(at) = listener.local_addr() {
-        tracing::info!("{name} is served at {at}");
+    let (at, how) = match &listener {
+        Listening::Plain(listener) => (listener.local_addr(), ""),
+        Listening::Tls(listener) => (listener.local_addr(), " by TLS"),
+    };
+    if let Ok(at) = at {
+        tracing::info!("{name} is served at {at}{how}");
     }
     let (stop, stopped) = oneshot::channel::<()>();
     let stopped = async {
         // A dropped sender stops as well.
         let _ = stopped.await;
     };
-    let mut server = tokio::spawn(async move { axum::serve(listener, app).with_graceful_shutdown(stopped).await });
+    let mut server = tokio::spawn(async move {
+        match listener {
+            Listening::Plain(listener) => axum::serve(listener, app).with_graceful_shutdown(stopped).await,
+            Listening::Tls(listener) => axum::serve(listener, app).with_graceful_shutdown(stopped).await,
+        }
+    });
     let is_alive = loop {
         tokio::select! {
             changed = settings.changed() => match changed {
@@ -182,6 +182,22 @@ impl Place {
         let host = if self.host.is_empty() { "*" } else { &self.host };
         if host.contains(':') { format!("[{host}]:{}", self.port) } else { format!("{host}:{}", self.port) }
     }
+}
+
+/// Connections in the clear, or by TLS.
+enum Listening {
+    Plain(TcpListener),
+    Tls(TlsListener),
+}
+
+/// Listens as the settings say. Certificates are read first: a place is not held for nothing.
+async fn listen(place: &Place, tls: Option<&Tls>) -> Result<Listening, String> {
+    let acceptor = tls.map(Tls::acceptor).transpose()?;
+    let listener = bind(place).await.map_err(|error| error.to_string())?;
+    Ok(match acceptor {
+        Some(acceptor) => Listening::Tls(TlsListener::new(listener, acceptor)),
+        None => Listening::Plain(listener),
+    })
 }
 
 /// Listens at the first address of a host name that can be had, IPv4 first; without a host at all addresses.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tortie_calc::settings::Operation;
 
 use crate::health::{CALCULATION_LIMIT, Limits};
+use crate::tls::Tls;
 
 /// The least limit of programming (E-751).
 const PROGRAMMING_LIMIT_MIN: Duration = Duration::from_secs(20);
@@ -26,8 +27,8 @@ pub(crate) struct Watching {
     pub(crate) health: Option<Place>,
     /// `/metrics`; `None` is off.
     pub(crate) metrics: Option<Place>,
-    /// Whether metrics are to be served by TLS, which this version cannot.
-    pub(crate) metrics_want_tls: bool,
+    /// By what they are encrypted, if they are.
+    pub(crate) metrics_tls: Option<Tls>,
     /// When the agent counts as not live.
     pub(crate) limits: Limits,
     /// What is written to the store.
@@ -61,9 +62,7 @@ impl Watching {
         Watching {
             health: place(health.is_enabled, &health.host, health.port),
             metrics: place(prometheus.is_enabled, &prometheus.host, prometheus.port),
-            metrics_want_tls: [&prometheus.ca_file, &prometheus.cert_file, &prometheus.key_file]
-                .into_iter()
-                .any(Option::is_some),
+            metrics_tls: Tls::of(prometheus),
             limits: limits(operation.dataplane_watchdog_timeout, &health.timeouts),
             reports: Reports {
                 has_endpoints: operation.reports_endpoints,
