@@ -1,5 +1,6 @@
 //! `clean`: removes all of Tortie's kernel objects from this host, and what would bring them back (E-707).
 
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use tortie_agent::{LockError, NamespaceLock, forget_state};
@@ -21,11 +22,24 @@ pub(crate) fn clean(global: &Global, args: &CleanArgs) -> Result<Code, Failure> 
             .with_hint("stop the agent first"),
         other => Failure::new(Code::General, with_causes(&other)),
     })?;
+    // Its saved state is that of another namespace, where its rules are: nothing of it is to go by mistake.
+    if args.state.state_dir.is_none() && UnixStream::connect(&global.socket).is_ok() {
+        let socket = global.socket.display();
+        let message = format!("the agent at `{socket}` runs in another network namespace than this one");
+        return Err(Failure::new(Code::General, message)
+            .with_hint("stop it and clean there, or name another `--socket` or `--state-dir` for this namespace"));
+    }
     // First: with rules and no state the next boot is open as asked for, the other way round it would not be.
     let folder = args.state.folder(&global.socket);
     let had_state = forget_state(&folder).map_err(|error| Failure::new(Code::General, with_causes(&error)))?;
+    // A table that cannot be read is one to be removed.
+    let had_table = kernel.read().map_or(true, |actual| actual.ruleset.is_some());
     kernel.delete_table().map_err(|error| Failure::new(Code::General, with_causes(&error)))?;
-    println!("removed table inet tortie: this host is open as far as Tortie is concerned");
+    if had_table {
+        println!("removed table inet tortie: this host is open as far as Tortie is concerned");
+    } else {
+        println!("there is no table inet tortie here: nothing to remove");
+    }
     if had_state {
         println!("removed the saved state in {}: nothing is restored at boot", folder.display());
     }
