@@ -79,6 +79,7 @@ impl Drop for Reporter {
     fn drop(&mut self) {
         self.sender = None;
         if let Some(thread) = self.thread.take() {
+            // Had it panicked, its thread has said so.
             let _ = thread.join();
         }
     }

@@ -57,6 +57,7 @@ impl Drop for Saver {
     fn drop(&mut self) {
         self.jobs = None;
         if let Some(thread) = self.thread.take() {
+            // Had it panicked, its thread has said so.
             let _ = thread.join();
         }
     }

@@ -112,6 +112,7 @@ impl Drop for Monitor {
         self.stop.store(true, Ordering::Relaxed);
         self.wake();
         if let Some(thread) = self.thread.take() {
+            // Had it panicked, its thread has said so.
             let _ = thread.join();
         }
     }
