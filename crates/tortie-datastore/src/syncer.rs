@@ -78,7 +78,6 @@ impl Drop for Syncer {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
             // A panic of the thread was printed when it happened.
-            // Had it panicked, its thread has said so.
             let _ = thread.join();
         }
     }
