@@ -1,8 +1,13 @@
 //! The loop.
 
+mod apply;
 mod gather;
+mod settings;
+mod state;
+mod take;
 
-use std::collections::BTreeMap;
+pub use settings::settings_of_environment;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -11,37 +16,30 @@ use std::time::Instant;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::os::fd::AsFd;
 use tokio::sync::oneshot;
-use tortie_api::Kind;
 use tortie_api::facts::Links;
-use tortie_api::model::{FelixConfiguration, Labels, Resource};
-use tortie_calc::settings::operation::{InvalidObjectPolicy, Log};
-use tortie_calc::settings::{Local, Remembered, Resolved, Sources, is_local_name, resolve};
+use tortie_api::model::Labels;
+use tortie_calc::settings::operation::Log;
+use tortie_calc::settings::{Local, Remembered, Resolved, Sources, resolve};
 use tortie_calc::{Engine, Settings};
 use tortie_datastore::kv::Revision;
-use tortie_datastore::syncer::Update;
-use tortie_datastore::{Kv, SyncEvent, Syncer};
+use tortie_datastore::{Kv, Syncer};
 use tortie_netmon::Monitor;
 use tortie_nftables::{Events, Kernel, OpenError};
 use tortie_rules::Ruleset;
 
 use crate::api;
-use crate::event::{Event, Request};
+use crate::event::Event;
 use crate::health::Phase;
 use crate::hold::Hold;
 use crate::lock::{LockError, NamespaceLock};
 use crate::notify;
 use crate::observe::Observe;
 use crate::program::{Fault, Programmer};
-use crate::report::{Reporter, now};
+use crate::report::Reporter;
 use crate::restore::{Boot, StandIn, read_saved};
 use crate::saved::Saved;
 use crate::saver::Saver;
-use crate::status::{KernelStatus, LintStatus, Sets, Status, StoreStatus};
-use crate::view;
-use crate::watching::Watching;
-
-mod apply;
-mod state;
+use crate::status::{KernelStatus, LintStatus, Status, StoreStatus};
 
 /// Follows settings of logging.
 pub type SetLog = Box<dyn Fn(&Log) -> Result<(), String> + Send>;
@@ -183,7 +181,7 @@ impl Agent {
     pub fn run(self) -> Result<(), AgentError> {
         let Agent { config, lock: _lock, kernel, events, sender, receiver } = self;
         let (store_events, link_events, kernel_events) = (sender.clone(), sender.clone(), sender.clone());
-        let _monitor = Monitor::start(move |event| forward(&link_events, Event::Links(event)))
+        let monitor = Monitor::start(move |event| forward(&link_events, Event::Links(event)))
             .map_err(|source| AgentError::Start { what: "watch links", source })?;
         listen(events, kernel_events).map_err(|source| AgentError::Start { what: "listen to rulesets", source })?;
         let _syncer = Syncer::start(config.kv.clone(), move |event| forward(&store_events, Event::Store(event)))
@@ -197,7 +195,7 @@ impl Agent {
         api::serve(&config.socket, sender, config.kv.clone(), served)
             .map_err(|source| AgentError::Socket { socket: config.socket.clone(), source })?;
         let socket = config.socket.clone();
-        let result = Loop::new(config, kernel, observe, saver).run(&receiver);
+        let result = Loop::new(config, kernel, observe, saver, monitor).run(&receiver);
         notify::stopping();
         // Whoever asks next is told at once that nobody is there.
         let _ = std::fs::remove_file(socket);
@@ -249,6 +247,7 @@ struct Loop {
     engine: Engine,
     hold: Hold,
     programmer: Programmer,
+    monitor: Monitor,
     observe: Observe,
     /// What the calculation gave last, compiled.
     desired: Option<Ruleset>,
@@ -281,13 +280,15 @@ struct Loop {
     failures: u32,
     /// When everything of ours was last read, or is known to be due.
     refreshed_at: Instant,
+    /// When all links were last asked for.
+    relisted_at: Instant,
     waiters: Vec<Waiter>,
     /// Lints of what is in force; `None` after something changed.
     lints: Option<Vec<LintStatus>>,
 }
 
 impl Loop {
-    fn new(config: Config, kernel: Kernel, observe: Observe, saver: Saver) -> Self {
+    fn new(config: Config, kernel: Kernel, observe: Observe, saver: Saver, monitor: Monitor) -> Self {
         let (saved, state_error) = read_saved(&config.state_dir);
         let mut hold = Hold::default();
         hold.remember(saved.iter().flat_map(|saved| saved.objects.iter().cloned()));
@@ -296,6 +297,7 @@ impl Loop {
         let mut this = Self {
             engine: Engine::new(Settings { node: config.node.clone(), ..Settings::default() }),
             programmer: Programmer::new(kernel, config.fault.clone()),
+            monitor,
             desired: None,
             config,
             hold,
@@ -318,6 +320,7 @@ impl Loop {
             retry_at: None,
             failures: 0,
             refreshed_at: Instant::now(),
+            relisted_at: Instant::now(),
             waiters: Vec::new(),
             lints: None,
         };
@@ -328,7 +331,7 @@ impl Loop {
     fn run(mut self, receiver: &Receiver<Event>) -> Result<(), AgentError> {
         loop {
             self.observe.enter(Phase::Waiting);
-            let due = [self.retry_at, self.refresh_at(), self.save_at()];
+            let due = [self.retry_at, self.refresh_at(), self.relist_at(), self.save_at()];
             let received = match due.into_iter().flatten().min() {
                 Some(at) => receiver.recv_timeout(at.saturating_duration_since(Instant::now())),
                 None => receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -368,6 +371,11 @@ impl Loop {
         self.resolved.operation.ruleset_refresh().and_then(|interval| self.refreshed_at.checked_add(interval))
     }
 
+    /// When all links are to be listed again, if ever (E-620).
+    fn relist_at(&self) -> Option<Instant> {
+        self.resolved.operation.interface_refresh.and_then(|interval| self.relisted_at.checked_add(interval))
+    }
+
     fn look_at_timers(&mut self) {
         let now = Instant::now();
         if self.retry_at.is_some_and(|at| at <= now) {
@@ -379,6 +387,10 @@ impl Loop {
             self.programmer.forget();
             self.needs_programming = true;
         }
+        if self.relist_at().is_some_and(|at| at <= now) {
+            self.relisted_at = now;
+            self.monitor.list_again();
+        }
     }
 
     /// Something changed: no reason to sit out the pause of a failure.
@@ -386,188 +398,6 @@ impl Loop {
         self.lints = None;
         self.needs_programming = true;
         self.retry_at = None;
-    }
-
-    fn take(&mut self, event: Event) {
-        match event {
-            Event::Store(event) => self.take_store(event),
-            Event::Links(tortie_netmon::Event::Links(links)) => self.take_links(links),
-            Event::Links(tortie_netmon::Event::Failed(error)) => tracing::warn!("cannot list links: {error}"),
-            Event::Kernel(event) => self.take_kernel(&event),
-            Event::KernelDeaf(error) => {
-                tracing::error!("ruleset events ended, only the timer repairs now: {error}");
-                self.observe.deaf = Some(error);
-            }
-            // Callers may have gone: then nobody needs the answer.
-            Event::Request(Request::Status { with_counters, reply }) => {
-                let _ = reply.send(self.status(with_counters));
-            }
-            Event::Request(Request::Counters(reply)) => {
-                let _ = reply.send(self.counters());
-            }
-            Event::Request(Request::Sets(reply)) => {
-                let sets = view::sets(self.engine.policy(), self.engine.contributions());
-                let _ = reply.send(Sets { sets });
-            }
-            Event::Request(Request::Measure(reply)) => {
-                let _ = reply.send(self.numbers());
-            }
-            Event::Request(Request::Wait { revision, links, with_counters, reply }) => {
-                // The links of that moment are programmed before the answer.
-                self.take_links(links);
-                self.waiters.push(Waiter { revision, with_counters, reply });
-            }
-            Event::Saved(error) => self.take_saved(error),
-            Event::Shutdown => {}
-        }
-    }
-
-    fn take_store(&mut self, event: SyncEvent) {
-        match event {
-            SyncEvent::Updates { updates, revision, is_snapshot } => {
-                // An object of another store has no last valid form here.
-                let has_history = !is_snapshot || self.recognise(&updates, revision.0);
-                let is_setting = |update: &Update| matches!(update.key.kind, Kind::FelixConfiguration | Kind::Node);
-                let (settings, others): (Vec<_>, Vec<_>) = updates.into_iter().partition(is_setting);
-                // First what decides how invalid objects are taken.
-                if is_snapshot || !settings.is_empty() {
-                    let holds = self.is_holding();
-                    for update in settings {
-                        // A configuration that became invalid never loosens an agent, whatever the mode (D-12).
-                        let holds = has_history && (holds || update.key.kind == Kind::FelixConfiguration);
-                        self.take_update(update, holds);
-                    }
-                    self.read_settings();
-                }
-                let holds = has_history && self.is_holding();
-                others.into_iter().for_each(|update| self.take_update(update, holds));
-                if is_snapshot && revision < self.revision {
-                    tracing::warn!("the store went back from revision {} to {revision}", self.revision);
-                }
-                self.revision = revision;
-                self.is_unsaved = true;
-                if is_snapshot {
-                    self.is_in_sync = true;
-                    self.hold.forget_remembered();
-                    self.stand_in = None;
-                    self.kernel.stand_in = None;
-                    // Written after each snapshot, at once.
-                    self.saved_at = None;
-                }
-                self.observe.totals.resyncs += u64::from(is_snapshot);
-                let is_in_sync = self.is_in_sync;
-                self.observe.progress(|progress| (progress.is_in_sync, progress.is_locked) = (is_in_sync, false));
-                self.wants_programming();
-                self.store.revision = revision.0;
-                "in-sync".clone_into(&mut self.store.state);
-                self.store.message = None;
-                self.store.stale_since = None;
-            }
-            SyncEvent::Locked => {
-                tracing::warn!("the store is locked (datastoreReady is not true): what is enforced stays");
-                "locked".clone_into(&mut self.store.state);
-                self.observe.progress(|progress| progress.is_locked = true);
-                self.needs_programming |= !self.is_in_sync;
-            }
-            SyncEvent::Lost(error) => {
-                if self.store.state != "lost" {
-                    tracing::warn!("{error}: what is enforced stays");
-                    self.store.stale_since = Some(now());
-                }
-                "lost".clone_into(&mut self.store.state);
-                self.needs_programming |= !self.is_in_sync;
-                self.store.message = Some(error);
-            }
-        }
-    }
-
-    fn take_update(&mut self, update: Update, holds: bool) {
-        if let Some((key, resource)) = self.hold.update(update, holds) {
-            self.engine.update(key, resource);
-        }
-    }
-
-    /// Whether the last valid form of an object that became invalid stays in force (D-11).
-    fn is_holding(&self) -> bool {
-        self.resolved.operation.invalid_object_policy == InvalidObjectPolicy::Hold
-    }
-
-    fn configurations(&self) -> Vec<&FelixConfiguration> {
-        self.hold
-            .of_kind(Kind::FelixConfiguration)
-            .filter_map(|resource| match &**resource {
-                Resource::FelixConfiguration(configuration) => Some(configuration),
-                _ => None,
-            })
-            .collect()
-    }
-
-    fn read_settings(&mut self) {
-        self.resolve_settings();
-        if !self.is_holding() {
-            // What was held until now goes: settings take effect at once (E-606).
-            for key in self.hold.release() {
-                self.engine.update(key, None);
-            }
-        }
-        self.needs_programming = true;
-    }
-
-    /// Settings of what is in force.
-    fn resolve_settings(&mut self) {
-        let node = self.config.node.clone();
-        let labels = self
-            .hold
-            .of_kind(Kind::Node)
-            .find(|resource| resource.meta().name == node)
-            .map(|resource| resource.meta().labels.clone())
-            .unwrap_or_default();
-        let resolved = resolve(&Sources {
-            node: &node,
-            node_labels: &labels,
-            environment: &self.config.environment,
-            file: &self.config.file,
-            stored: &self.configurations(),
-            remembered: &self.resolved.remembered,
-        });
-        for problem in resolved.problems.iter().filter(|problem| !self.resolved.problems.contains(problem)) {
-            tracing::warn!("setting {} of {}: {}", problem.name, problem.source, problem.message);
-        }
-        for note in resolved.notes.iter().filter(|note| !self.resolved.notes.contains(note)) {
-            tracing::info!("settings of {}: {}", note.source, note.message);
-        }
-        self.observe.set(Watching::of(&resolved.operation));
-        self.observe.log(&resolved.operation.log, &self.config.set_log);
-        self.engine.set_settings(resolved.settings.clone());
-        self.resolved = resolved;
-        // Some settings change what is compiled, and not what is calculated.
-        self.desired = None;
-    }
-
-    fn take_links(&mut self, links: Links) {
-        if self.links.as_ref() != Some(&links) {
-            self.engine.set_links(links.clone());
-            self.links = Some(links);
-            self.observe.progress(|progress| progress.has_links = true);
-            self.is_unsaved = true;
-            self.wants_programming();
-        }
-    }
-
-    fn take_kernel(&mut self, event: &tortie_nftables::Event) {
-        if event.port == self.programmer.port() && event.port != 0 {
-            return;
-        }
-        if !event.touches_ours {
-            self.programmer.moved_on(event.generation);
-            return;
-        }
-        let author = event.author.as_ref().map(|(pid, name)| format!("{name} (process {pid})"));
-        tracing::warn!("our table was changed by {}: repairing", author.as_deref().unwrap_or("somebody"));
-        self.kernel.repairs += 1;
-        self.kernel.last_repair_author = author;
-        self.programmer.forget();
-        self.wants_programming();
     }
 
     fn answer_waiters(&mut self) {
@@ -586,48 +416,5 @@ impl Loop {
             // The caller may have gone.
             let _ = waiter.reply.send(status.clone());
         }
-    }
-}
-
-/// Settings as `name=value` pairs of an environment, with one of the prefixes; `TORTIE_` wins over `FELIX_`.
-///
-/// A variable `TORTIE_<Name>` that is no setting is left out: tests and demos use some (D-12). One with `FELIX_` is
-/// kept, so that a misspelt one is told (E-603).
-pub fn settings_of_environment(variables: impl Iterator<Item = (String, String)>) -> Local {
-    // In the order of their names, so that two spellings of one name give the same winner at each start.
-    let variables: BTreeMap<String, String> = variables.collect();
-    let with_prefix = |prefix: &'static str| {
-        variables.iter().filter_map(move |(name, value)| {
-            let lower = name.to_lowercase();
-            Some((lower.strip_prefix(prefix)?.to_owned(), value.clone()))
-        })
-    };
-    let mut found: Local = with_prefix("felix_").collect();
-    found.extend(with_prefix("tortie_").filter(|(name, value)| is_local_name(name) && !value.is_empty()));
-    found
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn variables_of_both_prefixes_in_any_case_are_settings_d12_e603() {
-        let variables = [
-            ("FELIX_LogPrefix", "felix"),
-            ("TORTIE_LOGPREFIX", "tortie"),
-            ("felix_nosuchthing", "kept, so that it is told"),
-            ("TORTIE_NOSUCHTHING", "left out"),
-            ("TORTIE_STORE", "left out"),
-            ("FELIX_HealthPort", "1"),
-            ("TORTIE_HEALTHPORT", ""),
-            ("PATH", "/bin"),
-        ];
-        let found = settings_of_environment(variables.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())));
-        let expected: Local =
-            [("logprefix", "tortie"), ("nosuchthing", "kept, so that it is told"), ("healthport", "1")]
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                .into();
-        assert_eq!(found, expected);
     }
 }

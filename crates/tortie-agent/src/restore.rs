@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tortie_api::facts::Links;
 use tortie_api::model::{Attachment, FelixConfiguration, HostEndpoint, Labels, Meta, Resource};
-use tortie_api::{Kind, ResourceKey};
+use tortie_api::{Kind, ResourceKey, with_causes};
 use tortie_calc::settings::operation::BootPolicy;
 use tortie_calc::settings::{Local, Remembered, Resolved, Sources, resolve};
 use tortie_calc::{Engine, Settings};
@@ -15,7 +15,6 @@ use tortie_rules::compile;
 use crate::agent::AgentError;
 use crate::lock::NamespaceLock;
 use crate::program::{Fault, ProgramError, Programmer};
-use crate::report::error_chain;
 use crate::saved::Saved;
 
 /// The name of the endpoint that stands for all interfaces where there is no saved state. No stored object can have it.
@@ -59,7 +58,7 @@ pub(crate) fn read_saved(folder: &Path) -> (Option<Saved>, Option<String>) {
     match Saved::read(folder) {
         Ok(saved) => (saved, None),
         Err(error) => {
-            let text = error_chain(&error);
+            let text = with_causes(&error);
             tracing::warn!("saved state: {text}");
             (None, Some(text))
         }
@@ -73,7 +72,7 @@ pub(crate) fn read_saved(folder: &Path) -> (Option<Saved>, Option<String>) {
 /// # Errors
 /// [`AgentError`] when an agent runs, and when the kernel cannot be used or refuses.
 pub fn restore(boot: &Boot<'_>, lock_dir: &Path) -> Result<Restored, AgentError> {
-    let failed = |error: &dyn std::error::Error| AgentError::Program(error_chain(error));
+    let failed = |error: &dyn std::error::Error| AgentError::Program(with_causes(error));
     let kernel = Kernel::open()?;
     let _lock = NamespaceLock::take(lock_dir)?;
     let mut programmer = Programmer::new(kernel, boot.fault.clone());
@@ -140,7 +139,7 @@ impl StandIn {
             };
             match error.object().filter(|(key, _)| error.is_refusal() && !left_out.contains(key)) {
                 Some((key, _)) => {
-                    tracing::error!("saved {key} is left out: {}", error_chain(&error));
+                    tracing::error!("saved {key} is left out: {}", with_causes(&error));
                     self.engine.update(key.clone(), None);
                     left_out.push(key.clone());
                 }

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
-use crate::report::error_chain;
+use tortie_api::with_causes;
+
 use crate::saved::Saved;
 
 /// The thread that writes; dropping this ends it, after what it was given is written.
@@ -56,6 +57,7 @@ impl Drop for Saver {
     fn drop(&mut self) {
         self.jobs = None;
         if let Some(thread) = self.thread.take() {
+            // Had it panicked, its thread has said so.
             let _ = thread.join();
         }
     }
@@ -69,7 +71,7 @@ fn run(receiver: &Receiver<Job>, folder: &std::path::Path, tell: impl Fn(Option<
             waiting.extend(job.done);
             newest = job.saved;
         }
-        tell(newest.write(folder).err().map(|error| error_chain(&error)));
+        tell(newest.write(folder).err().map(|error| with_causes(&error)));
         for done in waiting {
             // It may not wait any more.
             let _ = done.send(());

@@ -7,6 +7,7 @@
 //! This crate does no I/O, reads no clock and knows nothing of stores or kernels.
 #![forbid(unsafe_code)]
 
+mod causes;
 mod checks;
 mod decode;
 pub mod defaults;
@@ -26,6 +27,7 @@ mod source;
 mod stored;
 mod validate;
 
+pub use causes::with_causes;
 pub use checks::{format_duration, nearest, parse_duration};
 pub use decode::{Decoded, Document, decode, identify};
 pub use key::ResourceKey;

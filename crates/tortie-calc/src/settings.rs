@@ -14,7 +14,7 @@ mod value;
 
 pub use list::{NOT_APPLICABLE, Origin, SETTINGS, STRICT, Setting, Usage, is_local_name};
 pub use operation::Operation;
-pub use resolve::{InForce, Resolved, SettingNote, SettingProblem, resolve};
+pub use resolve::{InForce, Resolved, SettingNote, SettingProblem, check, resolve};
 pub use sources::{Local, Remembered, Sources, ValueSource};
 pub use value::Kind;
 

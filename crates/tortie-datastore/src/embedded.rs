@@ -143,7 +143,7 @@ impl Inner {
     }
 
     fn describe(&self) -> String {
-        format!("`{}`", self.file.display())
+        self.file.display().to_string()
     }
 }
 

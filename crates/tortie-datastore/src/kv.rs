@@ -186,7 +186,7 @@ pub trait Kv: Send + Sync {
     /// As [`Kv::read`].
     fn resource_revision(&self) -> Result<Revision, KvError>;
 
-    /// The place of the store as a user would name it, for messages.
+    /// The place of the store as a user would name it, for messages and status; without quotes.
     fn describe(&self) -> String;
 
     /// Reads one key.

@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use tortie_api::{Kind, ResourceKey};
+use tortie_api::{Kind, ResourceKey, with_causes};
 
 use crate::keys;
 use crate::kv::{EventBatch, Kv, KvError, RESOURCE_PREFIX, Revision, Span, WatchEvent, watch_receiver};
@@ -105,7 +105,7 @@ impl Worker {
                     pause = PAUSE_MIN;
                 }
                 Err(error) => {
-                    (self.deliver)(SyncEvent::Lost(describe(&error)));
+                    (self.deliver)(SyncEvent::Lost(with_causes(&error)));
                     self.wait(pause);
                     pause = (pause * 2).min(PAUSE_MAX);
                 }
@@ -216,16 +216,4 @@ fn is_ready(value: Option<&[u8]>) -> bool {
     value
         .and_then(|bytes| serde_json::from_slice::<Value>(bytes).ok())
         .is_some_and(|object| object["spec"]["datastoreReady"] == Value::Bool(true))
-}
-
-/// An error with its causes, in one line.
-fn describe(error: &KvError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

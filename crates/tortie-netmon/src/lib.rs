@@ -22,7 +22,7 @@ use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::eventfd::EventFd;
+use nix::sys::eventfd::{EfdFlags, EventFd};
 use tortie_api::facts::{Link, Links};
 
 /// Multicast groups of `linux/rtnetlink.h`: `RTNLGRP_LINK`, `RTNLGRP_IPV4_IFADDR`, `RTNLGRP_IPV6_IFADDR`.
@@ -44,6 +44,7 @@ pub enum Event {
 /// A running monitor of the network namespace in which it was started. Dropping it stops its thread.
 pub struct Monitor {
     stop: Arc<AtomicBool>,
+    again: Arc<AtomicBool>,
     wake: Arc<EventFd>,
     thread: Option<JoinHandle<()>>,
 }
@@ -61,13 +62,16 @@ impl Monitor {
         }
         events.set_non_blocking(true)?;
         let mut lister = Lister::open()?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let wake = Arc::new(EventFd::new()?);
-        let (thread_stop, thread_wake) = (stop.clone(), wake.clone());
+        let (stop, again) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let wake = Arc::new(EventFd::from_flags(EfdFlags::EFD_NONBLOCK)?);
+        let (thread_stop, thread_again, thread_wake) = (stop.clone(), again.clone(), wake.clone());
         let run = move || {
             let mut last = None;
             while !thread_stop.load(Ordering::Relaxed) {
                 let mut patience = PollTimeout::NONE;
+                if thread_again.swap(false, Ordering::Relaxed) {
+                    last = None;
+                }
                 match lister.list() {
                     Ok(links) if last.as_ref() == Some(&links) => {}
                     Ok(links) => {
@@ -88,16 +92,27 @@ impl Monitor {
             }
         };
         let thread = std::thread::Builder::new().name("netmon".to_owned()).spawn(run)?;
-        Ok(Monitor { stop, wake, thread: Some(thread) })
+        Ok(Monitor { stop, again, wake, thread: Some(thread) })
+    }
+
+    /// Lists everything again soon and delivers it, changed or not: for who does not trust events alone (E-620).
+    pub fn list_again(&self) {
+        self.again.store(true, Ordering::Relaxed);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        // A full counter wakes the thread as well.
+        let _ = self.wake.write(1);
     }
 }
 
 impl Drop for Monitor {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        // A full counter wakes the thread as well.
-        let _ = self.wake.write(1);
+        self.wake();
         if let Some(thread) = self.thread.take() {
+            // Had it panicked, its thread has said so.
             let _ = thread.join();
         }
     }
@@ -119,6 +134,8 @@ fn wait(events: &Socket, wake: &EventFd, patience: PollTimeout) -> io::Result<()
         Ok(_) | Err(nix::errno::Errno::EINTR) => {}
         Err(error) => return Err(error.into()),
     }
+    // Nothing to read is the usual case: an event woke us.
+    let _ = wake.read();
     loop {
         match events.recv_from_full() {
             Ok(_) => {}

@@ -67,3 +67,17 @@ fn a_flood_of_changes_ends_in_the_right_table_e724() {
         assert!(list_now().unwrap()["lo"].addresses.len() >= 2000);
     });
 }
+
+#[test]
+fn the_table_is_delivered_again_when_asked_for_e620() {
+    in_network_namespace(|| {
+        let (sender, events) = channel();
+        let monitor = Monitor::start(move |event| sender.send(event).unwrap_or_default()).unwrap();
+        await_links(&events, "first", |links| links.contains_key("lo"));
+        for _ in 0..3 {
+            monitor.list_again();
+            await_links(&events, "nothing changed", |links| links.contains_key("lo"));
+        }
+        assert!(events.try_recv().is_err(), "once each");
+    });
+}

@@ -5,11 +5,12 @@ use std::path::Path;
 
 use nix::sys::signal::{SigSet, Signal};
 use tortie_agent::{Agent, AgentError, Boot, Config, Restored, restore, settings_of_environment};
+use tortie_api::with_causes;
 use tortie_datastore::Access;
 use tortie_nftables::OpenError;
 
 use crate::args::{AgentArgs, Global};
-use crate::exit::{Code, Failure, chain};
+use crate::exit::{Code, Failure};
 use crate::late::initialise;
 use crate::log::Logging;
 use crate::store;
@@ -93,9 +94,12 @@ fn failure(error: &AgentError) -> Failure {
         AgentError::Setting { .. } => Code::Invalid,
         _ => Code::General,
     };
-    let failure = Failure::new(code, chain(error));
+    let failure = Failure::new(code, with_causes(error));
     match error {
         AgentError::Kernel(OpenError::NotPermitted) => failure.with_hint("run `tortie agent` as root"),
+        AgentError::Setting { .. } => {
+            failure.with_hint("correct it there, or take it out; the rules in the kernel stay as they are")
+        }
         AgentError::Lock(_) => failure.with_hint("`tortie status` asks the one that runs"),
         _ => failure,
     }

@@ -107,30 +107,43 @@ pub(crate) enum LogFormat {
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Create or update resources
+    #[command(before_help = "Example: tortie apply -f policies/ --wait")]
     Apply(ApplyArgs),
     /// Create resources that do not exist
+    #[command(before_help = "Example: tortie create -f new.yaml")]
     Create(WriteArgs),
     /// Update resources that exist
+    #[command(before_help = "Example: tortie replace -f known.yaml")]
     Replace(WriteArgs),
     /// Delete resources
+    #[command(before_help = "Example: tortie delete hep/web1-eth0")]
     Delete(DeleteArgs),
     /// Show resources
+    #[command(before_help = "Example: tortie get hep -o wide")]
     Get(GetArgs),
     /// Check files without a store
+    #[command(before_help = "Example: tortie validate -f policy.yaml --strict")]
     Validate(InputArgs),
     /// Show what the agent on this host enforces
+    #[command(before_help = "Example: tortie status --wait --timeout 10s")]
     Status(StatusArgs),
     /// Enforce what is stored, until stopped; rules stay in the kernel
+    #[command(before_help = "Example: tortie agent --node web1")]
     Agent(AgentArgs),
     /// Remove all of Tortie's rules from this host, and the saved state that would bring them back at boot
+    #[command(before_help = "Example: tortie clean")]
     Clean(CleanArgs),
     /// Show it all in namespaces of its own; touches nothing else
+    #[command(before_help = "Example: tortie demo")]
     Demo(DemoArgs),
     /// Show versions
+    #[command(before_help = "Example: tortie version")]
     Version(VersionArgs),
     /// Look after the store
+    #[command(before_help = "Example: tortie datastore check")]
     Datastore(DatastoreArgs),
     /// Print the completion script of a shell
+    #[command(before_help = "Example: tortie completion bash > /etc/bash_completion.d/tortie")]
     Completion {
         /// bash, zsh, fish, powershell or elvish
         shell: clap_complete::Shell,

@@ -10,12 +10,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
+use tortie_api::with_causes;
 use tortie_nftables::{Counter, Kernel};
 use tortie_testkit::probe::{Answer, Transport, echo_tcp, echo_udp, probe};
 use tortie_testkit::sandbox::{Sandbox, SandboxError, die_with_parent, new_network_namespace};
 
 use crate::args::DemoArgs;
-use crate::exit::{Code, Failure, chain};
+use crate::exit::{Code, Failure};
 use crate::{client, table};
 
 const HOST: &str = "192.168.0.1";
@@ -118,7 +119,7 @@ fn indented(text: &str) -> String {
 }
 
 fn failed(what: &str, error: &dyn std::error::Error) -> Failure {
-    Failure::new(Code::General, format!("{what}: {}", chain(error)))
+    Failure::new(Code::General, format!("{what}: {}", with_causes(error)))
 }
 
 /// The host, which is this process, the client and the agent.

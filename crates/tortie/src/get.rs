@@ -1,12 +1,12 @@
 //! `get` (cli.md sections 1.5 and 2.3).
 
 use serde_json::Value;
-use tortie_api::{Kind, ResourceKey, nearest};
+use tortie_api::{Kind, ResourceKey, nearest, with_causes};
 use tortie_datastore::resources::Object;
 use tortie_datastore::{Access, ResourceError, Resources};
 
 use crate::args::{GetArgs, Global};
-use crate::exit::{Code, Failure, chain};
+use crate::exit::{Code, Failure};
 use crate::output::{self, Format, Results};
 use crate::store::{self, resource_failure};
 use crate::table;
@@ -49,7 +49,7 @@ pub(crate) fn get(global: &Global, args: &GetArgs) -> Result<Code, Failure> {
                         None => results.push(Results { kind, objects: vec![object], list_revision: None }),
                     }
                 }
-                Err(error @ ResourceError::DoesNotExist(_)) => missing.push(chain(&error)),
+                Err(error @ ResourceError::DoesNotExist(_)) => missing.push(with_causes(&error)),
                 Err(error) => return Err(resource_failure(&error)),
             },
         }

@@ -2,10 +2,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tortie_api::with_causes;
 use tortie_datastore::kv::{Revision, Snapshot, Span, Txn, TxnOutcome, Watch, WatchSink};
 use tortie_datastore::{Kv, KvError, Resources};
-
-use crate::exit::chain;
 
 /// Opens the store once more.
 type Open = Box<dyn Fn() -> Result<Arc<dyn Kv>, KvError> + Send + Sync>;
@@ -38,7 +37,7 @@ impl Late {
 pub(crate) fn initialise(kv: &dyn Kv) {
     if let Err(error) = Resources::new(kv).ensure_initialised() {
         // A store that can be read is enforced, even when nothing can be written to it now.
-        tracing::warn!("cannot initialise the store: {}", chain(&error));
+        tracing::warn!("cannot initialise the store: {}", with_causes(&error));
     }
 }
 

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use tortie_api::lint::{Lint, lint};
 use tortie_api::model::Resource;
 use tortie_api::{Kind, ResourceKey, read_stored};
+use tortie_calc::settings;
 use tortie_datastore::Resources;
 
 use crate::args::Global;
@@ -30,6 +31,9 @@ pub(crate) fn check<'a>(
         read_stored(kind, &Value::Object(value.clone())).ok().map(|stored| stored.resource)
     };
     let written: Vec<Resource> = written.filter_map(|(key, value)| typed(key.kind, value)).collect();
+    if !global.quiet {
+        tell_settings(global, &written);
+    }
     if !written.iter().any(|resource| READ.contains(&resource.kind())) {
         return Ok(());
     }
@@ -57,15 +61,35 @@ pub(crate) fn check<'a>(
     Err(Failure::printed(Code::Invalid))
 }
 
+/// Says which settings agents will not be able to use. Only they know all settings: a document that others wrote for a
+/// newer agent is no mistake, so it is written all the same (D-12).
+fn tell_settings(global: &Global, written: &[Resource]) {
+    let problems = written.iter().flat_map(|resource| match resource {
+        Resource::FelixConfiguration(configuration) => settings::check(configuration),
+        _ => Vec::new(),
+    });
+    let (yellow, cyan, plain) = colors("\x1b[1;33m", global);
+    for problem in problems {
+        eprintln!("{yellow}warning{plain}: setting {} of {}: {}", problem.name, problem.source, problem.message);
+        eprintln!(
+            "{cyan}help{plain}: correct it and write it again; agents that had a valid value of it keep that one"
+        );
+    }
+}
+
 /// One line and a hint for each rule; `-v` shows what else it found.
-fn print(level: &str, color: &str, global: &Global, lints: &[Lint]) {
-    let (color, cyan, plain) =
-        if global.color.is_on_stderr() { (color, "\x1b[1;36m", "\x1b[0m") } else { ("", "", "") };
+fn print(level: &str, color: &'static str, global: &Global, lints: &[Lint]) {
+    let (color, cyan, plain) = colors(color, global);
     for (lint, more) in folded(lints, global.verbose > 0) {
         let more = if more > 0 { format!(" (and {more} more, which `-v` shows)") } else { String::new() };
         eprintln!("{color}{level}[{}]{plain}: {lint}{more}", lint.rule);
         eprintln!("{cyan}help{plain}: {}", lint.hint);
     }
+}
+
+/// The level's colour, that of hints, and what ends both; empty where standard error takes none.
+fn colors(color: &'static str, global: &Global) -> (&'static str, &'static str, &'static str) {
+    if global.color.is_on_stderr() { (color, "\x1b[1;36m", "\x1b[0m") } else { ("", "", "") }
 }
 
 /// The lints to show, each with the number of those of its rule that it stands for.

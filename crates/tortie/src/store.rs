@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tortie_api::with_causes;
 use tortie_datastore::kv::FaultKind;
 use tortie_datastore::{Access, Embedded, Kv, KvError, ResourceError};
 
 use crate::args::Global;
-use crate::exit::{Code, Failure, chain};
+use crate::exit::{Code, Failure};
 use crate::late::{Late, initialise};
 
 /// Where the embedded store lies when nothing names another place.
@@ -28,7 +29,7 @@ pub(crate) fn open_for_agent(global: &Global) -> Result<Arc<dyn Kv>, Failure> {
         }
         Err(failure) => {
             tracing::error!("{}: trying again until it can be opened", failure.messages.join("; "));
-            let place = format!("`{}`", path.display());
+            let place = path.display().to_string();
             let open = move || Ok(Arc::new(Embedded::open(&path, Access::Write)?) as Arc<dyn Kv>);
             Ok(Arc::new(Late::new(place, Box::new(open))))
         }
@@ -84,7 +85,7 @@ pub(crate) fn kv_code(error: &KvError) -> Code {
 }
 
 pub(crate) fn kv_failure(error: &KvError) -> Failure {
-    Failure::new(kv_code(error), chain(error))
+    Failure::new(kv_code(error), with_causes(error))
 }
 
 /// The exit code of a resource's error.
@@ -103,7 +104,7 @@ pub(crate) fn resource_code(error: &ResourceError) -> Code {
 }
 
 pub(crate) fn resource_failure(error: &ResourceError) -> Failure {
-    let failure = Failure::new(resource_code(error), chain(error));
+    let failure = Failure::new(resource_code(error), with_causes(error));
     match error {
         ResourceError::NoTier { .. } => {
             failure.with_hint("create the tier first, or in the same file; `tortie get tiers` lists them")

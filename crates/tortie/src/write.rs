@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use tortie_api::{Kind, ResourceKey};
+use tortie_api::{Kind, ResourceKey, with_causes};
 use tortie_datastore::resources::{Change, Done, Mode};
 use tortie_datastore::{Access, ResourceError, Resources};
 
 use crate::args::{ApplyArgs, DeleteArgs, DryRun, Global, InputArgs, WriteArgs};
-use crate::exit::{Code, Failure, chain};
+use crate::exit::{Code, Failure};
 use crate::input::{self, Given, rank};
 use crate::store::{self, kv_failure, resource_code, resource_failure};
 use crate::{get, lint, wait};
@@ -103,7 +103,7 @@ fn named(global: &Global, words: &[String]) -> Result<Vec<Change>, Failure> {
 pub(crate) fn init(global: &Global) -> Result<Code, Failure> {
     let kv = store::open(global, Access::Write)?;
     Resources::new(&*kv).ensure_initialised().map_err(|error| resource_failure(&error))?;
-    println!("store {} is initialised", kv.describe());
+    println!("store `{}` is initialised", kv.describe());
     Ok(Code::Success)
 }
 
@@ -186,7 +186,7 @@ fn write(global: &Global, args: &WriteArgs, changes: &[Change], verb: Verb) -> R
         Err(failures) => {
             let code = failures.first().map_or(Code::General, |(_, error)| resource_code(error));
             let mut failure = resource_failure(&failures[0].1);
-            failure.messages = failures.iter().map(|(_, error)| chain(error)).collect();
+            failure.messages = failures.iter().map(|(_, error)| with_causes(error)).collect();
             failure.messages.push(format!("nothing was written: all {} objects or none", changes.len()));
             failure.code = code;
             Err(failure)
@@ -227,7 +227,7 @@ fn one_by_one(
         return Ok(Code::Success);
     }
     let mut failure = resource_failure(&errors[0]);
-    failure.messages = errors.iter().map(|error| chain(error)).collect();
+    failure.messages = errors.iter().map(|error| with_causes(error)).collect();
     if good.is_empty() {
         failure.messages.insert(0, format!("failed to {} {} resource(s)", verb.infinitive, errors.len()));
         return Err(failure);

@@ -285,6 +285,32 @@ fn traps_are_told_before_the_write_and_strict_refuses_them_t12_t23() {
 }
 
 #[test]
+fn settings_that_agents_cannot_use_are_told_when_they_are_written_d12() {
+    let cli = Cli::new();
+    let settings = |name: &str, annotations: &str, spec: &str| {
+        format!(
+            "apiVersion: projectcalico.org/v3\nkind: FelixConfiguration\nmetadata: {{name: {name}, annotations: {annotations}}}\nspec: {spec}\n"
+        )
+    };
+    let bad = settings("node.n1", "{tortie.dev/onTighten: Rechek, tortie.dev/onTightn: Keep}", "{logPrefix: x}");
+    for arguments in [&["validate", "-f", "-"][..], &["apply", "-f", "-"]] {
+        let run = cli.run_with(arguments, &bad);
+        assert_eq!(run.code, 0, "{}", run.err);
+        for text in [
+            "warning: setting onTighten of FelixConfiguration(node.n1): `Rechek` is not one of Keep, Recheck",
+            "did you mean `onTighten`?",
+            "help: correct it",
+        ] {
+            assert!(run.err.contains(text), "{text}: {}", run.err);
+        }
+    }
+    let run = cli.run_with(&["apply", "-q", "-f", "-"], &bad);
+    assert!(run.code == 0 && run.err.is_empty(), "{}", run.err);
+    let run = cli.run_with(&["apply", "-f", "-"], &settings("default", "{tortie.dev/onTighten: Recheck}", "{}"));
+    assert!(run.code == 0 && !run.err.contains("warning"), "{}", run.err);
+}
+
+#[test]
 fn nothing_is_written_by_a_dry_run_or_a_validation() {
     let cli = Cli::new();
     let run = cli.run_with(&["apply", "--dry-run=client", "-f", "-"], HEP);
@@ -316,5 +342,20 @@ fn versions_and_completion_are_printed() {
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let run = cli.run(&["completion", shell]);
         assert!(run.code == 0 && run.out.contains("validate"), "{shell}");
+    }
+}
+
+/// cli.md section 2.8. The list is clap's own, so a new command is covered.
+#[test]
+fn help_of_each_command_has_an_example_first() {
+    let cli = Cli::new();
+    let all = cli.run(&["--help"]).out;
+    let list = all.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let names: Vec<&str> =
+        list.filter(|line| !line.starts_with("    ")).filter_map(|l| l.split_whitespace().next()).collect();
+    assert!(names.len() > 10, "{names:?}");
+    for name in names.into_iter().filter(|name| *name != "help") {
+        let help = cli.run(&[name, "--help"]).out;
+        assert!(help.starts_with(&format!("Example: tortie {name}")), "{name}: {help}");
     }
 }

@@ -310,7 +310,7 @@ fn status_tells_classes_conflicts_policies_and_counters_e742() {
         host.sh("nft add table ip fw; nft 'add chain ip fw in { type filter hook input priority 10; policy drop; }'");
         host.sh("nft add rule ip fw in meta mark set 0x1");
         let status = host.status();
-        assert!(status.contains("ip table fw chain in (Input, priority 10)"), "{status}");
+        assert!(status.contains("ip table fw chain in (hook input, priority 10)"), "{status}");
         assert!(
             status.contains("rules of ip table fw chain in write mark bits 0xffff0000, which are ours"),
             "{status}"

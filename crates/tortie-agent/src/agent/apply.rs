@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use tortie_api::{Kind, ResourceKey};
+use tortie_api::{Kind, ResourceKey, with_causes};
 use tortie_calc::settings::operation::OnTighten;
 use tortie_rules::compile::cut;
 use tortie_rules::{Ruleset, compile};
@@ -13,7 +13,7 @@ use crate::health::Phase;
 use crate::hold::{Form, Told};
 use crate::isolate::{Found, search};
 use crate::program::{Outcome, ProgramError};
-use crate::report::{error_chain, now};
+use crate::report::now;
 
 /// The pause after a second failure in a row; it doubles. The first retry, after reading the kernel again, has none.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -103,7 +103,7 @@ impl Loop {
                 }
             }
             Err(error) => {
-                let text = format!("open flows were not rechecked: {}", error_chain(&error));
+                let text = format!("open flows were not rechecked: {}", with_causes(&error));
                 self.pause(text, "the new rules are in force");
             }
         }
@@ -111,7 +111,7 @@ impl Loop {
 
     /// The old rules stay.
     pub(super) fn failed(&mut self, error: &ProgramError) {
-        self.pause(error_chain(error), "the old rules stay");
+        self.pause(with_causes(error), "the old rules stay");
         self.programmer.forget();
     }
 
@@ -166,7 +166,7 @@ impl Loop {
 
     /// Finds what the kernel does not take, and puts it back; `false` when nothing that changed is to blame.
     fn isolate(&mut self, error: &ProgramError) -> Result<bool, ProgramError> {
-        let message = error_chain(error);
+        let message = with_causes(error);
         if let Some((key, rule)) = error.object() {
             // The second time it is the old form that is not taken any more.
             let told = match self.hold.refused().get(key).map(|refused| refused.is_held) {

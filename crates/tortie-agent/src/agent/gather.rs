@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use tortie_api::Kind;
 use tortie_api::lint::{Lint, lint_host};
 use tortie_api::model::{HostEndpoint, Resource};
+use tortie_api::with_causes;
 use tortie_calc::policy::SetId;
 use tortie_calc::settings::InForce;
 use tortie_nftables::{Counter, ForeignChain, ReadError};
@@ -12,7 +13,7 @@ use tortie_nftables::{Counter, ForeignChain, ReadError};
 use super::Loop;
 use crate::metrics::{Cluster, Numbers};
 use crate::observe::Foreign;
-use crate::report::{AgentReport, Told, error_chain};
+use crate::report::{AgentReport, Told};
 use crate::status::{
     Counters, Failsafes, InvalidStatus, KernelStatus, LintStatus, RefusedStatus, SettingStatus, Status, StoreStatus,
 };
@@ -155,7 +156,7 @@ impl Loop {
     /// What other tables hold, read again only when some ruleset changed: metrics ask every few seconds.
     fn foreign(&mut self) -> Result<Foreign, String> {
         let kernel = self.programmer.kernel();
-        let to_text = |error: ReadError| error_chain(&error);
+        let to_text = |error: ReadError| with_causes(&error);
         let generation = kernel.generation().map_err(to_text)?;
         if let Some((read_at, foreign)) = &self.observe.foreign
             && *read_at == generation
@@ -174,7 +175,7 @@ impl Loop {
 
     fn read_counters(&mut self) -> Result<Vec<Counter>, String> {
         let read = self.programmer.kernel().counters();
-        read.map_err(|error| format!("counters cannot be read: {}", error_chain(&error)))
+        read.map_err(|error| format!("counters cannot be read: {}", with_causes(&error)))
     }
 
     pub(super) fn numbers(&mut self) -> Numbers {
@@ -234,7 +235,8 @@ fn lint_status(lint: Lint) -> LintStatus {
 }
 
 fn chain_text(c: &ForeignChain) -> String {
-    format!("{} table {} chain {} ({:?}, priority {})", c.family, c.table, c.chain, c.hook, c.priority)
+    let hook = format!("{:?}", c.hook).to_lowercase();
+    format!("{} table {} chain {} (hook {hook}, priority {})", c.family, c.table, c.chain, c.priority)
 }
 
 fn setting(in_force: &InForce) -> SettingStatus {

@@ -101,13 +101,14 @@ fn not_applicable<'a>(names: impl Iterator<Item = &'a str>, source: &ValueSource
     (!names.is_empty()).then(|| SettingNote { source: source.to_string(), message })
 }
 
-/// Settings that choose among data planes (E-613, E-624, E-632).
+/// Settings that choose among data planes or speak of what there is not (E-613, E-624, E-629, E-632).
 fn without_effect(chosen: &Chosen) -> Vec<SettingNote> {
     let says = |name: &str, words: &[&str]| {
         let (value, source) = chosen.get(name)?;
         let is_said = match value {
             Value::Word(word) => words.contains(word),
             Value::Bool(value) => *value,
+            Value::Duration(_) => true,
             _ => false,
         };
         is_said.then(|| (format!("{name}: {value}"), source.to_string()))
@@ -117,6 +118,13 @@ fn without_effect(chosen: &Chosen) -> Vec<SettingNote> {
         (says("bpfEnabled", &[]), "no effect: the data plane in use is nftables"),
         (says("nftablesMode", &["Disabled"]), "no effect: the data plane in use is nftables"),
         (says("iptablesBackend", &["Legacy", "NFT"]), "no effect: the data plane in use is nftables, not iptables"),
+        (says("xdpEnabled", &[]), "no effect: there are no early drops by XDP"),
+        (says("genericXDPEnabled", &[]), "no effect: there are no early drops by XDP"),
+        (says("xdpRefreshInterval", &[]), "no effect: there are no early drops by XDP"),
+        (
+            says("logSeveritySys", &["Trace", "Debug", "Info", "Warning", "Error", "Fatal"]),
+            "no effect: the log goes to standard error and `logFilePath`",
+        ),
         (says("ipForwarding", &["Enabled", "Disabled"]), "no effect: forwarding of the host is left as it is"),
     ]
     .into_iter()

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value as Json;
-use tortie_api::model::FelixConfiguration;
+use tortie_api::model::{FelixConfiguration, Labels};
 
 use super::list::{SETTINGS, STRICT, Setting, Usage};
 use super::sources::{Remembered, Sources, ValueSource, stored_value};
@@ -58,6 +58,25 @@ pub struct Resolved {
     pub notes: Vec<SettingNote>,
     /// To be given as [`Sources::remembered`] the next time, also after a restart.
     pub remembered: Remembered,
+}
+
+/// What is wrong with one configuration by itself, for who is about to write it: values that agents cannot use, and names
+/// that nobody knows. An agent with a last valid value keeps that one where a problem speaks of the default (D-12).
+pub fn check(configuration: &FelixConfiguration) -> Vec<SettingProblem> {
+    let mut alone = configuration.clone();
+    let name = std::mem::replace(&mut alone.meta.name, "default".to_owned());
+    alone.node_selector = None;
+    let (none, no_labels) = (BTreeMap::new(), Labels::new());
+    let sources = Sources {
+        node: "",
+        node_labels: &no_labels,
+        environment: &none,
+        file: &none,
+        stored: &[&alone],
+        remembered: &none,
+    };
+    let source = ValueSource::Stored(name).to_string();
+    resolve(&sources).problems.into_iter().map(|problem| SettingProblem { source: source.clone(), ..problem }).collect()
 }
 
 /// The settings in force and what is wrong with their sources. Depends on its argument alone.

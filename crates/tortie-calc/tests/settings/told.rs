@@ -42,11 +42,12 @@ fn closing_all_failsafe_ports_is_told_e510() {
 }
 
 #[test]
-fn values_without_effect_are_told_once_e613_e624_e631_e634() {
+fn values_without_effect_are_told_once_e613_e624_e629_e631_e634() {
     let resolved = world()
         .environment("IpInIpMtu", "1400")
         .spec(json!({
             "chainInsertMode": "Append", "bpfEnabled": true, "nftablesMode": "Disabled", "iptablesBackend": "NFT",
+            "xdpEnabled": true, "genericXDPEnabled": true, "xdpRefreshInterval": "10s", "logSeveritySys": "Debug",
             "ipForwarding": "Enabled", "vxlanEnabled": true, "wireguardMTU": 1, "ipv6Support": false,
             // Filled in by every tool.
             "floatingIPs": "Disabled", "bpfConnectTimeLoadBalancing": "TCP", "bpfLogLevel": "",
@@ -65,12 +66,19 @@ fn values_without_effect_are_told_once_e613_e624_e631_e634() {
             format!("{stored}: bpfEnabled: true has no effect: the data plane in use is nftables"),
             format!("{stored}: nftablesMode: Disabled has no effect: the data plane in use is nftables"),
             format!("{stored}: iptablesBackend: NFT has no effect: the data plane in use is nftables, not iptables"),
+            format!("{stored}: xdpEnabled: true has no effect: there are no early drops by XDP"),
+            format!("{stored}: genericXDPEnabled: true has no effect: there are no early drops by XDP"),
+            format!("{stored}: xdpRefreshInterval: 10s has no effect: there are no early drops by XDP"),
+            format!("{stored}: logSeveritySys: Debug has no effect: the log goes to standard error and `logFilePath`"),
             format!("{stored}: ipForwarding: Enabled has no effect: forwarding of the host is left as it is"),
             format!("{stored}: ipv6Support: IPv6 is not policed, every IPv6 packet passes (E-618)"),
         ]
     );
-    assert_eq!(in_force(&resolved), [format!("ipv6Support=false of {stored}")]);
-    let quiet = world().spec(json!({"nftablesMode": "Auto", "iptablesBackend": "Auto", "bpfEnabled": false}));
+    let in_force = in_force(&resolved);
+    assert!(in_force.contains(&format!("ipv6Support=false of {stored}")), "{in_force:?}");
+    assert!(in_force.iter().all(|line| !line.starts_with("chainInsertMode")), "{in_force:?}");
+    let quiet = world()
+        .spec(json!({"nftablesMode": "Auto", "iptablesBackend": "Auto", "bpfEnabled": false, "xdpEnabled": false}));
     assert_eq!(quiet.resolve().notes, []);
 }
 

@@ -18,12 +18,12 @@ const READONLY_DBMOVED: i32 = 8 | (4 << 8);
 
 /// A fault without a failed call behind it.
 pub(super) fn fault(file: &Path, action: &'static str, kind: FaultKind) -> KvError {
-    KvError::Fault { store: format!("`{}`", file.display()), action, kind, cause: None }
+    KvError::Fault { store: file.display().to_string(), action, kind, cause: None }
 }
 
 /// The kind of a failed SQLite call.
 pub(super) fn classify(file: &Path, action: &'static str, error: rusqlite::Error) -> KvError {
-    let store = format!("`{}`", file.display());
+    let store = file.display().to_string();
     let (code, extended) = match &error {
         rusqlite::Error::SqliteFailure(failure, _) => (failure.code, failure.extended_code),
         _ => (ErrorCode::Unknown, 0),
@@ -57,7 +57,7 @@ pub(super) fn classify_io(file: &Path, action: &'static str, error: io::Error) -
         Some(Errno::EACCES | Errno::EPERM) => permission_denied(file),
         _ => FaultKind::Other,
     };
-    KvError::Fault { store: format!("`{}`", file.display()), action, kind, cause: Some(Box::new(error)) }
+    KvError::Fault { store: file.display().to_string(), action, kind, cause: Some(Box::new(error)) }
 }
 
 fn permission_denied(file: &Path) -> FaultKind {

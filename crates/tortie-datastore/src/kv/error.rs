@@ -14,7 +14,7 @@ pub enum KvError {
         trimmed: Revision,
     },
     /// The store answered with an older revision than it had before: a restored backup. Read everything anew.
-    #[error("store {store} went back from revision {seen} to revision {found}: it was restored from a backup")]
+    #[error("store `{store}` went back from revision {seen} to revision {found}: it was restored from a backup")]
     WentBack {
         /// The place of the store.
         store: String,
@@ -24,13 +24,13 @@ pub enum KvError {
         found: Revision,
     },
     /// The store's files are gone while in use.
-    #[error("store {store} was removed while in use: restore it, or restart what uses it to begin with an empty one")]
+    #[error("store `{store}` was removed while in use: restore it, or restart what uses it to begin with an empty one")]
     Removed {
         /// The place of the store.
         store: String,
     },
     /// Another file lies where the store was. Read everything anew.
-    #[error("store {store} was replaced by another file while in use")]
+    #[error("store `{store}` was replaced by another file while in use")]
     Replaced {
         /// The place of the store.
         store: String,
@@ -42,7 +42,7 @@ pub enum KvError {
         key: String,
     },
     /// The store could not do it, for a reason outside of it.
-    #[error("store {store}: cannot {action}: {kind}")]
+    #[error("store `{store}`: cannot {action}: {kind}")]
     Fault {
         /// The place of the store.
         store: String,

@@ -3,7 +3,8 @@
 //! 1. [`flatten`]: tiers, policies and profiles of one endpoint and stage become first-match sections (C-2).
 //! 2. [`simplify`]: what no packet can reach goes away.
 //! 3. `lower`: criteria of one address family become matches; members go into sets (K-6).
-//! 4. `frame`: base chains, dispatch by verdict map (K-9), connection state first (K-8), failsafes.
+//! 4. `program`: what stands before the policy of an endpoint: connection state first (K-8), failsafes, IPv6 essentials.
+//! 5. `frame`: base chains and dispatch by verdict map (K-9); `workload`: what is left of workloads' traffic.
 //!
 //! Every pass keeps the verdict of every packet. [`stage`] says what the eight stages of the specification have in
 //! common and where they differ.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tortie_testkit::probe::{Answer, Transport, echo_tcp, probe};
+use tortie_testkit::sandbox::new_network_namespace;
 
 use crate::host::{Host, allow_udp, endpoint, on_a_host};
 
@@ -352,7 +353,28 @@ fn clean_needs_the_agent_stopped_and_leaves_nothing_for_the_next_boot_e707() {
         assert_eq!(host.table(), "");
         assert!(restore(host, &[]).contains("there is no saved state"));
         assert_eq!(host.table(), "");
-        assert_eq!(host.tortie(&["clean"], "").0, 0, "and once more");
+        let (code, out, err) = host.tortie(&["clean"], "");
+        assert!(code == 0 && out.contains("there is no table inet tortie here"), "once more: {code} {out} {err}");
+    });
+}
+
+/// Who cleans in the wrong namespace neither believes that the host is open now, nor loses what the next boot needs.
+#[test]
+fn clean_in_another_namespace_leaves_the_state_of_a_running_agent_alone_e707() {
+    with_links(|host| {
+        let agent = host.agent();
+        let mut command = host.command(&["clean"]);
+        // The thread's namespace ends with it.
+        let elsewhere = std::thread::spawn(move || {
+            new_network_namespace().unwrap();
+            command.output().unwrap()
+        });
+        let output = elsewhere.join().unwrap();
+        let err = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(1) && err.contains("runs in another network namespace"), "{err}");
+        agent.stop();
+        remove_table(host);
+        assert!(restore(host, &[]).contains("restored: saved state"));
     });
 }
 
