@@ -15,7 +15,7 @@ pub(crate) struct Shape {
     pub(crate) number: u32,
     /// Carries IPv4 options or an IPv6 destination-options header before the upper layer (E-310).
     pub(crate) has_options: bool,
-    /// Comes in two fragments, where it is of IPv4 and the host reads it itself (E-412).
+    /// Comes in two fragments, where the host reads it itself (E-412).
     pub(crate) is_fragmented: bool,
     /// Whom the flow goes to to which an ICMP error belongs.
     pub(crate) about: Option<IpAddr>,
@@ -59,24 +59,43 @@ pub(crate) fn bytes(packet: &Packet, shape: Shape) -> (Vec<u8>, usize) {
     }
 }
 
-/// An IPv4 packet in two fragments, the first one of 8 bytes.
-///
-/// Kernels want 1280 bytes of every IPv6 fragment but the last, so packets as short as these cannot come in fragments.
+/// Upper-layer bytes in the first fragment: of IPv4 so few that ports alone are in it.
+const FRAGMENT_LEN_V4: usize = 8;
+/// The same of IPv6, where kernels want 1280 bytes of every fragment but the last.
+const FRAGMENT_LEN_V6: usize = 1280;
+
+/// The packet in two fragments.
 pub(crate) fn fragments(packet: &[u8], header_len: usize) -> [Vec<u8>; 2] {
-    const MORE: u8 = 0x20;
-    const FIRST_LEN: usize = 8;
-    let (header, upper) = packet.split_at(header_len);
-    let (first, second) = upper.split_at(FIRST_LEN);
-    let fragment = |content: &[u8], more: u8, offset: u8| {
-        let mut bytes = [header, content].concat();
-        let len = u16::try_from(bytes.len()).expect("packets are short");
-        bytes[2..4].copy_from_slice(&len.to_be_bytes());
-        (bytes[6], bytes[7], bytes[10], bytes[11]) = (more, offset, 0, 0);
-        let sum = checksum(&[&bytes[..header_len]]);
-        bytes[10..12].copy_from_slice(&sum.to_be_bytes());
+    if packet[0] >> 4 == 4 {
+        const MORE: u8 = 0x20;
+        let (header, upper) = packet.split_at(header_len);
+        let (first, second) = upper.split_at(FRAGMENT_LEN_V4);
+        let fragment = |content: &[u8], more: u8, offset: usize| {
+            let mut bytes = [header, content].concat();
+            let len = u16::try_from(bytes.len()).expect("packets are short");
+            bytes[2..4].copy_from_slice(&len.to_be_bytes());
+            (bytes[6], bytes[7], bytes[10], bytes[11]) = (more, (offset / 8) as u8, 0, 0);
+            let sum = checksum(&[&bytes[..header_len]]);
+            bytes[10..12].copy_from_slice(&sum.to_be_bytes());
+            bytes
+        };
+        return [fragment(first, MORE, 0), fragment(second, 0, FRAGMENT_LEN_V4)];
+    }
+    const FRAGMENT: u8 = 44;
+    let fragment = |content: &[u8], offset_and_more: u16| {
+        let mut bytes = packet[..40].to_vec();
+        let next = std::mem::replace(&mut bytes[6], FRAGMENT);
+        bytes.extend([next, 0]);
+        bytes.extend(offset_and_more.to_be_bytes());
+        bytes.extend([0, 0, 0x12, 0x34]);
+        bytes.extend(content);
+        let len = u16::try_from(bytes.len() - 40).expect("packets are short");
+        bytes[4..6].copy_from_slice(&len.to_be_bytes());
         bytes
     };
-    [fragment(first, MORE, 0), fragment(second, 0, 1)]
+    // Options before the upper layer are cut like the rest.
+    let (first, second) = packet[40..].split_at(FRAGMENT_LEN_V6);
+    [fragment(first, 1), fragment(second, FRAGMENT_LEN_V6 as u16)]
 }
 
 /// The end of the packet `number`.
@@ -92,6 +111,8 @@ fn upper(packet: &Packet, shape: Shape) -> Vec<u8> {
         bytes.extend(packet.source_port.to_be_bytes());
         bytes.extend(packet.destination_port.to_be_bytes());
     };
+    let padding_len = if shape.is_fragmented && packet.source.is_ipv6() { FRAGMENT_LEN_V6 } else { 0 };
+    let data_len = padding_len + MARKER_LEN;
     let sum_at = match packet.protocol {
         Protocol::TCP => {
             const SYN: u8 = 2;
@@ -112,15 +133,18 @@ fn upper(packet: &Packet, shape: Shape) -> Vec<u8> {
         Protocol::UDP | Protocol::UDPLITE => {
             ports(&mut bytes);
             // UDP-Lite: 0 is a checksum over everything.
-            let len = if packet.protocol == Protocol::UDP { 8 + MARKER_LEN as u8 } else { 0 };
-            bytes.extend([0, len, 0, 0]);
+            let len = if packet.protocol == Protocol::UDP { 8 + data_len as u16 } else { 0 };
+            bytes.extend(len.to_be_bytes());
+            bytes.extend([0, 0]);
             Some(6)
         }
         Protocol::SCTP => {
             ports(&mut bytes);
             bytes.extend([0; 8]);
-            let (init, len) = (1, 20 + MARKER_LEN as u8);
-            bytes.extend([init, 0, 0, len, 0, 0, 0, 1, 0, 0, 0x10, 0, 0, 1, 0, 1, 0, 0, 0, 1]);
+            let init = 1;
+            bytes.extend([init, 0]);
+            bytes.extend((20 + data_len as u16).to_be_bytes());
+            bytes.extend([0, 0, 0, 1, 0, 0, 0x10, 0, 0, 1, 0, 1, 0, 0, 0, 1]);
             None
         }
         Protocol::ICMP | Protocol::ICMPV6 => {
@@ -135,6 +159,7 @@ fn upper(packet: &Packet, shape: Shape) -> Vec<u8> {
             None
         }
     };
+    bytes.resize(bytes.len() + padding_len, 0);
     bytes.extend(marker(shape.number));
     if packet.protocol == Protocol::SCTP {
         let sum = crc32c(&bytes);

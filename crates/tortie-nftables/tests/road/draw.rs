@@ -6,7 +6,7 @@ use tortie_api::facts::Link;
 use tortie_api::model::{PolicyClass, Protocol, Resource};
 use tortie_api::packet::{ConnState, Dnat, Packet, Route, WayBack};
 use tortie_reference::{By, Stage};
-use tortie_testkit::generators::{Random, World, packet, world};
+use tortie_testkit::generators::{Random, World, packet, with_many_tiers, world};
 
 use crate::bytes::{ABOUT_PORTS, Shape};
 use crate::conntrack::Tuple;
@@ -81,7 +81,7 @@ fn way(to: IpAddr) -> Way {
 
 /// The world `seed` of the testkit on the lab's host, with the policies of another one beside its own.
 pub(crate) fn lab_world(seed: u64) -> World {
-    let mut world = world(seed);
+    let mut world = if seed.is_multiple_of(15) { with_many_tiers(world(seed)) } else { world(seed) };
     for resource in tortie_testkit::generators::world(!seed).resources {
         if let Resource::Policy(mut policy) = resource {
             policy.meta.name = policy.meta.name.replace('g', "other");
@@ -95,6 +95,31 @@ pub(crate) fn lab_world(seed: u64) -> World {
         let name = name.to_owned();
         let link = Link { index: index as u32 + 1, name: name.clone(), is_running: true, controller: None, addresses };
         world.links.insert(name, link);
+    }
+    world
+}
+
+/// `world` with other networks in its network sets and other ports and addresses of its workloads: nothing but members of
+/// the kernel's sets changes (K-5).
+pub(crate) fn with_other_members(mut world: World, seed: u64) -> World {
+    let others: Vec<Resource> =
+        (1..4).flat_map(|step| tortie_testkit::generators::world(seed ^ step << 32).resources).collect();
+    let mut sets = others.iter().filter_map(|resource| match resource {
+        Resource::NetworkSet(set) => Some(set.nets.clone()),
+        _ => None,
+    });
+    let mut workloads = others.iter().filter_map(|resource| match resource {
+        Resource::WorkloadEndpoint(workload) => Some((workload.addresses.clone(), workload.ports.clone())),
+        _ => None,
+    });
+    for resource in &mut world.resources {
+        match resource {
+            Resource::NetworkSet(set) => set.nets = sets.next().unwrap_or_default(),
+            Resource::WorkloadEndpoint(workload) => {
+                (workload.addresses, workload.ports) = workloads.next().unwrap_or_default();
+            }
+            _ => {}
+        }
     }
     world
 }
@@ -179,7 +204,7 @@ pub(crate) fn probe(random: &mut Random, number: u32) -> Probe {
     if is_link_local(source) && packet.protocol == Protocol::UDP && random.one_in(2) {
         packet.destination_port = *random.pick(&[546, 547]);
     }
-    let shape = Shape { number, has_options: random.one_in(5), is_fragmented: !is_v6 && random.one_in(5), about: None };
+    let shape = Shape { number, has_options: random.one_in(5), is_fragmented: random.one_in(5), about: None };
     let mut probe = Probe { packet, from, flow: None, shape };
     probe.give_state(random);
     let is_delivered = way(destination) == Way::Local;

@@ -71,14 +71,17 @@ pub(crate) struct Lab {
 impl Lab {
     /// Makes the host in the present network namespace, which must be a new one.
     pub(crate) fn build(dnat: &str) -> Lab {
-        const SYSCTLS: [(&str, &str); 14] = [
+        const SYSCTLS: [(&str, &str); 16] = [
             ("net/ipv4/ip_forward", "1"),
             ("net/ipv6/conf/all/forwarding", "1"),
             ("net/ipv4/conf/all/rp_filter", "0"),
             ("net/ipv4/conf/default/rp_filter", "0"),
             ("net/ipv4/conf/all/send_redirects", "0"),
             ("net/ipv4/conf/default/send_redirects", "0"),
+            // However fast probes come, each that is refused is answered.
             ("net/ipv4/icmp_ratelimit", "0"),
+            ("net/ipv4/icmp_ratemask", "0"),
+            ("net/ipv6/icmp/ratelimit", "0"),
             ("net/ipv6/conf/all/accept_dad", "0"),
             ("net/ipv6/conf/default/accept_dad", "0"),
             ("net/ipv6/conf/default/addr_gen_mode", "1"),
@@ -143,8 +146,10 @@ impl Lab {
         }
     }
 
-    /// Where the packet `number` has come since the last question; `len` is that of its upper layer.
-    pub(crate) fn arrivals(&mut self, packet: &Packet, number: u32, len: usize) -> Vec<Place> {
+    /// Where the packet `number` has come since the last question, and whether its sender got any answer; `len` is that
+    /// of its upper layer.
+    pub(crate) fn arrivals(&mut self, packet: &Packet, number: u32, len: usize) -> (Vec<Place>, bool) {
+        let mut is_answered = false;
         let mut found = Vec::new();
         let mut buffer = [0; 4096];
         for (is_v6, protocol, socket) in &self.receivers {
@@ -160,14 +165,19 @@ impl Lab {
         }
         for (interface, tap) in &mut self.taps {
             while let Ok(count) = tap.read(&mut buffer) {
-                if is_packet(&buffer[14..count], packet, number, len) {
+                let bytes = &buffer[14..count];
+                if is_packet(bytes, packet, number, len) {
                     found.push(Place::Left(interface));
+                } else {
+                    // A host tells of a shorter way before it looks whether the packet may go it.
+                    let is_redirect = bytes[6] == Protocol::ICMPV6.0 && bytes[0] >> 4 == 6 && bytes[40] == 137;
+                    is_answered |= destination(bytes) == Some(packet.source) && !is_redirect;
                 }
             }
         }
         // The host's answer to an echo request of its own looks like the request.
         found.dedup();
-        found
+        (found, is_answered)
     }
 }
 
@@ -183,6 +193,14 @@ fn is_packet(bytes: &[u8], packet: &Packet, number: u32, len: usize) -> bool {
         && bytes[source_at..].starts_with(&source)
         && bytes.len() == header_len + len
         && bytes.ends_with(&marker(number))
+}
+
+fn destination(bytes: &[u8]) -> Option<IpAddr> {
+    match bytes[0] >> 4 {
+        4 => Some(IpAddr::from(<[u8; 4]>::try_from(&bytes[16..20]).ok()?)),
+        6 => Some(IpAddr::from(<[u8; 16]>::try_from(&bytes[24..40]).ok()?)),
+        _ => None,
+    }
 }
 
 const HOST_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];

@@ -6,11 +6,13 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::process::Command;
 
-use tortie_api::model::{Attachment, HostEndpoint, Meta, Resource};
-use tortie_api::packet::{ConnState, Route};
+use tortie_api::model::{Attachment, HostEndpoint, Meta, PolicyClass, Protocol, Resource};
+use tortie_api::packet::{ConnState, Route, WayBack};
 use tortie_nftables::Kernel;
-use tortie_reference::Verdict;
+use tortie_reference::{Judgement, Stage, Verdict};
 use tortie_rules::ruleset::Origin;
 use tortie_rules::{Ruleset, compile, interpret, plan};
 use tortie_testkit::generators::{NODE, Random, World};
@@ -40,10 +42,14 @@ fn the_kernel_does_with_every_packet_what_the_reference_says() {
         for seed in first..first + count {
             road.enter(seed);
             let mut random = Random::new(seed ^ 0x0a0d);
-            for _ in 0..packets {
+            for packet in 0..packets {
+                if packet == packets / 2 {
+                    road.turn(draw::with_other_members(road.world.clone(), seed));
+                }
                 let probe = draw::probe(&mut random, road.sent + 1);
                 road.send(seed, probe);
             }
+            road.look_at_marks(seed);
         }
         println!("{} packets in {count} worlds: {:#?}", count * packets, road.seen);
         assert_eq!(road.disagreements, 0);
@@ -94,11 +100,20 @@ struct Road {
     disagreements: u64,
 }
 
-/// Whether foreign hands set every bit of each packet's mark before any stage (E-404).
-const MARKED: &str = "table inet marks {
-    chain in { type filter hook prerouting priority -310; meta mark set 0xffffffff; }
-    chain out { type filter hook output priority -310; meta mark set 0xffffffff; }
-}";
+/// Foreign hands set every bit of each packet's mark before any stage (E-404), and count the packets that come to the
+/// end of a hook with another bit changed than those of `mask` (E-403).
+fn marks(mask: u32) -> String {
+    let mut text = "table inet marks {
+        counter strange { }
+        chain in { type filter hook prerouting priority -310; meta mark set 0xffffffff; }
+        chain out { type filter hook output priority -310; meta mark set 0xffffffff; }\n"
+        .to_owned();
+    for hook in ["input", "forward", "postrouting"] {
+        text += &format!("chain last-{hook} {{ type filter hook {hook} priority 310;\n");
+        text += &format!("meta mark & {:#x} != {:#x} counter name strange; }}\n", !mask, !mask);
+    }
+    text + "}\n"
+}
 
 impl Road {
     fn build() -> Road {
@@ -120,18 +135,32 @@ impl Road {
         self.enter_world(draw::lab_world(seed), !seed.is_multiple_of(2));
     }
 
-    /// Turns the kernel to `world`, with foreign hands on the mark or without.
+    /// The same for any world, with foreign hands on the mark or without.
     fn enter_world(&mut self, world: World, is_marked: bool) {
-        self.world = world;
         let empty = "table inet marks { }\ndelete table inet marks\n";
-        let marks = if is_marked { format!("{empty}{MARKED}") } else { empty.to_owned() };
+        let marks = if is_marked { empty.to_owned() + &marks(world.mark_mask) } else { empty.to_owned() };
         lab::run("nft", &["-f", "-"], &marks);
+        self.turn(world);
+    }
+
+    /// Turns the kernel to `world`, by as little as there is to change.
+    fn turn(&mut self, world: World) {
+        self.world = world;
         self.ruleset = compile(support::engine(&self.world, &self.world.resources, false).policy());
         let actual = self.kernel.read().unwrap();
         for transaction in plan(&self.ruleset, actual.ruleset.as_ref()).unwrap().transactions {
             self.kernel.commit(&transaction, None).unwrap();
         }
         self.count();
+    }
+
+    /// No bit that is not ours was changed (E-403).
+    fn look_at_marks(&self, seed: u64) {
+        if !seed.is_multiple_of(2) {
+            let output = Command::new("nft").args(["list", "counter", "inet", "marks", "strange"]).output().unwrap();
+            let text = String::from_utf8(output.stdout).unwrap();
+            assert!(text.contains("packets 0 bytes 0"), "seed {seed}: {text}");
+        }
     }
 
     /// Sends one packet, and compares what became of it.
@@ -152,7 +181,7 @@ impl Road {
             Some(interface) => self.lab.send_from(interface, &bytes),
             None => self.lab.send_local(probe.packet.destination, &bytes),
         }
-        let arrived = self.lab.arrivals(&probe.packet, self.sent, bytes.len() - header_len);
+        let (arrived, is_answered) = self.lab.arrivals(&probe.packet, self.sent, bytes.len() - header_len);
         let moved = self.count();
 
         let judged: Vec<_> = legs.iter().map(|leg| support::judge(&self.world, leg)).collect();
@@ -174,13 +203,42 @@ impl Road {
         });
         *self.seen.entry(what).or_default() += 1;
         *self.seen.entry(format!("state {:?}", probe.packet.state)).or_default() += 1;
-        if arrived != expected || !has_moved {
+        let answer = if passes { None } else { self.answer(&probe, &judged[last]) };
+        if let Some(answer) = answer.filter(|_| probe.from.is_some()) {
+            *self.seen.entry(format!("answered {answer}")).or_default() += 1;
+        }
+        if arrived != expected || !has_moved || answer.is_some_and(|answer| answer != is_answered) {
             self.disagreements += 1;
             let text = self.tell(seed, &probe, &legs, &arrived, &expected);
-            let text = format!("{text}\nreference {:#?}\nruleset {found:#?}\ncounted {moved:#?}", judged[last]);
+            let text = format!(
+                "{text}\nanswered {is_answered}, not {answer:?}\nreference {:#?}\nruleset {found:#?}\ncounted {moved:#?}",
+                judged[last]
+            );
             assert!(number("TORTIE_KEEP_GOING", 0) == 1, "{text}");
             println!("{text}\n=====");
         }
+    }
+
+    /// Whether the sender of a packet that was dropped gets an answer (E-610), as far as that is certain.
+    fn answer(&self, probe: &Probe, judged: &Judgement) -> Option<bool> {
+        let packet = &probe.packet;
+        let stage = judged.reason.as_ref().map(|reason| reason.stage);
+        if probe.from.is_none() {
+            return None;
+        }
+        if !self.world.rejects || !matches!(stage, Some(Stage::S3 | Stage::S4 | Stage::S5)) {
+            return Some(false);
+        }
+        // The answer belongs to the flow, if there is one, and so passes all stages but the untracked ones.
+        let has_untracked = self
+            .world
+            .resources
+            .iter()
+            .any(|resource| matches!(resource, Resource::Policy(policy) if policy.class == PolicyClass::Untracked && policy.governs_egress && !policy.kind.is_staged()));
+        let is_simple = matches!(packet.protocol, Protocol::TCP | Protocol::UDP) && packet.state == ConnState::New;
+        let is_everybody = packet.destination.is_multicast() || packet.destination == Ipv4Addr::BROADCAST;
+        let has_way = packet.way_back != WayBack::Nowhere;
+        (is_simple && !has_untracked && !is_everybody && has_way).then_some(true)
     }
 
     fn tell(
