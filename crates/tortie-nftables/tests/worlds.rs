@@ -6,10 +6,9 @@
 
 use std::process::Command;
 
-use tortie_api::model::{Action, Meta, Policy, PolicyClass, PolicyKind, Protocol, Resource, Rule, Tier, TierAction};
 use tortie_nftables::Kernel;
 use tortie_rules::{compile, interpret, plan};
-use tortie_testkit::generators::{Random, World, packet, world};
+use tortie_testkit::generators::{Random, packet, with_many_tiers, world};
 use tortie_testkit::sandbox::in_network_namespace;
 
 #[path = "../../tortie-testkit/tests/support/mod.rs"]
@@ -40,38 +39,6 @@ fn the_kernel_takes_every_world_and_gives_it_back_e709_k13() {
             assert!(!chains.contains("policy drop") && chains.contains("policy accept"), "seed {seed}: {chains}");
         }
     });
-}
-
-/// `world` with 40 more tiers: each passes UDP on at once and everything else at its end, and the last one allows.
-fn with_many_tiers(mut world: World) -> World {
-    let meta = |name: String| Meta { name, ..Meta::default() };
-    for number in 0..40 {
-        let tier = format!("tier{number}");
-        let (order, default_action) = (Some(f64::from(number)), TierAction::Pass);
-        world.resources.push(Resource::Tier(Tier { meta: meta(tier.clone()), order, default_action }));
-        let action = if number == 39 { Action::Allow } else { Action::Pass };
-        let rule = Rule { protocol: Some(Protocol::UDP), ..Rule::any(action) };
-        for class in [PolicyClass::NormalAndForward, PolicyClass::PreDnat, PolicyClass::Untracked] {
-            let rules = vec![std::sync::Arc::new(rule.clone())];
-            let is_pre_dnat = class == PolicyClass::PreDnat;
-            world.resources.push(Resource::Policy(Policy {
-                meta: meta(format!("{tier}.{class:?}").to_lowercase()),
-                kind: PolicyKind::Global,
-                tier: tier.clone(),
-                order: None,
-                selector: tortie_selector::Selector::parse("all()").unwrap(),
-                namespace_selector: None,
-                service_account_selector: None,
-                governs_ingress: true,
-                governs_egress: !is_pre_dnat,
-                ingress: rules.clone(),
-                egress: if is_pre_dnat { Vec::new() } else { rules },
-                class,
-                is_staged_inactive: false,
-            }));
-        }
-    }
-    world
 }
 
 /// The kernel follows 16 steps from chain to chain and no more, and counts a `goto` as one.

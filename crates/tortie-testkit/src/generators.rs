@@ -257,6 +257,38 @@ pub fn world(seed: u64) -> World {
     }
 }
 
+/// `world` with 40 more tiers: each passes UDP on at once and everything else at its end, and the last one allows.
+pub fn with_many_tiers(mut world: World) -> World {
+    let meta = |name: String| Meta { name, ..Meta::default() };
+    for number in 0..40 {
+        let tier = format!("tier{number}");
+        let (order, default_action) = (Some(f64::from(number)), TierAction::Pass);
+        world.resources.push(Resource::Tier(Tier { meta: meta(tier.clone()), order, default_action }));
+        let action = if number == 39 { Action::Allow } else { Action::Pass };
+        let rule = Rule { protocol: Some(Protocol::UDP), ..Rule::any(action) };
+        for class in [PolicyClass::NormalAndForward, PolicyClass::PreDnat, PolicyClass::Untracked] {
+            let rules = vec![Arc::new(rule.clone())];
+            let is_pre_dnat = class == PolicyClass::PreDnat;
+            world.resources.push(Resource::Policy(Policy {
+                meta: meta(format!("{tier}.{class:?}").to_lowercase()),
+                kind: PolicyKind::Global,
+                tier: tier.clone(),
+                order: None,
+                selector: Selector::parse("all()").expect("a selector"),
+                namespace_selector: None,
+                service_account_selector: None,
+                governs_ingress: true,
+                governs_egress: !is_pre_dnat,
+                ingress: rules.clone(),
+                egress: if is_pre_dnat { Vec::new() } else { rules },
+                class,
+                is_staged_inactive: false,
+            }));
+        }
+    }
+    world
+}
+
 fn failsafe(random: &mut Random) -> (Protocol, u16, Option<IpNet>) {
     let protocol = *random.pick(&[Protocol::TCP, Protocol::UDP, Protocol::SCTP]);
     let net = if random.one_in(2) { Some(net(random)) } else { None };

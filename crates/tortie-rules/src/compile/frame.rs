@@ -4,7 +4,8 @@
 //! raw-prerouting     S1  state bits cleared ─ iifname → map `raw-in-if` ─▶ raw-in/<endpoint>
 //! mangle-prerouting  S2  known flows pass ─── iifname → map `pre-if`, any → map `pre-any` ─▶ pre/<endpoint>
 //! input              S3  iifname → `in-if`, any → `in-any` ─▶ in/<endpoint>
-//! forward        S4, S5  iifname → `fwd-in-if`, `fwd-in-any` ─▶ fwd-in/<endpoint> ─▶ fwd-accepted or fwd-undecided
+//! forward        S4, S5  bit for S8 cleared
+//!                        iifname → `fwd-in-if`, `fwd-in-any` ─▶ fwd-in/<endpoint> ─▶ fwd-accepted or fwd-undecided
 //!                        oifname → `fwd-out-if`, `fwd-out-any` ─▶ fwd-out/<endpoint>
 //! raw-output         S6  state bits cleared ─ oifname → map `raw-out-if` ─▶ raw-out/<endpoint>
 //! output             S7  translated destinations go to S8 ─ oifname → `out-if`, `out-any` ─▶ out/<endpoint>
@@ -220,8 +221,16 @@ impl<'a> Layout<'a> {
         base(Stage::PreDnat, pre);
         base(Stage::LocalIn, vec![by_interface(Stage::LocalIn), by_any(Stage::LocalIn)]);
 
+        // S8 is not to judge what is forwarded, and where S1 has no chain foreign hands may have set its bit (E-407).
+        let not_for_s8 = Statement::SetMark { mask: self.mark.translated, value: 0 };
+        let forwarded = Rule {
+            matches: vec![has_bit(self.mark.translated)],
+            statements: vec![not_for_s8],
+            end: End::Next,
+            origin: Origin::Frame("not for S8"),
+        };
         // S4 never comes back to this chain: it goes to S5 by itself.
-        let mut forward = vec![by_interface(Stage::ForwardIn), by_any(Stage::ForwardIn)];
+        let mut forward = vec![forwarded, by_interface(Stage::ForwardIn), by_any(Stage::ForwardIn)];
         forward.extend(self.forward_out());
         base(Stage::ForwardIn, forward);
 
