@@ -241,9 +241,8 @@ impl Road {
     fn answer(&self, probe: &Probe, judged: &Judgement) -> Option<bool> {
         let packet = &probe.packet;
         let stage = judged.reason.as_ref().map(|reason| reason.stage);
-        if probe.from.is_none() {
-            return None;
-        }
+        // The host itself is told by an error of its socket.
+        probe.from?;
         if !self.world.rejects || !matches!(stage, Some(Stage::S3 | Stage::S4 | Stage::S5)) {
             return Some(false);
         }
