@@ -3,102 +3,23 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use tempfile::TempDir;
-use tortie_testkit::sandbox::in_network_namespace;
+mod support;
 
-/// Runs `test` in a network namespace of its own; what it starts is in there as well.
-fn in_namespace(test: impl FnOnce(&Host) + Send + 'static) {
-    in_network_namespace(move || {
-        let host = Host { folder: tempfile::tempdir().unwrap() };
-        host.sh(
-            "ip link set lo up; ip link add eth0 type veth peer name peer0; ip link set eth0 up; ip link set peer0 up",
-        );
-        test(&host);
-    });
+use support::{Host, Process, in_namespace, until};
+
+/// An agent that enforces what is stored.
+fn start(host: &Host) -> Process {
+    let agent = host.agent(&[]);
+    host.settle();
+    agent
 }
 
-struct Host {
-    folder: TempDir,
-}
-
-/// An agent that ends with its test.
-struct Agent(Child);
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Host {
-    fn sh(&self, script: &str) -> String {
-        let output = Command::new("sh").args(["-ec", script]).output().unwrap();
-        assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tortie"));
-        command
-            .args(arguments)
-            .arg("--store")
-            .arg(format!("embedded:{}", self.folder.path().join("store.db").display()))
-            .arg("--socket")
-            .arg(self.folder.path().join("agent.sock"));
-        command
-    }
-
-    fn tortie(&self, arguments: &[&str], input: &str) -> (i32, String, String) {
-        let mut command = self.command(arguments);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-        let output = child.wait_with_output().unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
-    }
-
-    fn agent(&self) -> Agent {
-        let agent = Agent(
-            self.command(&["agent", "--node", "n1", "--log-level", "warn"]).stdin(Stdio::null()).spawn().unwrap(),
-        );
-        self.settle();
-        agent
-    }
-
-    /// Waits for the event that everything stored is enforced.
-    fn settle(&self) {
-        let deadline = Instant::now() + Duration::from_secs(60);
-        loop {
-            let (code, _, err) = self.tortie(&["status", "--wait", "--timeout", "30s"], "");
-            if code == 0 {
-                return;
-            }
-            // The agent may not have its socket yet.
-            assert!(code == 7 && Instant::now() < deadline, "exit code {code}: {err}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    fn apply(&self, input: &str) {
-        let (code, _, err) = self.tortie(&["apply", "-f", "-"], input);
-        assert_eq!(code, 0, "{err}");
-        self.settle();
-    }
-
-    /// The ruleset without counters: the kernel itself sends packets now and then.
-    fn table(&self) -> String {
-        self.sh("nft --stateless list ruleset")
-    }
-
-    fn status(&self) -> String {
-        let (code, out, err) = self.tortie(&["status"], "");
-        assert_eq!(code, 0, "{err}");
-        out
-    }
+fn apply(host: &Host, input: &str) {
+    host.apply(input);
+    host.settle();
 }
 
 fn endpoint(extra: &str) -> String {
@@ -118,14 +39,14 @@ const WEB: &str =
 #[test]
 fn rules_outlive_the_agent_and_a_restart_changes_nothing_e706_e709() {
     in_namespace(|host| {
-        let mut agent = host.agent();
-        host.apply(&format!("{}---\n{}", endpoint(""), policy("web", WEB)));
+        let mut agent = start(host);
+        apply(host, &format!("{}---\n{}", endpoint(""), policy("web", WEB)));
         let before = host.table();
         assert!(before.contains("policy GlobalNetworkPolicy web ingress[0]"), "{before}");
         agent.0.kill().unwrap();
         agent.0.wait().unwrap();
         assert_eq!(host.table(), before, "killed");
-        let agent = host.agent();
+        let agent = start(host);
         assert_eq!(host.table(), before, "the same instances: nothing was rewritten");
         drop(agent);
         let (code, out, err) = host.tortie(&["clean"], "");
@@ -137,7 +58,7 @@ fn rules_outlive_the_agent_and_a_restart_changes_nothing_e706_e709() {
 #[test]
 fn a_second_agent_in_the_same_namespace_is_refused_and_so_is_clean_d13() {
     in_namespace(|host| {
-        let _agent = host.agent();
+        let _agent = start(host);
         let (code, _, err) = host.tortie(&["agent", "--node", "n1", "--socket", "other.sock"], "");
         assert_eq!(code, 2, "the flag is given twice: {err}");
         let mut second = Command::new(env!("CARGO_BIN_EXE_tortie"));
@@ -156,8 +77,8 @@ fn a_second_agent_in_the_same_namespace_is_refused_and_so_is_clean_d13() {
 #[test]
 fn foreign_changes_are_repaired_and_their_author_is_named_e721() {
     in_namespace(|host| {
-        let _agent = host.agent();
-        host.apply(&format!("{}---\n{}", endpoint(""), policy("web", WEB)));
+        let _agent = start(host);
+        apply(host, &format!("{}---\n{}", endpoint(""), policy("web", WEB)));
         // Instances may get other numbers, and the kernel lists in the order of making.
         let lines = || {
             let table = host.table();
@@ -171,11 +92,7 @@ fn foreign_changes_are_repaired_and_their_author_is_named_e721() {
         let before = lines();
         host.sh("nft flush ruleset");
         // The repair is an event of the kernel: whoever asks afterwards finds it done.
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while lines() != before {
-            assert!(Instant::now() < deadline, "not repaired: {}", host.table());
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        until("the rules are back", || (lines() == before).then_some(()));
         let status = host.status();
         assert!(status.contains("repairs") && status.contains("nft (process"), "{status}");
     });
@@ -184,7 +101,7 @@ fn foreign_changes_are_repaired_and_their_author_is_named_e721() {
 #[test]
 fn open_connections_end_only_when_the_setting_says_so_e730_e731_d4() {
     in_namespace(|host| {
-        let _agent = host.agent();
+        let _agent = start(host);
         let endpoint = endpoint("").replace("eth0", "lo").replace(", expectedIPs: [192.0.2.1]", "");
         let config = |word: &str| {
             format!(
@@ -195,7 +112,7 @@ fn open_connections_end_only_when_the_setting_says_so_e730_e731_d4() {
         let open = policy("web", &WEB.replace("ingress:", "egress: [{action: Allow}], ingress:"));
         let shut = policy("web", "{selector: \"role == 'web'\", ingress: [], egress: [{action: Allow}]}");
         // Keep is the default (D-4).
-        host.apply(&[endpoint.clone(), open.clone()].join("---\n"));
+        apply(host, &[endpoint.clone(), open.clone()].join("---\n"));
         let listener = TcpListener::bind("127.0.0.1:8055").unwrap();
         let mut client = TcpStream::connect("127.0.0.1:8055").unwrap();
         let held = format!(". tcp . {} . 8055", client.local_addr().unwrap().port());
@@ -207,12 +124,12 @@ fn open_connections_end_only_when_the_setting_says_so_e730_e731_d4() {
             server.read_exact(&mut bytes).unwrap();
             assert_eq!(bytes, what);
         };
-        host.apply(&shut);
+        apply(host, &shut);
         arrives(b"kept");
         assert!(!host.table().contains("cut4"), "{}", host.table());
-        host.apply(&config("Recheck"));
+        apply(host, &config("Recheck"));
         assert!(host.table().contains(&held), "{}", host.table());
-        host.apply(&open);
+        apply(host, &open);
         assert!(!host.table().contains(&held), "{}", host.table());
         arrives(b"let go");
         assert!(!host.status().contains("repairs"), "{}", host.status());
@@ -222,8 +139,8 @@ fn open_connections_end_only_when_the_setting_says_so_e730_e731_d4() {
 #[test]
 fn an_object_that_becomes_invalid_leaves_its_last_valid_form_in_force_d11_t33_t34() {
     in_namespace(|host| {
-        let _agent = host.agent();
-        host.apply(&format!("{}---\n{}", endpoint(""), policy("web", WEB)));
+        let _agent = start(host);
+        apply(host, &format!("{}---\n{}", endpoint(""), policy("web", WEB)));
         let before = host.table();
         assert!(before.contains("in4/h"), "{before}");
         // Other programs write what they like: here, straight into the store.
@@ -254,7 +171,7 @@ fn an_object_that_becomes_invalid_leaves_its_last_valid_form_in_force_d11_t33_t3
 #[test]
 fn what_is_not_enforced_or_may_surprise_is_said_on_status_t9_t12() {
     in_namespace(|host| {
-        let _agent = host.agent();
+        let _agent = start(host);
         let untracked =
             "{selector: \"role == 'web'\", doNotTrack: true, applyOnForward: true, ingress: [{action: Deny}]}";
         let documents = [
@@ -263,7 +180,7 @@ fn what_is_not_enforced_or_may_surprise_is_said_on_status_t9_t12() {
             policy("fast", untracked),
             policy("node-port", "{ingress: [{action: Allow, protocol: TCP, destination: {ports: [30080]}}]}"),
         ];
-        host.apply(&documents.join("---\n"));
+        apply(host, &documents.join("---\n"));
         let status = host.status();
         for part in [
             "GlobalNetworkPolicy(fast) on any: untracked policy never applies to a wildcard endpoint",
@@ -278,8 +195,8 @@ fn what_is_not_enforced_or_may_surprise_is_said_on_status_t9_t12() {
 #[test]
 fn links_that_come_go_and_are_renamed_are_followed_e113() {
     in_namespace(|host| {
-        let _agent = host.agent();
-        host.apply(&endpoint("").replace("interfaceName: eth0, ", ""));
+        let _agent = start(host);
+        apply(host, &endpoint("").replace("interfaceName: eth0, ", ""));
         assert!(!host.table().contains("\"eth0\""), "nobody has the address");
         host.sh("ip addr add 192.0.2.1/24 dev eth0");
         host.settle();
@@ -299,7 +216,7 @@ fn apply_waits_until_the_host_enforces_d14() {
     in_namespace(|host| {
         let (code, _, err) = host.tortie(&["apply", "--wait=200ms", "-f", "-"], &endpoint(""));
         assert!(code == 11 && err.contains("n1: unknown, its agent does not report"), "{code}: {err}");
-        let _agent = host.agent();
+        let _agent = start(host);
         let (code, _, err) = host.tortie(&["apply", "--wait=60s", "-f", "-"], &policy("web", WEB));
         assert!(code == 0 && err.contains("enforced on 1 of 1 hosts"), "{code}: {err}");
         assert!(host.table().contains("GlobalNetworkPolicy web"));
@@ -363,8 +280,8 @@ fn resources_become_the_rulesets_beside_them() {
 #[test]
 fn settings_take_effect_live_and_a_bad_stored_value_leaves_the_last_valid_one_e606_d12() {
     in_namespace(|host| {
-        let _agent = host.agent();
-        host.apply(&format!("{}---\n{}", endpoint(""), policy("web", WEB)));
+        let _agent = start(host);
+        apply(host, &format!("{}---\n{}", endpoint(""), policy("web", WEB)));
         let store =
             tortie_datastore::Embedded::open(&host.folder.path().join("store.db"), tortie_datastore::Access::Write);
         let store = store.unwrap();
@@ -401,9 +318,9 @@ fn settings_take_effect_live_and_a_bad_stored_value_leaves_the_last_valid_one_e6
 fn the_name_of_the_node_comes_from_the_environment_e605() {
     in_namespace(|host| {
         let mut command = host.command(&["agent", "--log-level", "warn"]);
-        let _agent = Agent(command.env("FELIX_FELIXHOSTNAME", "n1").stdin(Stdio::null()).spawn().unwrap());
+        let _agent = Process(command.env("FELIX_FELIXHOSTNAME", "n1").stdin(Stdio::null()).spawn().unwrap());
         host.settle();
-        host.apply(&endpoint(""));
+        apply(host, &endpoint(""));
         let status = host.status();
         assert!(status.contains("node        n1 ") && status.contains("eth0"), "{status}");
         assert!(host.table().contains("\"eth0\" : goto in/h"), "the endpoint of n1 is local");
@@ -413,8 +330,8 @@ fn the_name_of_the_node_comes_from_the_environment_e605() {
 #[test]
 fn a_bad_local_setting_stops_the_start_and_leaves_the_rules_e604() {
     in_namespace(|host| {
-        let agent = host.agent();
-        host.apply(&format!("{}---\n{}", endpoint(""), policy("web", WEB)));
+        let agent = start(host);
+        apply(host, &format!("{}---\n{}", endpoint(""), policy("web", WEB)));
         drop(agent);
         let before = host.table();
         let start = |name: &str, value: &str| {

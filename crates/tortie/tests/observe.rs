@@ -4,108 +4,13 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::{UnixDatagram, UnixStream};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
 
-use tempfile::TempDir;
 use tortie_datastore::{Access, Embedded, Kv};
-use tortie_testkit::sandbox::in_network_namespace;
 
-/// Everything below happens sooner; only a broken build waits this long.
-const PATIENCE: Duration = Duration::from_secs(60);
+mod support;
 
-fn in_namespace(test: impl FnOnce(&Host) + Send + 'static) {
-    in_network_namespace(move || {
-        let host = Host { folder: tempfile::tempdir().unwrap() };
-        host.sh(
-            "ip link set lo up; ip link add eth0 type veth peer name peer0; ip link set eth0 up; ip link set peer0 up",
-        );
-        test(&host);
-    });
-}
-
-struct Host {
-    folder: TempDir,
-}
-
-/// A process that ends with its test.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Host {
-    fn sh(&self, script: &str) -> String {
-        let output = Command::new("sh").args(["-ec", script]).output().unwrap();
-        assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tortie"));
-        command
-            .args(arguments)
-            .arg("--store")
-            .arg(format!("embedded:{}", self.folder.path().join("store.db").display()))
-            .arg("--socket")
-            .arg(self.folder.path().join("agent.sock"));
-        command
-    }
-
-    fn agent(&self, variables: &[(&str, &str)]) -> Process {
-        let mut command = self.command(&["agent", "--node", "n1", "--log-level", "error"]);
-        Process(command.envs(variables.iter().copied()).stdin(Stdio::null()).spawn().unwrap())
-    }
-
-    fn tortie(&self, arguments: &[&str], input: &str) -> (i32, String, String) {
-        let mut command = self.command(arguments);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-        let output = child.wait_with_output().unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
-    }
-
-    fn apply(&self, input: &str) {
-        let (code, _, err) = self.tortie(&["apply", "-f", "-"], input);
-        assert_eq!(code, 0, "{err}");
-    }
-
-    /// Waits for the event that everything stored is enforced.
-    fn settle(&self) {
-        until("the agent enforces what is stored", || {
-            let (code, _, err) = self.tortie(&["status", "--wait", "--timeout", "30s"], "");
-            assert!(code == 0 || code == 7, "exit code {code}: {err}");
-            (code == 0).then_some(())
-        });
-    }
-
-    fn status(&self) -> String {
-        let (code, out, err) = self.tortie(&["status"], "");
-        assert_eq!(code, 0, "{err}");
-        out
-    }
-
-    fn store(&self) -> Embedded {
-        Embedded::open(&self.folder.path().join("store.db"), Access::Read).unwrap()
-    }
-}
-
-/// Asks again until there is an answer.
-fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(answer) = ask() {
-            return answer;
-        }
-        assert!(Instant::now() < deadline, "in vain: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
+use support::{PATIENCE, Process, in_namespace, until};
 
 /// Status code and body of one request; `None` when nobody listens.
 fn http(mut stream: impl Read + Write, path: &str) -> Option<(u16, String)> {
