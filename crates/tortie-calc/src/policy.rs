@@ -26,6 +26,14 @@ pub struct HostPolicy {
     pub settings: Arc<Settings>,
 }
 
+impl HostPolicy {
+    /// Whether traffic of workload interfaces without a workload endpoint is dropped on this host (E-442).
+    pub fn drops_unknown_workloads(&self) -> bool {
+        let settings = &self.settings;
+        settings.drops_unknown_workloads && (!settings.drops_unknown_beside_known_only || !self.workloads.is_empty())
+    }
+}
+
 /// Which endpoint governs which interface (enforcement.md section 1).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Dispatch {

@@ -61,6 +61,9 @@ pub struct Settings {
     /// Whether traffic of workload interfaces without a workload endpoint is dropped (E-442): `unknownWorkloads: Drop`,
     /// or `compatibility: Strict` with `unknownWorkloads` not set.
     pub drops_unknown_workloads: bool,
+    /// Whether that counts only on a node with workload endpoints: true where `Strict` alone asks for it. Without any, all
+    /// workloads are unknown because nobody tells of them, and to drop their traffic would cut off what others let run.
+    pub drops_unknown_beside_known_only: bool,
     /// Members that a set may have (E-351, E-622); never 0.
     pub set_size_max: usize,
 }
@@ -180,6 +183,7 @@ impl Default for Settings {
             mark_mask: 0xffff_0000,
             polices_ipv6: true,
             drops_unknown_workloads: false,
+            drops_unknown_beside_known_only: false,
             set_size_max: 1_048_576,
         }
     }

@@ -240,7 +240,7 @@ impl Way<'_> {
                 return;
             }
         }
-        if world.settings.drops_unknown_workloads {
+        if world.drops_unknown_workloads() {
             // E-442, in the place of workload policy (E-450).
             let is_unknown = |name: &str| world.is_workload(name) && !world.is_known_workload(name);
             if is_unknown(in_interface) || is_unknown(out_interface) {
@@ -290,14 +290,14 @@ impl Way<'_> {
     fn workload_to_host(&mut self, interface: &str, packet: &Packet) {
         let settings = self.world.settings;
         let action = settings.endpoint_to_host_action;
-        if !settings.drops_unknown_workloads && !matches!(action, Some(HostAction::Drop | HostAction::Accept)) {
+        if !self.world.drops_unknown_workloads() && !matches!(action, Some(HostAction::Drop | HostAction::Accept)) {
             return;
         }
         let is_known_flow = matches!(packet.state, ConnState::Established | ConnState::Related);
         let is_icmpv6 = packet.source.is_ipv6() && packet.protocol == Protocol::ICMPV6;
         if is_icmpv6 && matches!(packet.icmp_type, 130..=133 | 135 | 136) {
             self.accept(Stage::S3, By::Workload);
-        } else if settings.drops_unknown_workloads && !self.world.is_known_workload(interface) {
+        } else if self.world.drops_unknown_workloads() && !self.world.is_known_workload(interface) {
             self.take(Stage::S3, Outcome::Drop(By::Workload));
         } else if is_known_flow {
             self.accept(Stage::S3, By::ConnState);

@@ -40,6 +40,8 @@ pub struct Settings {
     pub endpoint_to_host_action: Option<HostAction>,
     /// Whether traffic of workload interfaces without a workload endpoint is dropped (E-442).
     pub drops_unknown_workloads: bool,
+    /// Whether that counts only on a node that has workload endpoints.
+    pub drops_unknown_beside_known_only: bool,
     /// E-618: whether IPv6 is policed at all.
     pub polices_ipv6: bool,
     /// E-611: whether an accept of S3, S4, S5 and S7 leaves the packet to the rules of others.
@@ -85,6 +87,17 @@ impl<'a> World<'a> {
             Resource::Policy(policy) => Some(policy),
             _ => None,
         })
+    }
+
+    /// Whether traffic of workloads without a workload endpoint is dropped (E-442).
+    pub(crate) fn drops_unknown_workloads(&self) -> bool {
+        let has_known = || {
+            self.resources.iter().any(|resource| match resource {
+                Resource::WorkloadEndpoint(workload) => workload.node == self.node && workload.interface.is_some(),
+                _ => false,
+            })
+        };
+        self.settings.drops_unknown_workloads && (!self.settings.drops_unknown_beside_known_only || has_known())
     }
 
     /// Whether a workload endpoint of this node has the interface (E-442).

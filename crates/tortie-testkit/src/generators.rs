@@ -79,6 +79,8 @@ pub struct World {
     pub endpoint_to_host_action: Option<usize>,
     /// E-442.
     pub drops_unknown_workloads: bool,
+    /// Whether that counts only on a node with workload endpoints.
+    pub drops_unknown_beside_known_only: bool,
     /// E-618.
     pub polices_ipv6: bool,
     /// E-610: whether a deny is answered.
@@ -247,7 +249,8 @@ pub fn world(seed: u64) -> World {
         ignores_http: random.one_in(5),
         interface_exclude: if random.one_in(2) { vec!["kube-ipvs0".to_owned()] } else { vec![] },
         endpoint_to_host_action: if random.one_in(2) { Some(random.below(HOST_ACTIONS.len())) } else { None },
-        drops_unknown_workloads: random.one_in(5),
+        drops_unknown_workloads: random.one_in(4),
+        drops_unknown_beside_known_only: random.one_in(2),
         polices_ipv6: !random.one_in(8),
         rejects: random.one_in(4),
         filter_allow_returns: random.one_in(6),

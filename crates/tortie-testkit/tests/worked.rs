@@ -53,6 +53,7 @@ impl Host {
             ignores_http: false,
             endpoint_to_host_action: None,
             drops_unknown_workloads: false,
+            drops_unknown_beside_known_only: false,
             polices_ipv6: true,
             filter_allow_returns: false,
             mangle_allow_returns: false,
@@ -116,6 +117,7 @@ impl Host {
                 HostAction::Accept => Action::Accept,
             }),
             drops_unknown_workloads: self.settings.drops_unknown_workloads,
+            drops_unknown_beside_known_only: self.settings.drops_unknown_beside_known_only,
             set_size_max: self.settings.set_size_max,
             ..tortie_calc::Settings::default()
         }
@@ -357,6 +359,15 @@ fn workloads_nobody_knows_are_dropped_only_where_asked_for_e442_e441_d5() {
     host.check(&forwarded("cali1", "eth0"), Accept);
     host.settings.drops_unknown_workloads = true;
     host.settings.endpoint_to_host_action = Some(HostAction::Drop);
+    for packet in [&to_host, &known, &forwarded("cali1", "eth0"), &forwarded("eth0", "cali1")] {
+        host.check(packet, Drop);
+    }
+    // `Strict` alone: where nobody tells of workloads at all, only the action on packets to the host counts.
+    host.settings.drops_unknown_beside_known_only = true;
+    host.check(&to_host, Drop);
+    host.check(&known, Accept);
+    host.check(&forwarded("cali1", "eth0"), Accept);
+    host.add(&["WorkloadEndpoint w2 {node: n1, interfaceName: cali2, ipNetworks: [10.65.0.3/32]}"]);
     for packet in [&to_host, &known, &forwarded("cali1", "eth0"), &forwarded("eth0", "cali1")] {
         host.check(packet, Drop);
     }

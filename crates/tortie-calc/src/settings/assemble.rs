@@ -7,6 +7,7 @@ use super::operation::{
     BootPolicy, ClientAuth, Health, InvalidObjectPolicy, Log, OnTighten, Operation, Prometheus, Severity, Xdp,
 };
 use super::resolve::Chosen;
+use super::sources::ValueSource;
 use super::value::Value;
 use super::{AllowAction, DenyAction, HostAction, LogRate, Settings};
 
@@ -72,6 +73,7 @@ fn settings(node: &str, get: &Getter<'_>) -> Settings {
         },
         polices_ipv6: get.bool("ipv6Support"),
         drops_unknown_workloads,
+        drops_unknown_beside_known_only: drops_unknown_workloads && get.is_of_strict("unknownWorkloads"),
         set_size_max: get.number("maxIpsetSize"),
     }
 }
@@ -147,6 +149,11 @@ fn operation(get: &Getter<'_>) -> Operation {
 struct Getter<'a>(&'a Chosen);
 
 impl Getter<'_> {
+    /// Whether the value is what `compatibility: Strict` means, and was not set by itself.
+    fn is_of_strict(&self, name: &str) -> bool {
+        matches!(self.0.get(name), Some((_, ValueSource::Strict)))
+    }
+
     fn bool(&self, name: &str) -> bool {
         matches!(self.0.value(name), Some(Value::Bool(true)))
     }

@@ -98,6 +98,7 @@ fn strict_turns_all_deliberate_differences_unless_one_is_set_by_itself_d1() {
         ignores_http: true,
         allows_ipv6_essentials: false,
         drops_unknown_workloads: true,
+        drops_unknown_beside_known_only: true,
         endpoint_to_host_action: Some(HostAction::Drop),
         ..defaults().0
     };

@@ -93,7 +93,7 @@ impl<'a> Layout<'a> {
             Stage::UntrackedIn => self.has_untracked_in || self.has_pre_dnat,
             Stage::PreDnat => self.has_pre_dnat,
             Stage::UntrackedOut => self.has_untracked_out,
-            Stage::ForwardIn | Stage::ForwardOut => has_endpoints || self.policy.settings.drops_unknown_workloads,
+            Stage::ForwardIn | Stage::ForwardOut => has_endpoints || self.policy.drops_unknown_workloads(),
             Stage::LocalOutAfterDnat => has_endpoints,
             // Always there, so that connection tracking knows every flow before the first endpoint judges any.
             Stage::LocalIn | Stage::LocalOut => true,
@@ -270,7 +270,7 @@ impl<'a> Layout<'a> {
     /// S5, and before it what workloads nobody knows send and get (E-450).
     fn forward_out(&self) -> Vec<Rule> {
         let mut rules = Vec::new();
-        if self.policy.settings.drops_unknown_workloads {
+        if self.policy.drops_unknown_workloads() {
             rules.push(map_rule(vec![Field::NfProto], Name::new(WORKLOADS_ANY), "unknown workloads"));
         }
         rules.extend([by_interface(Stage::ForwardOut), by_any(Stage::ForwardOut)]);

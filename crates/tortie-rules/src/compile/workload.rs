@@ -23,7 +23,7 @@ impl Layout<'_> {
     /// Whether packets from workloads to the host are judged at all (E-440, E-442).
     pub(super) fn judges_workloads(&self) -> bool {
         let settings = &self.policy.settings;
-        settings.drops_unknown_workloads
+        self.policy.drops_unknown_workloads()
             || matches!(settings.endpoint_to_host_action, Some(HostAction::Drop | HostAction::Accept))
     }
 
@@ -41,12 +41,12 @@ impl Layout<'_> {
             timeout_s: None,
             elements: known,
         };
-        let known = settings.drops_unknown_workloads.then(|| pool.constant("workloads", known));
+        let known = self.policy.drops_unknown_workloads().then(|| pool.constant("workloads", known));
         let is_unknown = |field| {
             let set = known.clone().expect("made where it is asked for");
             Match::Lookup { key: vec![field], invert: true, set }
         };
-        if settings.drops_unknown_workloads {
+        if self.policy.drops_unknown_workloads() {
             let mut rules = Vec::new();
             for field in [Field::InInterface, Field::OutInterface] {
                 for prefix in prefixes {
@@ -68,7 +68,7 @@ impl Layout<'_> {
         let types = icmp_types(pool, "workload-icmpv6", &[130, 131, 132, 133, 135, 136]);
         let matches = vec![is_family(Family::V6), protocol_is(Protocol::ICMPV6, false), types];
         let mut rules = vec![Rule { matches, ..decide(accept.clone(), Origin::Workload) }];
-        if settings.drops_unknown_workloads {
+        if self.policy.drops_unknown_workloads() {
             let matches = vec![is_unknown(Field::InInterface)];
             rules.push(Rule { matches, ..decide(deny.clone(), Origin::Workload) });
         }
