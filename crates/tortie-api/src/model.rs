@@ -13,9 +13,11 @@ use tortie_selector::Selector;
 
 use crate::{Kind, ResourceKey};
 
+mod order;
 mod ports;
 mod rule;
 
+pub use order::by_evaluation;
 pub use ports::{BackwardsRange, Port, PortRange, Protocol};
 pub use rule::{Action, Entity, Family, IcmpMatch, Rule, ServiceAccounts, ServiceRef};
 

@@ -1,10 +1,9 @@
 //! Which policies apply to an endpoint, and in what order (enforcement.md section 2).
 
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tortie_api::model::{Policy, PolicyClass, PolicyKind, Tier, TierAction};
+use tortie_api::model::{Policy, PolicyClass, PolicyKind, Tier, TierAction, by_evaluation};
 use tortie_selector::scope;
 use tortie_selector::{Labels, Selector};
 
@@ -34,32 +33,9 @@ pub(crate) struct Selected<'a> {
     pub(crate) rules: Arc<PolicyRules>,
 }
 
-/// `None` sorts after every number.
-fn by_order(a: Option<f64>, b: Option<f64>) -> Ordering {
-    let number = |order: Option<f64>| order.unwrap_or(f64::INFINITY);
-    // Orders are never NaN. Infinity itself cannot be written in JSON, so nothing ties with `None` by accident.
-    number(a).partial_cmp(&number(b)).unwrap_or(Ordering::Equal)
-}
-
-/// Sorts policies as they are evaluated: tiers (E-215, E-218), then order and name within a tier (E-216).
+/// Sorts policies as they are evaluated.
 pub(crate) fn sort(policies: &mut [&Policy], tiers: &BTreeMap<String, &Tier>) {
-    let tier = |policy: &Policy| tiers.get(&policy.tier).copied();
-    policies.sort_by(|a, b| {
-        let (tier_a, tier_b) = (tier(a), tier(b));
-        tier_a
-            .is_none()
-            .cmp(&tier_b.is_none())
-            .then_with(|| by_order(tier_a.and_then(|t| t.order), tier_b.and_then(|t| t.order)))
-            .then_with(|| a.tier.cmp(&b.tier))
-            .then_with(|| by_order(a.order, b.order))
-            .then_with(|| tie_break(a).cmp(&tie_break(b)))
-    });
-}
-
-/// `name/namespace/kind` (E-216).
-fn tie_break(policy: &Policy) -> String {
-    let namespace = policy.meta.namespace.as_deref().unwrap_or_default();
-    format!("{}/{namespace}/{}", policy.meta.name, policy.kind.kind())
+    policies.sort_by(|a, b| by_evaluation(a, b, |name| tiers.get(name).copied()));
 }
 
 /// The classes in which a policy is evaluated (E-212).

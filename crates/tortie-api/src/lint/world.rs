@@ -1,6 +1,5 @@
 //! The objects that lints look at, joined as the agent joins them.
 
-use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -9,7 +8,7 @@ use tortie_selector::{Selector, scope};
 use crate::ResourceKey;
 use crate::model::{
     Attachment, FelixConfiguration, HostEndpoint, Labels, Policy, PolicyClass, PolicyKind, Profile, Resource, Rule,
-    Tier, WorkloadEndpoint,
+    Tier, WorkloadEndpoint, by_evaluation,
 };
 
 /// Which objects the reader asked about.
@@ -153,7 +152,7 @@ impl<'a> World<'a> {
         world.endpoints.sort_by(|a, b| a.key.cmp(&b.key));
         world.asked = (0..world.endpoints.len()).filter(|at| world.is_asked_endpoint(&world.endpoints[*at])).collect();
         let tiers = &world.tiers;
-        world.policies.sort_by(|a, b| by_place(a.policy, b.policy, tiers));
+        world.policies.sort_by(|a, b| by_evaluation(a.policy, b.policy, |name| tiers.get(name).copied()));
         world.asked_policies =
             (0..world.policies.len()).filter(|at| world.is_asked(&world.policies[*at].key)).collect();
         world
@@ -255,23 +254,4 @@ impl<'a> World<'a> {
         let text = default.and_then(|settings| settings.values.get("interfacePrefix")?.as_str()).unwrap_or("cali");
         text.split(',').map(str::trim).filter(|prefix| !prefix.is_empty()).collect()
     }
-}
-
-/// `None` sorts after every number.
-fn by_order(a: Option<f64>, b: Option<f64>) -> Ordering {
-    let number = |order: Option<f64>| order.unwrap_or(f64::INFINITY);
-    number(a).partial_cmp(&number(b)).unwrap_or(Ordering::Equal)
-}
-
-/// E-215, E-216, E-218. Names alone break ties here: all policies are of one kind, without namespace.
-fn by_place(a: &Policy, b: &Policy, tiers: &BTreeMap<&str, &Tier>) -> Ordering {
-    let tier = |policy: &Policy| tiers.get(policy.tier.as_str()).copied();
-    let (tier_a, tier_b) = (tier(a), tier(b));
-    tier_a
-        .is_none()
-        .cmp(&tier_b.is_none())
-        .then_with(|| by_order(tier_a.and_then(|t| t.order), tier_b.and_then(|t| t.order)))
-        .then_with(|| a.tier.cmp(&b.tier))
-        .then_with(|| by_order(a.order, b.order))
-        .then_with(|| format!("{}/", a.meta.name).cmp(&format!("{}/", b.meta.name)))
 }
