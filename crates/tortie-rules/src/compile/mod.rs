@@ -107,16 +107,18 @@ fn endpoint_chains(
     let name_of =
         |section: usize| endpoint_chain(stage, Some(family), &endpoint.name, section + usize::from(is_called));
     let place = Place { stage, family, endpoint: &endpoint.name, settings, is_called, name_of: &name_of };
-    let mut lowered = Lowered::default();
+    let mut first = Vec::new();
     if family == Family::V6 && settings.allows_ipv6_essentials {
-        let pass = layout.pass(stage, endpoint);
-        lowered.rules.extend(program::essentials(pool, stage.direction(), &pass));
+        first = program::essentials(pool, stage.direction(), &layout.pass(stage, endpoint));
     }
-    let mut caller = Caller::new(&place, layout.mark, std::mem::take(&mut lowered.rules));
+    let mut lowered = Lowered::default();
+    let mut caller = None;
+    if is_called {
+        caller = Some(Caller::new(&place, layout.mark, first));
+    } else {
+        lowered.rules = first;
+    }
     for (position, section) in sections.iter().enumerate() {
-        if !is_called && position == 0 {
-            lowered.rules.append(&mut caller.rules);
-        }
         for flat in &section.rules {
             lower::lower(&mut lowered, pool, &place, layout.mark, flat);
         }
@@ -129,19 +131,19 @@ fn endpoint_chains(
             SectionEnd::NoForwardPolicy => Some(decide(stage.pass(settings), Origin::NoForwardPolicy)),
         };
         let is_last = matches!(section.end, SectionEnd::Undecided | SectionEnd::NoForwardPolicy);
-        if is_called {
-            caller.call(&place, layout.mark, name_of(position));
-        }
-        // What ends the base chain must not stand in a called chain.
-        if is_called && is_last {
-            caller.rules.extend(end)
-        } else {
-            lowered.rules.extend(end)
+        match &mut caller {
+            None => lowered.rules.extend(end),
+            Some(caller) => {
+                caller.call(&place, layout.mark, name_of(position));
+                // What ends the base chain must not stand in a called chain.
+                let rules = if is_last { &mut caller.rules } else { &mut lowered.rules };
+                rules.extend(end);
+            }
         }
         let rules = std::mem::take(&mut lowered.rules);
         ruleset.chains.insert(name_of(position), Arc::new(Chain { base: None, rules }));
     }
-    if is_called {
+    if let Some(caller) = caller {
         let name = endpoint_chain(stage, Some(family), &endpoint.name, 0);
         ruleset.chains.insert(name, Arc::new(Chain { base: None, rules: caller.rules }));
     }
@@ -157,7 +159,7 @@ impl Caller {
     /// Starts with `first`, what comes before all policy.
     fn new(place: &Place<'_>, mark: Mark, first: Vec<Rule>) -> Self {
         let mut rules = first;
-        if place.is_called && place.is_told_by_mark() {
+        if place.is_told_by_mark() {
             // A bit that foreign hands have set says nothing.
             let statements = vec![Statement::SetMark { mask: mark.accept, value: 0 }];
             let matches = vec![parts::has_bit(mark.accept)];
