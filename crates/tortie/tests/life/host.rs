@@ -1,58 +1,60 @@
 //! A host in a network namespace of its own, with the real binary, and a neighbour in another one.
 #![allow(dead_code, reason = "each program that includes this uses a part of it")]
 
-use std::io::Write;
+use std::ops::Deref;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
-use tempfile::TempDir;
 use tortie_api::{Kind, ResourceKey};
 use tortie_datastore::resources::{Change, Mode};
 use tortie_datastore::{Access, Embedded, Resources};
 use tortie_testkit::sandbox::{in_network_namespace, new_network_namespace};
 
-/// The longest that anything which must happen may take on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+#[path = "../support/mod.rs"]
+mod support;
+
+pub(crate) use support::PATIENCE;
+
 /// The host's address on `eth0`, where its neighbour is.
 pub(crate) const HOST: &str = "192.0.2.1";
 
 /// Runs `test` with a host in a network namespace of its own, which has no links but `lo`.
 pub(crate) fn on_a_host(test: impl FnOnce(&Host) + Send + 'static) {
     in_network_namespace(move || {
-        let host = Host { folder: tempfile::tempdir().unwrap() };
+        let host = Host(support::Host { folder: tempfile::tempdir().unwrap() });
         host.sh("ip link set lo up");
         test(&host);
     });
 }
 
-pub(crate) struct Host {
-    pub(crate) folder: TempDir,
+/// What every host of a test can do, and what the life of an agent is watched by.
+pub(crate) struct Host(support::Host);
+
+impl Deref for Host {
+    type Target = support::Host;
+
+    fn deref(&self) -> &support::Host {
+        &self.0
+    }
 }
 
 /// An agent that ends with its test.
-pub(crate) struct Agent(Child);
+pub(crate) struct Agent(support::Process);
 
 impl Agent {
     pub(crate) fn kill(mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
+        self.0.0.kill().unwrap();
+        self.0.0.wait().unwrap();
     }
 
     /// Asks it to end, and waits until it has.
     pub(crate) fn stop(mut self) {
-        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.0.id()).unwrap());
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.0.0.id()).unwrap());
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
-        assert!(self.0.wait().unwrap().success());
-    }
-}
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        assert!(self.0.0.wait().unwrap().success());
     }
 }
 
@@ -61,37 +63,10 @@ impl Host {
         self.folder.path().join(name)
     }
 
-    pub(crate) fn sh(&self, script: &str) -> String {
-        let output = Command::new("sh").args(["-ec", script]).output().unwrap();
-        assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tortie"));
-        command
-            .args(arguments)
-            .arg("--store")
-            .arg(format!("embedded:{}", self.path("store.db").display()))
-            .arg("--socket")
-            .arg(self.path("agent.sock"));
-        command
-    }
-
-    /// Exit code, standard output and standard error of a command.
-    pub(crate) fn tortie(&self, arguments: &[&str], input: &str) -> (i32, String, String) {
-        let mut command = self.command(arguments);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-        let output = child.wait_with_output().unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
-    }
-
     /// Starts an agent and does not wait for anything.
     pub(crate) fn start(&self, variables: &[(&str, &str)]) -> Agent {
         let mut command = self.command(&["agent", "--node", "n1", "--log-level", "off"]);
-        Agent(command.envs(variables.iter().copied()).stdin(Stdio::null()).spawn().unwrap())
+        Agent(support::Process(command.envs(variables.iter().copied()).stdin(Stdio::null()).spawn().unwrap()))
     }
 
     /// Starts an agent and waits until everything stored is enforced.
