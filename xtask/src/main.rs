@@ -7,10 +7,12 @@ mod check;
 mod conformance;
 mod coverage;
 mod demo;
+mod faults;
 mod links;
 mod packages;
 mod run;
 mod test;
+mod verdicts;
 
 /// Name, what it does, and the function.
 type Task = (&'static str, &'static str, fn(&[String]) -> anyhow::Result<()>);
@@ -28,6 +30,16 @@ const TASKS: &[Task] = &[
         "coverage",
         "tests and scenarios for each rule of the specification; `--missing`, `--rule E-415`",
         coverage::coverage,
+    ),
+    (
+        "verdicts",
+        "three roads to each verdict over random worlds: `--seed S --count N`, `--kernel`, `--coverage`, `--order STEPS`",
+        verdicts::verdicts,
+    ),
+    (
+        "faults",
+        "seeded faults, each of which the search for verdicts must find: `--only TEXT`, `--from N`, `--sample N`",
+        faults::faults,
     ),
     ("golden", "rewrite the golden files of all tests", test::golden),
 ];

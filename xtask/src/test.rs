@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 
 use crate::run::{capture, cargo, command, run};
-use crate::{check, conformance, coverage, packages};
+use crate::{check, conformance, coverage, faults, packages, verdicts};
 
 /// One line of the summary.
 struct Line {
@@ -46,6 +46,8 @@ pub(crate) fn test(_arguments: &[String]) -> Result<()> {
         }
         Ok(format!("{} passed", total.passed))
     })?;
+    step(&mut lines, "verdicts", verdicts::step)?;
+    step(&mut lines, "seeded faults", faults::step)?;
     step(&mut lines, "conformance kit, self-test", conformance::self_test)?;
     step(&mut lines, "conformance", || conformance::kit(&[]))?;
 

@@ -26,6 +26,7 @@ mod shape;
 mod source;
 mod stored;
 mod validate;
+pub mod yaml;
 
 pub use causes::with_causes;
 pub use checks::{format_duration, nearest, parse_duration};

@@ -18,6 +18,11 @@ use tortie_api::model::{
 use tortie_api::packet::{ConnState, Dnat, Packet, Route, WayBack};
 use tortie_selector::Selector;
 
+mod aim;
+mod spoil;
+
+pub use spoil::spoiled;
+
 /// The node whose host is judged.
 pub const NODE: &str = "n1";
 
@@ -57,7 +62,7 @@ impl Random {
 }
 
 /// Everything one host is judged by.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct World {
     /// Resources of the cluster, in the order in which they were drawn.
     pub resources: Vec<Resource>,
@@ -156,7 +161,14 @@ fn address(random: &mut Random) -> IpAddr {
 }
 
 fn net(random: &mut Random) -> IpNet {
-    random.pick(NETS).parse().expect("the table holds networks")
+    if !random.one_in(4) {
+        return random.pick(NETS).parse().expect("the table holds networks");
+    }
+    let address = address(random);
+    let len_max = if address.is_ipv4() { 32 } else { 128 };
+    // Long prefixes more often: they tell neighbours apart.
+    let len = len_max - random.below(len_max + 1).min(random.below(len_max + 1));
+    IpNet::new(address, len as u8).expect("the length fits the family").trunc()
 }
 
 fn selector(random: &mut Random) -> Selector {
@@ -194,7 +206,8 @@ pub fn world(seed: u64) -> World {
             continue;
         }
         let default_action = *random.pick(&[TierAction::Deny, TierAction::Deny, TierAction::Pass]);
-        let order = if random.one_in(4) { None } else { Some(*random.pick(&[100.0, 200.0, 1_000_000.0])) };
+        // A stored tier without an order has the last of these (resources.md section 6).
+        let order = Some(*random.pick(&[100.0, 200.0, 200.0, 1_000_000.0]));
         resources.push(Resource::Tier(Tier { meta: meta(random, (*name).to_owned()), order, default_action }));
     }
     for name in PROFILES.iter().take(2) {
@@ -227,6 +240,7 @@ pub fn world(seed: u64) -> World {
         meta.namespace = Some("ns".to_owned());
         meta.labels.insert("projectcalico.org/namespace".to_owned(), "ns".to_owned());
         meta.labels.insert("projectcalico.org/serviceaccount".to_owned(), "sa".to_owned());
+        meta.labels.insert("projectcalico.org/orchestrator".to_owned(), String::new());
         resources.push(Resource::WorkloadEndpoint(WorkloadEndpoint {
             meta,
             node: NODE.to_owned(),
@@ -247,7 +261,11 @@ pub fn world(seed: u64) -> World {
         drops_invalid: !random.one_in(5),
         allows_ipv6_essentials: !random.one_in(3),
         ignores_http: random.one_in(5),
-        interface_exclude: if random.one_in(2) { vec!["kube-ipvs0".to_owned()] } else { vec![] },
+        interface_exclude: random
+            .pick(&[&["kube-ipvs0"][..], &["kube-ipvs0"], &[], &["cali1", "eth1"]])
+            .iter()
+            .map(|name| (*name).to_owned())
+            .collect(),
         endpoint_to_host_action: if random.one_in(2) { Some(random.below(HOST_ACTIONS.len())) } else { None },
         drops_unknown_workloads: random.one_in(4),
         drops_unknown_beside_known_only: random.one_in(2),
@@ -258,6 +276,18 @@ pub fn world(seed: u64) -> World {
         mark_mask: *random.pick(&[0xffff_0000, 0x0000_0003, 0x8000_0001, 0x0010_1000]),
         set_size_max: *random.pick(&[1_048_576, 1_048_576, 1_048_576, 1, 2, 3]),
     }
+}
+
+/// A world with the policies of another one beside its own, and now and then with [`with_many_tiers`].
+pub fn crowded(seed: u64) -> World {
+    let mut world = if seed.is_multiple_of(15) { with_many_tiers(world(seed)) } else { world(seed) };
+    for resource in self::world(!seed).resources {
+        if let Resource::Policy(mut policy) = resource {
+            policy.meta.name = policy.meta.name.replace('g', "other");
+            world.resources.push(Resource::Policy(policy));
+        }
+    }
+    world
 }
 
 /// `world` with 40 more tiers: each passes UDP on at once and everything else at its end, and the last one allows.
@@ -326,12 +356,22 @@ fn endpoint_port(random: &mut Random) -> EndpointPort {
 }
 
 fn host_endpoint(random: &mut Random, name: String) -> HostEndpoint {
-    let expected_ips = some(random, 3, address);
+    let mut expected_ips: Vec<IpAddr> = Vec::new();
+    for address in some(random, 3, address) {
+        if !expected_ips.contains(&address) {
+            expected_ips.push(address);
+        }
+    }
     let attachment = match random.below(4) {
         0 => Attachment::AllInterfaces,
         1 if !expected_ips.is_empty() => Attachment::ByAddress,
+        // Now and then one that is not there (E-115).
+        _ if random.one_in(12) => Attachment::Named("eth7".to_owned()),
         _ => Attachment::Named((*random.pick(INTERFACES)).to_owned()),
     };
+    // One endpoint that packets meet is in most worlds.
+    let is_first = name == "h0" && !random.one_in(3);
+    let attachment = if is_first { Attachment::Named(INTERFACES[0].to_owned()) } else { attachment };
     let mut profiles: Vec<String> = some(random, 2, |r| (*r.pick(PROFILES)).to_owned());
     profiles.dedup();
     let mut meta = meta(random, name);
@@ -341,7 +381,7 @@ fn host_endpoint(random: &mut Random, name: String) -> HostEndpoint {
     }
     HostEndpoint {
         meta,
-        node: (*random.pick(&[NODE, NODE, NODE, "n2"])).to_owned(),
+        node: if is_first { NODE.to_owned() } else { (*random.pick(&[NODE, NODE, NODE, "n2"])).to_owned() },
         attachment,
         expected_ips,
         profiles,
@@ -381,9 +421,10 @@ fn policy(random: &mut Random, name: String) -> Policy {
         kind,
         tier: (*random.pick(TIERS)).to_owned(),
         order: order(random),
-        selector: selector(random),
-        namespace_selector: random.one_in(8).then(|| selector(random)),
-        service_account_selector: random.one_in(10).then(|| selector(random)),
+        // Half of them apply everywhere, so that packets come to their rules.
+        selector: if random.one_in(2) { Selector::all() } else { selector(random) },
+        namespace_selector: random.one_in(16).then(|| selector(random)),
+        service_account_selector: random.one_in(20).then(|| selector(random)),
         governs_ingress,
         governs_egress,
         ingress: some(random, 4, |r| Arc::new(rule(r, true))),
@@ -408,23 +449,55 @@ fn rule(random: &mut Random, may_log: bool) -> Rule {
         _ => None,
     };
     let ip_version = if random.one_in(6) { of_protocol.or(Some(*random.pick(&Family::BOTH))) } else { None };
-    Rule {
+    // A family that contradicts the protocol, negated or not, is refused (resources.md section 3).
+    let not_protocol = if random.one_in(8) { Some(*random.pick(PROTOCOLS)) } else { None };
+    let not_protocol = not_protocol.filter(|protocol| match *protocol {
+        Protocol::ICMP => ip_version.is_none_or(|version| version == Family::V4),
+        Protocol::ICMPV6 => ip_version.is_none_or(|version| version == Family::V6),
+        _ => true,
+    });
+    let rule = Rule {
         action,
         ip_version,
         protocol,
-        not_protocol: if random.one_in(8) { Some(*random.pick(PROTOCOLS)) } else { None },
+        not_protocol,
         icmp: if is_icmp && random.one_in(2) { Some(icmp(random)) } else { None },
         not_icmp: if random.one_in(10) { Some(icmp(random)) } else { None },
         source: entity(random, protocol),
         destination: entity(random, protocol),
         has_http: action == Action::Allow && random.one_in(20),
         annotations: Default::default(),
+    };
+    if random.one_in(3) { plain(random, rule) } else { rule }
+}
+
+/// The rule with the criteria that most rules of people have, and no others: packets come through it to the next one.
+fn plain(random: &mut Random, rule: Rule) -> Rule {
+    let mut plain = Rule { protocol: rule.protocol, icmp: rule.icmp, ..Rule::any(rule.action) };
+    match rule.protocol {
+        Some(protocol) if protocol.has_ports() => {
+            plain.destination.ports = (0..=random.below(2)).map(|_| port(random, Some(protocol))).collect();
+        }
+        None => {
+            let mut net = net(random);
+            while net.prefix_len() == 0 {
+                net = self::net(random);
+            }
+            plain.source.nets = vec![net];
+        }
+        Some(Protocol::ICMP | Protocol::ICMPV6) if random.one_in(2) => {
+            // Echo, which begins a flow as most types do not.
+            let icmp_type = if plain.protocol == Some(Protocol::ICMP) { 8 } else { 128 };
+            plain.icmp = Some(IcmpMatch { icmp_type, code: Some(*random.pick(&[0, 0, 1])) });
+        }
+        Some(_) => {}
     }
+    plain
 }
 
 fn entity(random: &mut Random, protocol: Option<Protocol>) -> Entity {
     let mut entity = Entity::default();
-    if !random.one_in(3) {
+    if random.one_in(2) {
         return entity;
     }
     if random.one_in(3) {
@@ -461,8 +534,9 @@ fn port(random: &mut Random, protocol: Option<Protocol>) -> Port {
     if protocol.is_none() || random.one_in(3) {
         return Port::Named((*random.pick(PORT_NAMES)).to_owned());
     }
-    let first = *random.pick(PORTS);
-    let last = *random.pick(PORTS);
+    let any = |random: &mut Random| if random.one_in(4) { near_port(random) } else { *random.pick(PORTS) };
+    // Rules name no port 0; packets may have it.
+    let (first, last) = (any(random).max(1), any(random).max(1));
     let range = if random.one_in(2) { PortRange::new(first.min(last), first.max(last)).ok() } else { None };
     Port::Range(range.unwrap_or(PortRange::single(first)))
 }
@@ -518,18 +592,49 @@ pub fn packet(random: &mut Random) -> Packet {
     }
 }
 
+/// Draws a packet for a rule of the world, or a failsafe: its values meet the criteria at their edges, or lie just beside
+/// them, and often one of them is another.
+pub fn aimed(world: &World, random: &mut Random) -> Packet {
+    let mut packet = packet(random);
+    if random.one_in(8) {
+        return packet;
+    }
+    if !random.one_in(8) {
+        aim::at_an_endpoint(world, random, &mut packet);
+    }
+    if random.one_in(8) {
+        aim::at_a_failsafe(world, random, &mut packet);
+    } else {
+        aim::at_a_rule(world, random, &mut packet);
+    }
+    match random.below(16) {
+        0 => packet.protocol = *random.pick(PROTOCOLS),
+        1 => packet.source_port = near_port(random),
+        2 => packet.destination_port = near_port(random),
+        3 => packet.icmp_type = packet.icmp_type.wrapping_add(1),
+        4 => packet.icmp_code = packet.icmp_code.wrapping_add(1),
+        _ => {}
+    }
+    packet
+}
+
+/// The first or last address of a network, or the one just outside.
+fn edge(random: &mut Random, net: IpNet) -> IpAddr {
+    let (edge, out) = if random.one_in(2) { (net.network(), -1) } else { (net.broadcast(), 1) };
+    let step = if random.one_in(3) { out } else { 0 };
+    match edge {
+        IpAddr::V4(v4) => IpAddr::V4(u32::from(v4).wrapping_add_signed(step).into()),
+        IpAddr::V6(v6) => IpAddr::V6(u128::from(v6).wrapping_add_signed(i128::from(step)).into()),
+    }
+}
+
 /// An address of the alphabet, an edge of a network, or the one beside it.
 fn near(random: &mut Random) -> IpAddr {
     if random.one_in(2) {
         return address(random);
     }
     let net = net(random);
-    let edge = if random.one_in(2) { net.network() } else { net.broadcast() };
-    let step = random.below(3) as i128 - 1;
-    match edge {
-        IpAddr::V4(v4) => IpAddr::V4(u32::from(v4).wrapping_add_signed(step as i32).into()),
-        IpAddr::V6(v6) => IpAddr::V6(u128::from(v6).wrapping_add_signed(step).into()),
-    }
+    edge(random, net)
 }
 
 fn near_port(random: &mut Random) -> u16 {

@@ -6,3 +6,4 @@
 pub mod generators;
 pub mod probe;
 pub mod sandbox;
+pub mod stored;

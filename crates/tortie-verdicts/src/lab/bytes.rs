@@ -9,16 +9,16 @@ use tortie_api::packet::{ConnState, Packet};
 pub(crate) const MARKER_LEN: usize = 8;
 
 /// How a packet looks on the wire, beside what policy sees of it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Shape {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
     /// Its number.
-    pub(crate) number: u32,
+    pub number: u32,
     /// Carries IPv4 options or an IPv6 destination-options header before the upper layer (E-310).
-    pub(crate) has_options: bool,
+    pub has_options: bool,
     /// Comes in two fragments, where the host reads it itself (E-412).
-    pub(crate) is_fragmented: bool,
+    pub is_fragmented: bool,
     /// Whom the flow goes to to which an ICMP error belongs.
-    pub(crate) about: Option<IpAddr>,
+    pub about: Option<IpAddr>,
 }
 
 /// The packet from its network header on, and the length of that header.

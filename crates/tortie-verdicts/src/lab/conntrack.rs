@@ -25,11 +25,14 @@ const TCP_CONNTRACK_ESTABLISHED: u8 = 3;
 const BOTH_WAYS: u32 = 2 | 4 | 8;
 
 /// One direction of a flow of TCP or UDP.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Tuple {
-    pub(crate) protocol: Protocol,
-    pub(crate) source: (IpAddr, u16),
-    pub(crate) destination: (IpAddr, u16),
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tuple {
+    /// TCP or UDP.
+    pub protocol: Protocol,
+    /// Address and port of the sender.
+    pub source: (IpAddr, u16),
+    /// Address and port of the receiver.
+    pub destination: (IpAddr, u16),
 }
 
 impl Tuple {

@@ -14,7 +14,7 @@ use nix::sys::socket::{MsgFlags, SockaddrIn, SockaddrIn6, recv, sendto};
 use tortie_api::model::Protocol;
 use tortie_api::packet::Packet;
 
-use crate::bytes::{MARKER_LEN, marker};
+use super::bytes::{MARKER_LEN, marker};
 
 /// An interface, the host's addresses on it, and the neighbours behind it.
 pub(crate) struct Segment {
@@ -48,9 +48,14 @@ pub(crate) const SEGMENTS: [Segment; 5] = [
     Segment { interface: "kube-ipvs0", own: &["198.18.0.1", "2001:db8:d::1"], near: &["198.18.0.2", "2001:db8:d::2"] },
 ];
 
+/// The lab's own name of an interface.
+pub fn interface(name: &str) -> Option<&'static str> {
+    SEGMENTS.iter().map(|segment| segment.interface).find(|known| *known == name)
+}
+
 /// Where a packet was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub enum Place {
     /// A local process has it.
     Local,
     /// It left by this interface.

@@ -6,12 +6,12 @@ use tortie_api::facts::Link;
 use tortie_api::model::{PolicyClass, Protocol, Resource};
 use tortie_api::packet::{ConnState, Dnat, Packet, Route, WayBack};
 use tortie_reference::{By, Stage};
-use tortie_testkit::generators::{Random, World, packet, with_many_tiers, world};
+use tortie_testkit::generators::{Random, World, aimed, crowded};
 
-use crate::bytes::{ABOUT_PORTS, Shape};
-use crate::conntrack::Tuple;
-use crate::lab::{Place, SEGMENTS};
-use crate::support::judge;
+use super::bytes::{ABOUT_PORTS, Shape};
+use super::conntrack::Tuple;
+use super::host::{Place, SEGMENTS};
+use crate::roads::judge;
 
 /// A destination and its port, any where there is none, and what the host translates them to.
 type Translation = (&'static str, Option<u16>, &'static str, Option<u16>);
@@ -79,15 +79,9 @@ fn way(to: IpAddr) -> Way {
     SEGMENTS.iter().find(|segment| has(segment.near, to)).map_or(Way::Nowhere, |segment| Way::Out(segment.interface))
 }
 
-/// The world `seed` of the testkit on the lab's host, with the policies of another one beside its own.
-pub(crate) fn lab_world(seed: u64) -> World {
-    let mut world = if seed.is_multiple_of(15) { with_many_tiers(world(seed)) } else { world(seed) };
-    for resource in tortie_testkit::generators::world(!seed).resources {
-        if let Resource::Policy(mut policy) = resource {
-            policy.meta.name = policy.meta.name.replace('g', "other");
-            world.resources.push(Resource::Policy(policy));
-        }
-    }
+/// The world `seed` of the testkit on the lab's host.
+pub fn lab_world(seed: u64) -> World {
+    let mut world = crowded(seed);
     world.links.clear();
     let lo = ("lo", &["127.0.0.1", "::1"][..]);
     for (index, (name, own)) in [lo].into_iter().chain(SEGMENTS.iter().map(|s| (s.interface, s.own))).enumerate() {
@@ -101,7 +95,7 @@ pub(crate) fn lab_world(seed: u64) -> World {
 
 /// `world` with other networks in its network sets and other ports and addresses of its workloads: nothing but members of
 /// the kernel's sets changes (K-5).
-pub(crate) fn with_other_members(mut world: World, seed: u64) -> World {
+pub fn with_other_members(mut world: World, seed: u64) -> World {
     let others: Vec<Resource> =
         (1..4).flat_map(|step| tortie_testkit::generators::world(seed ^ step << 32).resources).collect();
     let mut sets = others.iter().filter_map(|resource| match resource {
@@ -125,20 +119,20 @@ pub(crate) fn with_other_members(mut world: World, seed: u64) -> World {
 }
 
 /// A packet, who sends it, and what the kernel knew before.
-#[derive(Clone, Debug)]
-pub(crate) struct Probe {
+#[derive(Clone, Debug, PartialEq)]
+pub struct Probe {
     /// As it is sent; its route is that of its first stage.
-    pub(crate) packet: Packet,
+    pub packet: Packet,
     /// The interface behind which its sender is; the host itself where there is none.
-    pub(crate) from: Option<&'static str>,
+    pub from: Option<&'static str>,
     /// The flow that is there before.
-    pub(crate) flow: Option<Tuple>,
+    pub flow: Option<Tuple>,
     /// How it looks.
-    pub(crate) shape: Shape,
+    pub shape: Shape,
 }
 
 /// Draws a packet that the lab can send.
-pub(crate) fn probe(random: &mut Random, number: u32) -> Probe {
+pub fn probe(world: &World, random: &mut Random) -> Probe {
     let is_v6 = random.one_in(2);
     let of_family = |list: &[&'static str]| -> Vec<IpAddr> {
         let all = list.iter().map(|text| text.parse::<IpAddr>().expect("the table holds addresses"));
@@ -179,7 +173,7 @@ pub(crate) fn probe(random: &mut Random, number: u32) -> Probe {
             break (source, destination);
         }
     };
-    let mut packet = packet(random);
+    let mut packet = aimed(world, random);
     // Kernels ask for the checksum of UDP-Lite with the number of UDP, and so find every packet that arrives invalid
     // (`udplite_error` in `nf_conntrack_proto_udp.c`).
     if from.is_some() && packet.protocol == Protocol::UDPLITE {
@@ -204,7 +198,7 @@ pub(crate) fn probe(random: &mut Random, number: u32) -> Probe {
     if is_link_local(source) && packet.protocol == Protocol::UDP && random.one_in(2) {
         packet.destination_port = *random.pick(&[546, 547]);
     }
-    let shape = Shape { number, has_options: random.one_in(5), is_fragmented: random.one_in(5), about: None };
+    let shape = Shape { number: 0, has_options: random.one_in(5), is_fragmented: random.one_in(5), about: None };
     let mut probe = Probe { packet, from, flow: None, shape };
     probe.give_state(random);
     let is_delivered = way(destination) == Way::Local;
@@ -284,7 +278,7 @@ impl Probe {
 
     /// The packet at each time it goes through the host, and where it is if no stage drops it. A packet to the host
     /// itself goes twice, out of `lo` and in again.
-    pub(crate) fn legs(&self, world: &World) -> (Vec<Packet>, Place) {
+    pub fn legs(&self, world: &World) -> (Vec<Packet>, Place) {
         let is_untracked = is_untracked(world, &self.packet);
         let dnat = self.dnat();
         let (to, port) = match dnat {
