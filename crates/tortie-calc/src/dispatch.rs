@@ -91,6 +91,8 @@ pub(crate) fn resolve<'a>(
     if settings.is_loopback_exempt {
         dispatch.exempt.insert("lo".to_owned());
     }
+    // A workload interface is one whatever `interfaceExclude` says: the wildcard has a say there (E-112, E-440).
+    dispatch.exempt.retain(|name| !settings.is_workload_interface(name));
     Resolution { dispatch, states, shadowed }
 }
 
