@@ -1,5 +1,5 @@
 //! Random worlds of the testkit, compiled for all stages: the real kernel takes each of them, from whatever it held
-//! before, and gives it back as it was written.
+//! before, gives it back as it was written, and what it gives back is proved to do what policy says.
 //!
 //! `TORTIE_WORLDS=N` draws N worlds instead of the default.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -7,6 +7,7 @@
 use std::process::Command;
 
 use tortie_nftables::Kernel;
+use tortie_proof::{Budget, prove};
 use tortie_rules::{compile, interpret, plan};
 use tortie_testkit::generators::{Random, packet, with_many_tiers, world};
 use tortie_testkit::sandbox::in_network_namespace;
@@ -21,7 +22,8 @@ fn the_kernel_takes_every_world_and_gives_it_back_e709_k13() {
         let mut kernel = Kernel::open().unwrap();
         for seed in 0..worlds {
             let world = world(seed);
-            let desired = compile(support::engine(&world, &world.resources, false).policy());
+            let engine = support::engine(&world, &world.resources, false);
+            let desired = compile(engine.policy());
             let mut actual = kernel.read().unwrap();
             for transaction in plan(&desired, actual.ruleset.as_ref()).unwrap().transactions {
                 let done = kernel.commit(&transaction, Some(actual.generation));
@@ -33,6 +35,9 @@ fn the_kernel_takes_every_world_and_gives_it_back_e709_k13() {
             let actual = kernel.read().unwrap().ruleset;
             let left = plan(&desired, actual.as_ref()).unwrap();
             assert!(left.is_empty(), "seed {seed}: the kernel holds something else: {left:#?}");
+            // What it holds says of every packet what policy says, in the kernel's own words.
+            let proof = prove(engine.policy(), &actual.unwrap(), Budget::default());
+            assert!(proof.unwrap_or_else(|error| panic!("seed {seed}: {error}")).is_complete(), "seed {seed}");
             // E-401: only explicit drops deny.
             let chains = Command::new("nft").args(["list", "chains", "inet"]).output().unwrap().stdout;
             let chains = String::from_utf8(chains).unwrap();

@@ -1,4 +1,4 @@
-//! Two roads to one verdict: the reference evaluator, and the interpreter of the compiled ruleset.
+//! Two roads to one verdict: the reference evaluator, and the interpreter of the compiled ruleset. Each ruleset is proved as well, for every packet there is.
 //!
 //! `TORTIE_WORLDS=N` draws N worlds instead of the default; `TORTIE_SEED=S` begins with another one.
 
@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tortie_api::model::Protocol;
 use tortie_api::packet::{ConnState, Route};
 use tortie_calc::{Engine, Settings};
+use tortie_proof::{Budget, prove};
 use tortie_reference::{By, Judgement, Stage};
 use tortie_rules::interpret::Decision;
 use tortie_rules::{compile, interpret};
@@ -52,6 +53,9 @@ fn reference_and_compiled_ruleset_agree_on_every_packet() {
         let other = support::engine(&world, &world.resources, true);
         assert_eq!(engine.policy(), other.policy(), "seed {seed}: the order of updates matters");
         let ruleset = compile(engine.policy());
+        let proof = prove(engine.policy(), &ruleset, Budget::default());
+        let proof = proof.unwrap_or_else(|error| panic!("seed {seed}: {error}\nworld {world:#?}"));
+        assert!(proof.is_complete(), "seed {seed}: {proof:?}");
         let mut random = Random::new(seed ^ 0x5eed);
         for _ in 0..PACKETS_A_WORLD {
             let packet = packet(&mut random);
