@@ -46,7 +46,8 @@ pub(crate) fn rule(attributes: Attributes<'_>) -> Result<(Rule, Counted), Decode
         let data = element.nested(NFTA_EXPR_DATA).unwrap_or(Attributes(&[]));
         reader.expression(name, data)?;
     }
-    let comment = attributes.find(NFTA_RULE_USERDATA).and_then(comment).ok_or_else(|| odd("a rule without comment"))?;
+    // Each of ours has one, so this equals none of them; but what it does is known.
+    let comment = attributes.find(NFTA_RULE_USERDATA).and_then(comment).unwrap_or("not ours: a rule without comment");
     let rule = Rule {
         matches: reader.matches,
         statements: reader.statements,
@@ -58,8 +59,8 @@ pub(crate) fn rule(attributes: Attributes<'_>) -> Result<(Rule, Counted), Decode
 
 /// A rule that equals none of ours.
 pub(crate) fn foreign_rule(error: &DecodeError) -> Rule {
-    let comment = format!("not ours: {error}");
-    Rule { matches: Vec::new(), statements: Vec::new(), end: End::Next, origin: Origin::Comment(comment.into()) }
+    let origin = Origin::Unread(error.to_string().into());
+    Rule { matches: Vec::new(), statements: Vec::new(), end: End::Next, origin }
 }
 
 fn comment(user_data: &[u8]) -> Option<&str> {

@@ -98,6 +98,12 @@ impl<'a> Runner<'a> {
 
     /// A rule, with `next` behind it in its chain and `end` behind its chain.
     fn rule(&mut self, logic: &mut Logic<'_>, run: &mut Run, rule: &'a Rule, next: Node, end: Node) -> Made {
+        if let Origin::Unread(why) = &rule.origin {
+            return Err(Stop::Broken(format!(
+                "a rule on the way of packets to `{}` is not ours: {why}",
+                run.place.name()
+            )));
+        }
         let mut matches = Node::TRUE;
         for criterion in &rule.matches {
             let holds = self.criterion(logic, run.place, criterion)?;

@@ -436,6 +436,8 @@ pub enum Origin {
     Workload,
     /// What a kernel was read to say; see [`Origin::comment`].
     Comment(Arc<str>),
+    /// A rule of foreign hands that cannot be read: what it does is not known, and it equals none of ours.
+    Unread(Arc<str>),
 }
 
 impl Origin {
@@ -488,6 +490,7 @@ impl fmt::Display for Origin {
             Origin::ReversePath => f.write_str("reverse path"),
             Origin::Workload => f.write_str("workload"),
             Origin::Comment(text) => f.write_str(text),
+            Origin::Unread(why) => write!(f, "not ours: {why}"),
         }
     }
 }
