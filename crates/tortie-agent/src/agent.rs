@@ -283,6 +283,8 @@ struct Loop {
     /// When all links were last asked for.
     relisted_at: Instant,
     waiters: Vec<Waiter>,
+    /// Requests that are answered once the state is saved: with counters or without.
+    waiters_for_state: Vec<(bool, oneshot::Sender<Status>)>,
     /// Lints of what is in force; `None` after something changed.
     lints: Option<Vec<LintStatus>>,
 }
@@ -322,6 +324,7 @@ impl Loop {
             refreshed_at: Instant::now(),
             relisted_at: Instant::now(),
             waiters: Vec::new(),
+            waiters_for_state: Vec::new(),
             lints: None,
         };
         this.read_settings();
@@ -356,6 +359,7 @@ impl Loop {
             self.program();
             self.observe.notify(&self.summary());
             self.save_if_due();
+            self.answer_after_saving();
             if self.config.is_once && self.kernel.revision.is_some() {
                 self.save_at_end();
                 return Ok(());

@@ -73,6 +73,9 @@ struct StatusQuery {
     /// Whether the kernel's counters are read for it.
     #[serde(default)]
     counters: bool,
+    /// Whether the state is saved before the answer, for whoever reads it then.
+    #[serde(default)]
+    save: bool,
 }
 
 type Answer<T> = Result<Json<T>, (StatusCode, Json<Failure>)>;
@@ -102,7 +105,10 @@ async fn status(State(shared): State<Shared>, Query(query): Query<StatusQuery>) 
     let with_counters = query.counters;
     let Some(seconds) = query.wait else {
         let (reply, answer) = oneshot::channel();
-        shared.events.send(Event::Request(Request::Status { with_counters, reply })).map_err(|_| ending())?;
+        shared
+            .events
+            .send(Event::Request(Request::Status { with_counters, saves: query.save, reply }))
+            .map_err(|_| ending())?;
         return answer.await.map(Json).map_err(|_| ending());
     };
     let patience = Duration::from_secs_f64(if seconds.is_finite() { seconds.clamp(0.0, WAIT_MAX_S) } else { 0.0 });

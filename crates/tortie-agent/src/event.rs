@@ -32,6 +32,8 @@ pub(crate) enum Request {
     Status {
         /// Whether the kernel's counters are read for it.
         with_counters: bool,
+        /// Whether what is in force is saved before the answer.
+        saves: bool,
         /// Where the answer goes.
         reply: oneshot::Sender<Status>,
     },

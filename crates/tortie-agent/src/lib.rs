@@ -11,6 +11,7 @@ mod api;
 mod event;
 mod health;
 mod hold;
+mod in_force;
 mod isolate;
 mod lock;
 mod metrics;
@@ -29,6 +30,7 @@ mod view;
 mod watching;
 
 pub use agent::{Agent, AgentError, Config, SetLog, settings_of_environment};
+pub use in_force::{InForce, InForceError, in_force};
 pub use lock::{LockError, NamespaceLock};
 pub use program::Fault;
 pub use recheck::{Counts, Recheck, RecheckError};

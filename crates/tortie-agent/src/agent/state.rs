@@ -36,6 +36,17 @@ impl Loop {
         self.saver.save_now(state);
     }
 
+    /// Answers those who asked for the state to be written first.
+    pub(super) fn answer_after_saving(&mut self) {
+        for (with_counters, reply) in std::mem::take(&mut self.waiters_for_state) {
+            if self.save_at().is_some() {
+                self.save_now();
+            }
+            // The caller may have gone.
+            let _ = reply.send(self.status(with_counters));
+        }
+    }
+
     /// Writes what is not written yet, at the end.
     pub(super) fn save_at_end(&mut self) {
         if self.save_at().is_some() {

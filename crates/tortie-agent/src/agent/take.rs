@@ -23,8 +23,12 @@ impl Loop {
                 self.observe.deaf = Some(error);
             }
             // Callers may have gone: then nobody needs the answer.
-            Event::Request(Request::Status { with_counters, reply }) => {
+            Event::Request(Request::Status { with_counters, saves: false, reply }) => {
                 let _ = reply.send(self.status(with_counters));
+            }
+            // What was taken before it is in force by then.
+            Event::Request(Request::Status { with_counters, saves: true, reply }) => {
+                self.waiters_for_state.push((with_counters, reply));
             }
             Event::Request(Request::Counters(reply)) => {
                 let _ = reply.send(self.counters());
