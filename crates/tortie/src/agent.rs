@@ -16,7 +16,7 @@ use crate::log::Logging;
 use crate::store;
 
 /// Settings of environment or file: names in lower case, without prefix.
-type Local = BTreeMap<String, String>;
+pub(crate) type Local = BTreeMap<String, String>;
 
 /// Settings files, the first one that exists counts (D-12).
 const FILES: [&str; 2] = ["/etc/tortie/agent.cfg", "/etc/calico/felix.cfg"];
@@ -28,11 +28,7 @@ pub(crate) fn agent(global: &Global, args: &AgentArgs, logging: Logging) -> Resu
     signals.add(Signal::SIGINT);
     signals.thread_block().map_err(|error| Failure::new(Code::General, format!("cannot block signals: {error}")))?;
 
-    let file = match FILES.iter().find(|file| Path::new(file).exists()) {
-        Some(file) => settings_file(file)?,
-        None => Local::new(),
-    };
-    let environment = settings_of_environment(std::env::vars());
+    let (environment, file) = local_settings()?;
     // A configured name is used as it is given (E-101), from environment or file only (E-605).
     let configured = || [&environment, &file].into_iter().filter_map(|local| local.get("felixhostname"));
     let configured = || configured().find(|name| !name.is_empty()).cloned();
@@ -75,6 +71,15 @@ pub(crate) fn agent(global: &Global, args: &AgentArgs, logging: Logging) -> Resu
         .map_err(|error| Failure::new(Code::General, format!("cannot wait for signals: {error}")))?;
     agent.run().map_err(|error| failure(&error))?;
     Ok(Code::Success)
+}
+
+/// The settings of environment and file.
+pub(crate) fn local_settings() -> Result<(Local, Local), Failure> {
+    let file = match FILES.iter().find(|file| Path::new(file).exists()) {
+        Some(file) => settings_file(file)?,
+        None => Local::new(),
+    };
+    Ok((settings_of_environment(std::env::vars()), file))
 }
 
 /// Says what `--restore` did. An open host is no failure: that is what is asked for where nothing was saved.

@@ -130,6 +130,9 @@ pub(crate) enum Command {
     /// Enforce what is stored, until stopped; rules stay in the kernel
     #[command(before_help = "Example: tortie agent --node web1")]
     Agent(AgentArgs),
+    /// Show what the kernel holds of Tortie's, or prove that it does what policy says
+    #[command(before_help = "Example: tortie dump --verify")]
+    Dump(DumpArgs),
     /// Remove all of Tortie's rules from this host, and the saved state that would bring them back at boot
     #[command(before_help = "Example: tortie clean")]
     Clean(CleanArgs),
@@ -249,6 +252,18 @@ pub(crate) struct AgentArgs {
     /// Program the saved state if there are no rules yet, and end; asks no store, for the time before networking
     #[arg(long, conflicts_with = "once")]
     pub(crate) restore: bool,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+}
+
+#[derive(Args)]
+pub(crate) struct DumpArgs {
+    /// Prove for every packet that the kernel does what the agent's saved state says; exit 9 where it does not
+    #[arg(long)]
+    pub(crate) verify: bool,
+    /// Diagram nodes that the proof of one chain may take; a chain that needs more is sampled
+    #[arg(long, value_name = "N", default_value_t = 4_000_000, requires = "verify")]
+    pub(crate) nodes: usize,
     #[command(flatten)]
     pub(crate) state: StateArgs,
 }

@@ -26,6 +26,11 @@ pub(crate) fn status_with_counters(
     ask(socket, wait, patience, "/v1/status?counters=true")
 }
 
+/// The status of an agent that has saved what is in force before it answers.
+pub(crate) fn saved(socket: &Path, patience: Duration) -> Result<Status, Failure> {
+    ask(socket, None, patience, "/v1/status?save=true")
+}
+
 fn ask(socket: &Path, wait: Option<Duration>, patience: Duration, path: &str) -> Result<Status, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -17,6 +17,7 @@ pub(crate) enum Code {
     Partial = 6,
     Unreachable = 7,
     NotAuthorised = 8,
+    Differs = 9,
     NotReached = 11,
 }
 

@@ -10,6 +10,7 @@ mod args;
 mod clean;
 mod client;
 mod demo;
+mod dump;
 mod exit;
 mod get;
 mod input;
@@ -57,6 +58,7 @@ fn run(cli: &Cli, logging: log::Logging) -> Result<Code, Failure> {
         Command::Validate(args) => write::validate(&cli.global, args),
         Command::Status(args) => status::status(&cli.global, args),
         Command::Agent(args) => agent::agent(&cli.global, args, logging),
+        Command::Dump(args) => dump::dump(&cli.global, args),
         Command::Clean(args) => clean::clean(&cli.global, args),
         Command::Demo(args) => demo::demo(args),
         Command::Version(args) => status::version(&cli.global, args),
