@@ -30,6 +30,13 @@ pub(crate) fn base_chain(attributes: Attributes<'_>) -> Result<Option<BaseChain>
     let number = hook.u32(NFTA_HOOK_HOOKNUM).ok_or_else(|| odd("a chain without hook"))?;
     let priority = hook.u32(NFTA_HOOK_PRIORITY).ok_or_else(|| odd("a chain without priority"))?.cast_signed();
     let hook = hook_of(number).ok_or_else(|| odd(format!("hook {number}")))?;
+    // E-401: ours drop by rules only.
+    if attributes.u32(NFTA_CHAIN_POLICY).is_some_and(|policy| policy != NF_ACCEPT as u32) {
+        return Err(odd("a chain with a policy other than accept"));
+    }
+    if attributes.text(NFTA_CHAIN_TYPE).is_some_and(|kind| kind != "filter") {
+        return Err(odd("a chain of another type than filter"));
+    }
     Ok(Some(BaseChain { hook, priority }))
 }
 

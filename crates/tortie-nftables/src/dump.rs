@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use tortie_rules::Ruleset;
-use tortie_rules::ruleset::{Chain, Name, Set, TABLE};
+use tortie_rules::ruleset::{Chain, Element, Name, Set, TABLE, Verdict};
 
 use crate::consts::*;
 use crate::decode;
@@ -39,17 +39,25 @@ pub(crate) fn generation(netlink: &mut Netlink) -> io::Result<u32> {
 
 /// Reads our table; `None` when there is none. The caller makes sure that the generation did not move meanwhile.
 pub(crate) fn table(netlink: &mut Netlink) -> io::Result<Option<Table>> {
-    match netlink.get(request(NFT_MSG_GETTABLE, NFPROTO_INET, |w| w.text(NFTA_TABLE_NAME, TABLE))) {
-        Ok(_) => {}
+    let flags = match netlink.get(request(NFT_MSG_GETTABLE, NFPROTO_INET, |w| w.text(NFTA_TABLE_NAME, TABLE))) {
+        Ok(bytes) => Messages(&bytes).find_map(|message| message.attributes().u32(NFTA_TABLE_FLAGS)),
         Err(error) if error.raw_os_error() == Some(nix::libc::ENOENT) => return Ok(None),
         Err(error) => return Err(error),
-    }
+    };
+    let is_asleep = flags.unwrap_or(0) & NFT_TABLE_F_DORMANT != 0;
     let mut ruleset = Ruleset::default();
     for (name, mut set) in sets(netlink)? {
-        set.elements = elements(netlink, &name, &set)?;
+        match elements(netlink, &name, &set)? {
+            Some(elements) => set.elements = elements,
+            None => set = foreign_set(),
+        }
         ruleset.sets.insert(name, Arc::new(set));
     }
     let mut chains = chains(netlink)?;
+    if is_asleep {
+        // The kernel calls none of them.
+        chains.values_mut().for_each(|chain| chain.base = None);
+    }
     let counters = rules(netlink, &mut chains)?;
     ruleset.chains = chains.into_iter().map(|(name, chain)| (name, Arc::new(chain))).collect();
     Ok(Some(Table { ruleset, counters }))
@@ -120,29 +128,30 @@ fn sets(netlink: &mut Netlink) -> io::Result<BTreeMap<Name, Set>> {
             if attributes.u32(NFTA_SET_FLAGS).unwrap_or(0) & NFT_SET_ANONYMOUS != 0 {
                 return; // goes away with the foreign rule that holds it
             }
-            let foreign = || Set {
-                key: Vec::new(),
-                is_interval: false,
-                is_map: false,
-                is_constant: false,
-                timeout_s: None,
-                elements: BTreeMap::new(),
-            };
-            let set = decode::set(attributes).unwrap_or_else(|_| foreign());
+            let set = decode::set(attributes).unwrap_or_else(|_| foreign_set());
             found.borrow_mut().insert(Name::new(name), set);
         },
     )?;
     Ok(found.into_inner())
 }
 
-fn elements(
-    netlink: &mut Netlink,
-    name: &Name,
-    set: &Set,
-) -> io::Result<BTreeMap<tortie_rules::ruleset::Element, Option<tortie_rules::ruleset::Verdict>>> {
+/// A set that equals none of ours: it has no key.
+fn foreign_set() -> Set {
+    Set {
+        key: Vec::new(),
+        is_interval: false,
+        is_map: false,
+        is_constant: false,
+        timeout_s: None,
+        elements: BTreeMap::new(),
+    }
+}
+
+/// The elements of a set; `None` when one of them is none of ours, such as one for every value that no other has.
+fn elements(netlink: &mut Netlink, name: &Name, set: &Set) -> io::Result<Option<BTreeMap<Element, Option<Verdict>>>> {
     // A foreign set has no key that we know; elements with a timeout are no part of the ruleset.
     if set.key.is_empty() || set.timeout_s.is_some() {
-        return Ok(BTreeMap::new());
+        return Ok(Some(BTreeMap::new()));
     }
     let found = std::cell::RefCell::new(Vec::new());
     netlink.dump(
@@ -157,12 +166,11 @@ fn elements(
             }
             let list = message.attributes().nested(NFTA_SET_ELEM_LIST_ELEMENTS);
             for (_, element) in list.into_iter().flatten() {
-                // What cannot be read cannot be ours; the elements then differ, and the set is renewed.
-                if let Ok(element) = decode::raw_element(Attributes(element), set) {
-                    found.borrow_mut().push(element);
-                }
+                found.borrow_mut().push(decode::raw_element(Attributes(element), set));
             }
         },
     )?;
-    Ok(decode::elements(set, found.into_inner()))
+    // What cannot be read cannot be ours: the set is another one then, and is renewed as a whole.
+    let found: Result<Vec<_>, _> = found.into_inner().into_iter().collect();
+    Ok(found.ok().map(|found| decode::elements(set, found)))
 }

@@ -221,8 +221,7 @@ pub fn prove(policy: &HostPolicy, ruleset: &Ruleset, budget: Budget) -> Result<P
     let is_read_back = origins.any(|origin| matches!(origin, Origin::Comment(_)));
     let comments = if is_read_back { texts::comments(policy) } else { HashMap::new() };
     let mut runner = Runner::new(ruleset, policy.settings.mark_mask, comments);
-    if let Some(stranger) = runner.strangers().first() {
-        let what = format!("the ruleset has a base chain `{stranger}` that is none of ours, or at another hook");
+    if let Some(what) = runner.stranger() {
         return Err(Disagreement::Broken { what });
     }
     let mut pool = Pool::default();

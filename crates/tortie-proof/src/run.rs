@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
-use tortie_rules::ruleset::{Chain, End, Field, Match, Name, Origin, Rule, Ruleset, Set, Statement, Verdict};
+use tortie_rules::ruleset::{End, Field, Match, Name, Origin, Rule, Ruleset, Set, Statement, Verdict};
 
 use crate::diagram::Node;
 use crate::field::{loads, masked, number, within};
@@ -53,14 +53,20 @@ impl<'a> Runner<'a> {
         Self { ruleset, mark_mask, comments, shapes: HashMap::new() }
     }
 
-    /// Base chains that stand where none of ours does.
-    pub(crate) fn strangers(&self) -> Vec<&'a Name> {
-        let is_ours = |name: &Name, chain: &Chain| {
-            let base = chain.base;
-            base.is_none() || Place::ALL.into_iter().any(|p| p.name() == name.logical() && base == Some(p.base()))
-        };
-        let strangers = self.ruleset.chains.iter().filter(|(name, chain)| !is_ours(name, chain));
-        strangers.map(|(name, _)| name).collect()
+    /// A base chain that is none of ours, or one of ours that the kernel does not call where it has to.
+    pub(crate) fn stranger(&self) -> Option<String> {
+        self.ruleset.chains.iter().find_map(|(name, chain)| {
+            let place = Place::ALL.into_iter().find(|place| place.name() == name.logical());
+            match (place, chain.base) {
+                (None, None) => None,
+                (None, Some(_)) => Some(format!("base chain `{name}` is none of ours")),
+                (Some(place), base) if base == Some(place.base()) => None,
+                (Some(_), _) => Some(format!(
+                    "chain `{name}` is not called where it has to be: it has another hook, type or policy, or its table \
+                     sleeps"
+                )),
+            }
+        })
     }
 
     /// What the ruleset says at a base chain; where it has none, nothing.

@@ -129,6 +129,9 @@ pub enum PlanError {
 /// [`PlanError`] when `desired` is not consistent in itself.
 pub fn plan(desired: &Ruleset, actual: Option<&Ruleset>) -> Result<Plan, PlanError> {
     let empty = Ruleset::default();
+    // Foreign hands have put the table to sleep: it judges nothing, so it can go before there is another one.
+    let is_asleep = actual.is_some_and(|actual| is_asleep(desired, actual));
+    let actual = actual.filter(|_| !is_asleep);
     let has_table = actual.is_some();
     let actual = actual.unwrap_or(&empty);
     let order = calls_first(desired)?;
@@ -185,11 +188,20 @@ pub fn plan(desired: &Ruleset, actual: Option<&Ruleset>) -> Result<Plan, PlanErr
     if !has_table {
         build.insert(0, Op::AddTable);
     }
+    if is_asleep {
+        build.insert(0, Op::DeleteTable);
+    }
     push(Phase::Build, build);
     push(Phase::Members, members(desired, actual, &chosen));
     push(Phase::Turn, anchors.turn);
     push(Phase::Remove, remove(desired, actual, &chosen));
     Ok(Plan { transactions })
+}
+
+/// Whether base chains of ours are there and the kernel calls none of them.
+fn is_asleep(desired: &Ruleset, actual: &Ruleset) -> bool {
+    let is_there = |(name, chain): (&Name, &Arc<Chain>)| chain.base.is_some() && actual.chains.contains_key(name);
+    actual.chains.values().all(|chain| chain.base.is_none()) && desired.chains.iter().any(is_there)
 }
 
 impl Plan {
