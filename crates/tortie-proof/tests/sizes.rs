@@ -13,7 +13,7 @@ use tortie_calc::policy::{
 };
 use tortie_calc::{HostPolicy, Settings};
 use tortie_proof::{Budget, Decision, Disagreement, How, prove};
-use tortie_rules::ruleset::{Chain, End, Name, Origin, Rule, Ruleset, Verdict};
+use tortie_rules::ruleset::{Chain, End, Field, Match, Name, Origin, Rule, Ruleset, Verdict};
 use tortie_rules::{compile, interpret};
 
 /// A host with one endpoint on `eth0`, whose ingress policy is one list.
@@ -203,4 +203,62 @@ fn a_ruleset_that_cannot_be_run_says_why() {
     let stranger = Chain { base: right.chains["input"].base, rules: vec![goto("in4/h")] };
     wrong.chains.insert(Name::new("input2"), Arc::new(stranger));
     broken(&wrong, "`input2`");
+}
+
+/// A rule for packets with some bits of the mark.
+fn drop_marked(bits: u32) -> Rule {
+    let bits = bits.to_be_bytes().to_vec();
+    Rule {
+        matches: vec![Match::Masked { field: Field::Mark, mask: bits, invert: true, value: vec![0; 4] }],
+        statements: vec![],
+        end: End::Verdict(Verdict::Drop),
+        origin: Origin::Frame("marked"),
+    }
+}
+
+/// The second bit of the default mask says that S8 is to judge; S1 clears it, and nothing before S3 sets it (E-404).
+#[test]
+fn a_difference_that_no_packet_comes_to_is_told_from_one_that_it_meets_e404() {
+    let mut policy = host(vec![to_port(Action::Allow, 80)], BTreeMap::new());
+    let with_mark = |policy: &HostPolicy| {
+        change(&compile(policy), "input", |chain| chain.rules.insert(0, drop_marked(0x0002_0000)))
+    };
+    // Without S1 the bit may come from foreign hands.
+    let error = prove(&policy, &with_mark(&policy), Budget::default()).unwrap_err();
+    let Disagreement::Differs(difference) = &error else { panic!("{error}") };
+    assert_eq!((difference.chain, difference.witness.mark), ("input", 0x0002_0000), "{error}");
+
+    let mut endpoint = policy.endpoints["h"].as_ref().clone();
+    endpoint.pre_dnat = endpoint.normal_ingress.clone();
+    policy.endpoints.insert("h".into(), Arc::new(endpoint));
+    let proof = prove(&policy, &with_mark(&policy), Budget::default()).unwrap_or_else(|error| panic!("{error}"));
+    let reached: Vec<_> = proof.chains.iter().filter(|chain| chain.how == How::Reached).collect();
+    assert!(proof.is_complete() && reached.len() == 1 && reached[0].chain == "input", "{proof:?}");
+
+    // A budget that is enough for each chain, and not for the way: then nobody knows.
+    let enough = proof.chains.iter().map(|chain| chain.nodes).max().unwrap();
+    let found = (enough..10 * enough).find(|nodes| {
+        let budget = Budget { nodes: *nodes, packets: 5, seed: 1 };
+        prove(&policy, &with_mark(&policy), budget).unwrap().is_complete()
+    });
+    assert!(found.is_some(), "{enough} nodes are enough for each chain");
+}
+
+#[test]
+fn a_mask_that_is_no_prefix_is_sampled_and_says_so() {
+    let policy = host(vec![to_port(Action::Allow, 80)], BTreeMap::new());
+    let odd = Rule {
+        matches: vec![Match::Masked {
+            field: Field::SourceV4,
+            mask: vec![255, 0, 255, 0],
+            invert: false,
+            value: vec![10, 0, 7, 0],
+        }],
+        ..drop_marked(0)
+    };
+    let wrong = change(&compile(&policy), "in4/h", |chain| chain.rules.insert(0, odd));
+    let proof = prove(&policy, &wrong, Budget { packets: 50, ..Budget::default() }).unwrap();
+    let input = proof.chains.iter().find(|chain| chain.chain == "input").unwrap();
+    let How::Sampled { why, .. } = &input.how else { panic!("{input:?}") };
+    assert_eq!(why, "a mask of an address that is no prefix");
 }
