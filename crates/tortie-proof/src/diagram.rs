@@ -40,7 +40,10 @@ const END: u32 = u32::MAX;
 /// Steps for each node of the budget: a bound on time where few nodes are made and many are walked over.
 const STEPS_PER_NODE: usize = 64;
 
-/// All diagrams of one proof.
+/// Choices that are remembered for each node of the budget.
+const KNOWN_PER_NODE: usize = 2;
+
+/// All diagrams of one base chain.
 pub(crate) struct Store {
     nodes: Vec<Inner>,
     unique: Map<Inner, Node>,
@@ -143,6 +146,10 @@ impl Store {
         let low = self.choose(if_low, then_low, other_low)?;
         let high = self.choose(if_high, then_high, other_high)?;
         let node = self.decision(level, low, high)?;
+        // What is forgotten is worked out again: memory is bounded by nodes, time by steps.
+        if self.choices.len() >= self.nodes_max.saturating_mul(KNOWN_PER_NODE) {
+            self.choices.clear();
+        }
         self.choices.insert((condition, then, other), node);
         Ok(node)
     }

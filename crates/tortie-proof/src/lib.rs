@@ -62,7 +62,8 @@ pub use witness::Witness;
 /// How much may be spent. What comes out depends on the arguments alone, never on time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
-    /// Nodes of the diagrams of one base chain; each takes about 60 bytes with its tables. Steps are bounded with them.
+    /// Nodes of the diagrams of one base chain; each takes about 150 bytes with the tables beside it. Steps
+    /// are bounded in proportion.
     pub nodes: usize,
     /// Packets that are tried at a base chain that is over the budget.
     pub packets: usize,
@@ -72,7 +73,7 @@ pub struct Budget {
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { nodes: 4_000_000, packets: 1_000, seed: 1 }
+        Self { nodes: 1_000_000, packets: 1_000, seed: 1 }
     }
 }
 
@@ -314,7 +315,7 @@ fn compare(
 
 fn why(stop: &Stop, budget: Budget) -> String {
     match stop {
-        Stop::OverBudget => format!("its diagrams need more than {} nodes", budget.nodes),
+        Stop::OverBudget => format!("its diagrams are over the budget of {} nodes", budget.nodes),
         Stop::NotCovered(what) | Stop::Broken(what) => what.clone(),
     }
 }

@@ -120,7 +120,7 @@ fn what_is_over_the_budget_is_sampled_and_says_so() {
     for chain in &proof.chains {
         match (&chain.how, chain.chain) {
             (How::Sampled { why, packets: 30, seed: 7 }, "input") => {
-                assert_eq!(why, "its diagrams need more than 2000 nodes");
+                assert_eq!(why, "its diagrams are over the budget of 2000 nodes");
             }
             (How::Complete, chain) if chain != "input" => {}
             other => panic!("{other:?}"),

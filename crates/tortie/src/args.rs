@@ -262,7 +262,7 @@ pub(crate) struct DumpArgs {
     #[arg(long)]
     pub(crate) verify: bool,
     /// Diagram nodes that the proof of one chain may take; a chain that needs more is sampled
-    #[arg(long, value_name = "N", default_value_t = 4_000_000, requires = "verify")]
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, requires = "verify")]
     pub(crate) nodes: usize,
     #[command(flatten)]
     pub(crate) state: StateArgs,
