@@ -7,11 +7,11 @@
 use std::collections::BTreeMap;
 
 use tortie_api::packet::Packet;
-use tortie_proof::{Budget, Difference, Disagreement, Effect, prove};
+use tortie_proof::{Budget, Decision, Difference, Disagreement, Effect, Finding, prove};
 use tortie_rules::interpret::{Outcome, interpret_marked};
 use tortie_rules::ruleset::{Hook, Origin};
 use tortie_rules::{Ruleset, compile};
-use tortie_testkit::generators::{Random, packet, world};
+use tortie_testkit::generators::{Random, packet, with_many_tiers, world};
 
 mod mutate;
 #[path = "../../tortie-testkit/tests/support/mod.rs"]
@@ -27,7 +27,7 @@ fn every_mistake_that_a_packet_can_meet_is_found_with_such_a_packet() {
     let worlds = std::env::var("TORTIE_WORLDS").ok().and_then(|text| text.parse().ok()).unwrap_or(60);
     let mut found: BTreeMap<Kind, [usize; 2]> = BTreeMap::new();
     for seed in 0..worlds {
-        let world = world(seed);
+        let world = if seed % 6 == 5 { with_many_tiers(world(seed)) } else { world(seed) };
         let engine = support::engine(&world, &world.resources, false);
         let right = compile(engine.policy());
         for (number, kind) in KINDS.iter().enumerate() {
@@ -49,6 +49,8 @@ fn every_mistake_that_a_packet_can_meet_is_found_with_such_a_packet() {
                 Err(Disagreement::Differs(difference)) => {
                     counts[0] += 1;
                     assert!(is_met(&right, &wrong, &difference), "{context}: {difference:#?}");
+                    assert!(is_told(&right, &difference, &difference.expected), "{context}: {difference:#?}");
+                    assert!(is_told(&wrong, &difference, &difference.found), "{context}: {difference:#?}");
                 }
                 Err(broken) => panic!("{context}: {broken}"),
             }
@@ -83,6 +85,19 @@ fn is_met(right: &Ruleset, wrong: &Ruleset, difference: &Difference) -> bool {
         // No verdict shows these: a packet that is not tracked, and a bit of others that was written (E-403).
         || difference.expected.is_no_track != difference.found.is_no_track
         || difference.found.effects.contains(&Effect::ForeignMark)
+}
+
+/// Whether a ruleset says in that base chain of the witness what is told of it.
+fn is_told(ruleset: &Ruleset, difference: &Difference, told: &Finding) -> bool {
+    let witness = &difference.witness;
+    let outcome = judge(&up_to(ruleset, difference.chain), &witness.packet, witness.mark);
+    let is_here = outcome.base.as_ref().is_some_and(|base| base.as_str() == difference.chain);
+    let verdict = match told.decision {
+        Decision::Undecided => return !is_here,
+        Decision::Accept => tortie_rules::interpret::Decision::Accept,
+        Decision::Drop | Decision::Reject => tortie_rules::interpret::Decision::Drop,
+    };
+    is_here && outcome.verdict == verdict && outcome.origin.map(|origin| origin.comment()) == told.reason
 }
 
 /// The ruleset without the base chains that come after one of them.
