@@ -323,6 +323,9 @@ pub(crate) fn set(attributes: Attributes<'_>) -> Result<Set, DecodeError> {
     let key_len = attributes.u32(NFTA_SET_KEY_LEN).unwrap_or(0) as usize;
     let key = attributes.u32(NFTA_SET_KEY_TYPE).and_then(|types| key_of_type(types, key_len));
     let key = key.ok_or_else(|| odd(format!("the key of set `{name}`")))?;
+    if [NFTA_SET_EXPR, NFTA_SET_EXPRESSIONS].into_iter().any(|kind| attributes.find(kind).is_some()) {
+        return Err(odd(format!("set `{name}` with expressions")));
+    }
     let timeout_flags = NFT_SET_TIMEOUT | NFT_SET_EVAL;
     if flags & !(NFT_SET_INTERVAL | NFT_SET_MAP | NFT_SET_CONCAT | timeout_flags) != 0 {
         return Err(odd(format!("set `{name}`")));
@@ -354,6 +357,10 @@ pub(crate) fn raw_element(attributes: Attributes<'_>, set: &Set) -> Result<RawEl
     let flags = attributes.u32(NFTA_SET_ELEM_FLAGS).unwrap_or(0);
     if flags & NFT_SET_ELEM_CATCHALL != 0 {
         return Err(odd("a catch-all element"));
+    }
+    // A limit there would take the match away.
+    if [NFTA_SET_ELEM_EXPR, NFTA_SET_ELEM_EXPRESSIONS].into_iter().any(|kind| attributes.find(kind).is_some()) {
+        return Err(odd("an element with an expression"));
     }
     let key = plain_key(&set.key, value(attributes, NFTA_SET_ELEM_KEY)?)?;
     let key_end = match attributes.nested(NFTA_SET_ELEM_KEY_END) {

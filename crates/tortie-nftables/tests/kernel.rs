@@ -621,6 +621,19 @@ fn rules_that_write_marks_are_named_with_their_bits_t26() {
     });
 }
 
+/// The kernel runs the expression of an element that it finds, and a limit there takes the match away.
+#[test]
+fn a_set_whose_elements_do_more_than_be_there_is_none_of_ours() {
+    in_network_namespace(|| {
+        nft(&["add table inet tortie; add set inet tortie plain { type ipv4_addr; }"]);
+        nft(&["add set inet tortie odd { type ipv4_addr; limit rate 1/second; }"]);
+        nft(&["add element inet tortie odd { 10.0.0.1 limit rate 1/second }"]);
+        let ruleset = Kernel::open().unwrap().read().unwrap().ruleset.unwrap();
+        assert_eq!(ruleset.sets["plain"].key, [Field::SourceV4]);
+        assert!(ruleset.sets["odd"].key.is_empty(), "{:?}", ruleset.sets["odd"]);
+    });
+}
+
 #[test]
 fn the_table_is_removed_whether_or_not_it_is_there_e707() {
     in_network_namespace(|| {
