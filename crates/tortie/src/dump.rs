@@ -19,7 +19,7 @@ use crate::exit::{Code, Failure};
 /// How long a running agent may take to save what is in force.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often kernel and saved state are read again when an agent changed either meanwhile.
-const TRIES: usize = 5;
+const TRIES: usize = 20;
 
 pub(crate) fn dump(global: &Global, args: &DumpArgs) -> Result<Code, Failure> {
     let mut kernel = Kernel::open().map_err(|error| match error {
@@ -47,24 +47,32 @@ fn read(kernel: &mut Kernel) -> Result<(u32, Ruleset), Failure> {
 
 fn verify(global: &Global, args: &DumpArgs, kernel: &mut Kernel) -> Result<Code, Failure> {
     let budget = Budget { nodes: args.nodes, ..Budget::default() };
-    let mut tries = 1..=TRIES;
-    loop {
-        let is_last = tries.next().is_none_or(|number| number == TRIES);
+    let mut is_settled = false;
+    for _ in 0..TRIES {
         let wanted = intended(global, args)?;
         let (generation, ruleset) = read(kernel)?;
-        match prove(&wanted.policy, &ruleset, budget) {
+        let difference = match prove(&wanted.policy, &ruleset, budget) {
             Ok(proof) => {
                 print!("{}", proved(&proof, &wanted, global.quiet));
                 return Ok(Code::Success);
             }
-            // An agent that was at work meanwhile is no difference.
-            Err(_) if !is_last && is_moved(global, args, kernel, &wanted, generation)? => {}
-            Err(difference) => {
-                print!("{}", differs(&difference, &wanted));
-                return Ok(Code::Differs);
-            }
+            Err(difference) => difference,
+        };
+        // An agent that was at work meanwhile, or is still to learn of a link, is no difference.
+        if is_moved(global, args, kernel, &wanted, generation)? {
+            continue;
         }
+        if !is_settled && has_agent(global) {
+            is_settled = true;
+            // Where it cannot say so, for want of its store, what is in force counts all the same.
+            let _ = client::status(&global.socket, Some(PATIENCE), PATIENCE);
+            continue;
+        }
+        print!("{}", differs(&difference, &wanted));
+        return Ok(Code::Differs);
     }
+    let message = format!("policy or kernel changed {TRIES} times while they were compared");
+    Err(Failure::new(Code::General, message).with_hint("try again when the host is quieter"))
 }
 
 fn is_moved(
@@ -81,7 +89,7 @@ fn is_moved(
 /// What the saved state says of this host as it is now.
 fn intended(global: &Global, args: &DumpArgs) -> Result<InForce, Failure> {
     // An agent that runs saves now and then only; one that is gone has done so at its end.
-    if UnixStream::connect(&global.socket).is_ok() {
+    if has_agent(global) {
         client::saved(&global.socket, global.timeout.unwrap_or(PATIENCE))?;
     }
     let (environment, file) = local_settings()?;
@@ -94,6 +102,10 @@ fn intended(global: &Global, args: &DumpArgs) -> Result<InForce, Failure> {
             .with_hint("an agent writes it; `--state-dir` or the agent's `--socket` says where"),
         InForceError::Saved(_) => Failure::new(Code::General, with_causes(&error)),
     })
+}
+
+fn has_agent(global: &Global) -> bool {
+    UnixStream::connect(&global.socket).is_ok()
 }
 
 fn proved(proof: &Proof, wanted: &InForce, is_quiet: bool) -> String {

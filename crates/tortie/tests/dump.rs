@@ -1,6 +1,8 @@
 //! `tortie dump` on a real kernel, each test in a network namespace that vanishes with its thread.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 mod support;
 
 use support::{Host, in_namespace, until};
@@ -188,6 +190,35 @@ fn a_table_that_sleeps_is_a_difference_and_is_repaired_e721() {
         |_| "nft add table inet tortie '{ flags dormant; }'".to_owned(),
         &["the kernel does not do what policy says", "`forward`"],
     );
+}
+
+#[test]
+fn an_agent_at_work_is_no_difference_d14() {
+    in_namespace(|host| {
+        enforced(host);
+        let _agent = host.agent(&[]);
+        host.settle();
+        let is_done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            // Endpoints by address come and go with the address, and the policy changes.
+            let work = scope.spawn(|| {
+                let mut rounds = 0;
+                while !is_done.load(Ordering::Relaxed) {
+                    host.apply(&RESOURCES.replace("8055", &(8_000 + rounds % 50).to_string()));
+                    host.apply(&RESOURCES.replace("interfaceName: eth0, ", ""));
+                    host.sh("ip addr add 192.0.2.1/24 dev eth0; ip addr del 192.0.2.1/24 dev eth0");
+                    rounds += 1;
+                }
+                rounds
+            });
+            let results: Vec<_> = (0..15).map(|_| host.tortie(&["dump", "--verify"], "")).collect();
+            is_done.store(true, Ordering::Relaxed);
+            assert!(work.join().unwrap() > 0);
+            for (code, out, err) in results {
+                assert_eq!(code, 0, "{out}{err}");
+            }
+        });
+    });
 }
 
 /// `nft` takes what `dump` prints, rule for rule; it may choose other expressions for them than we do.
