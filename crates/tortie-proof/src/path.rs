@@ -56,21 +56,21 @@ pub(crate) fn search(
             let joined = logic.store.join(a, b, &mut |a, b| pairs.number(a, b))?;
             let none = logic.store.end(NONE)?;
             let joined = logic.choose(state.region, joined, none)?;
-            for pair in logic.store.values(joined).into_iter().filter(|pair| *pair != NONE) {
-                let (a, b) = pairs.list[pair as usize];
-                let (a, b) = (logic.outcomes.get(a).clone(), logic.outcomes.get(b).clone());
-                let region = logic.store.is(joined, pair)?;
-                if !a.shows_the_same(&b) {
-                    let rank = rank(&a, &b);
-                    if worst.as_ref().is_none_or(|(before, ..)| rank < *before) {
-                        worst = Some((rank, number, region));
+            for (kind, region) in kinds(&mut logic, joined, &pairs)? {
+                match kind {
+                    Kind::Ends => {}
+                    Kind::Differs(rank) => {
+                        if worst.as_ref().is_none_or(|(before, ..)| rank < *before) {
+                            worst = Some((rank, number, region));
+                        }
                     }
-                } else if !a.decision.is_final() {
-                    let left = (state.expected.then(a.left), state.found.then(b.left));
-                    if left.0.is_no_track != left.1.is_no_track && untracked.is_none() {
-                        untracked = Some((step, number, region));
+                    Kind::Passes(expected, found) => {
+                        let left = (state.expected.then(expected), state.found.then(found));
+                        if left.0.is_no_track != left.1.is_no_track && untracked.is_none() {
+                            untracked = Some((step, number, region));
+                        }
+                        next.entry(left).or_default().push((number, region));
                     }
-                    next.entry(left).or_default().push((number, region));
                 }
             }
         }
@@ -96,6 +96,46 @@ pub(crate) fn search(
         }
         None => Ok(None),
     }
+}
+
+/// What a pair of outcomes means for the way of a packet.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    /// Both sides end it in the same way.
+    Ends,
+    /// Both sides let it pass, with this left.
+    Passes(Left, Left),
+    /// They differ, the more important the lower.
+    Differs(u8),
+}
+
+/// The packets of each kind, from a diagram of pairs.
+fn kinds(logic: &mut Logic<'_>, joined: Node, pairs: &Pairs) -> Result<Vec<(Kind, Node)>, Stop> {
+    let mut list: Vec<Kind> = Vec::new();
+    let outcomes = &logic.outcomes;
+    // In one pass: there may be as many pairs as rules.
+    let by_kind = logic.store.map(joined, &mut |pair| {
+        if pair == NONE {
+            return NONE;
+        }
+        let (a, b) = pairs.list[pair as usize];
+        let (a, b) = (outcomes.get(a), outcomes.get(b));
+        let kind = match a.shows_the_same(b) {
+            false => Kind::Differs(rank(a, b)),
+            true if a.decision.is_final() => Kind::Ends,
+            true => Kind::Passes(a.left, b.left),
+        };
+        let known = list.iter().position(|other| *other == kind);
+        known.unwrap_or_else(|| {
+            list.push(kind);
+            list.len() - 1
+        }) as u32
+    })?;
+    let mut regions = Vec::with_capacity(list.len());
+    for (number, kind) in list.into_iter().enumerate() {
+        regions.push((kind, logic.store.is(by_kind, number as u32)?));
+    }
+    Ok(regions)
 }
 
 /// What people care about first: another verdict, then another reason.
