@@ -33,6 +33,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "tortie-reference",
             "tortie-netlink",
             "tortie-nftables",
+            "tortie-proof",
             "tortie-testkit",
         ],
     ),

@@ -12,10 +12,9 @@ use tortie_rules::interpret::{Outcome, interpret_marked};
 use tortie_rules::ruleset::{Hook, Origin};
 use tortie_rules::{Ruleset, compile};
 use tortie_testkit::generators::{Random, packet, with_many_tiers, world};
+use tortie_verdicts::roads;
 
 mod mutate;
-#[path = "../../tortie-testkit/tests/support/mod.rs"]
-mod support;
 
 use mutate::{KINDS, Kind, mutate};
 
@@ -28,7 +27,7 @@ fn every_mistake_that_a_packet_can_meet_is_found_with_such_a_packet() {
     let mut found: BTreeMap<Kind, [usize; 2]> = BTreeMap::new();
     for seed in 0..worlds {
         let world = if seed % 6 == 5 { with_many_tiers(world(seed)) } else { world(seed) };
-        let engine = support::engine(&world, &world.resources, false);
+        let engine = roads::engine(&world, &world.resources, false);
         let right = compile(engine.policy());
         for (number, kind) in KINDS.iter().enumerate() {
             let mut random = Random::new(seed << 8 | number as u64);

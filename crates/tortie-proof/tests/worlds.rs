@@ -10,9 +10,7 @@ use tortie_proof::{Budget, How, prove};
 use tortie_rules::ruleset::Origin;
 use tortie_rules::{Ruleset, compile};
 use tortie_testkit::generators::{with_many_tiers, world};
-
-#[path = "../../tortie-testkit/tests/support/mod.rs"]
-mod support;
+use tortie_verdicts::roads;
 
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
@@ -24,7 +22,7 @@ fn every_world_is_proved() {
     let (mut nodes, mut reached) = (0, 0);
     for seed in first..first + count {
         let world = world(seed);
-        let engine = support::engine(&world, &world.resources, false);
+        let engine = roads::engine(&world, &world.resources, false);
         let ruleset = compile(engine.policy());
         let proof = prove(engine.policy(), &ruleset, Budget::default());
         let proof = proof.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
@@ -52,7 +50,7 @@ fn read_back(ruleset: &Ruleset) -> Ruleset {
 fn any_number_of_tiers_is_proved_c2() {
     for seed in 0..100 {
         let world = with_many_tiers(world(seed));
-        let engine = support::engine(&world, &world.resources, false);
+        let engine = roads::engine(&world, &world.resources, false);
         let ruleset = compile(engine.policy());
         let proof = prove(engine.policy(), &ruleset, Budget::default());
         let proof = proof.unwrap_or_else(|error| panic!("seed {seed}: {error}"));

@@ -300,7 +300,7 @@ impl View<'_> {
         let has_ports = packet.protocol.has_ports() || packet.protocol == Protocol::UDPLITE;
         match field {
             Field::InInterface => self.in_interface().map(interface_value),
-            Field::OutInterface => self.out_interface().map(interface_value),
+            Field::OutInterface => self.out_interface(skb).map(interface_value),
             Field::NfProto => Some(vec![if packet.source.is_ipv4() { 2 } else { 10 }]),
             Field::L4Proto => Some(vec![packet.protocol.0]),
             Field::SourceV4 => v4(packet.source),
@@ -337,14 +337,16 @@ impl View<'_> {
         }
     }
 
-    fn out_interface(&self) -> Option<&str> {
+    fn out_interface(&self, skb: &Buffer) -> Option<&str> {
+        let before = self.packet.dnat.as_ref().and_then(|dnat| dnat.out_interface_before.as_deref());
         match (&self.packet.route, self.hook) {
             (_, Hook::Prerouting | Hook::Input) => None,
-            // The output hook still names the interface that was chosen before translation (E-410).
-            (Route::Generated { .. }, Hook::Output)
-                if self.packet.dnat.as_ref().is_some_and(|dnat| dnat.out_interface_before.is_some()) =>
+            // The output hook still names the interface that was chosen before translation (E-410), and what is not
+            // tracked is not translated (E-414).
+            (Route::Generated { .. }, hook)
+                if before.is_some() && (hook == Hook::Output || !skb.is_tracked(self.packet)) =>
             {
-                self.packet.dnat.as_ref().and_then(|dnat| dnat.out_interface_before.as_deref())
+                before
             }
             (Route::Generated { out_interface } | Route::Forwarded { out_interface, .. }, _) => Some(out_interface),
             (Route::Delivered { .. }, _) => None,

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use serde::{Deserialize, Serialize};
 use tortie_api::packet::Packet;
 use tortie_api::read_stored;
+use tortie_proof::{Budget, Disagreement, prove};
 use tortie_reference::Judgement;
 use tortie_rules::{compile, interpret};
 use tortie_testkit::generators::{Random, World, aimed, crowded, spoiled, world};
@@ -157,6 +158,11 @@ fn two_roads(seed: u64, tally: &mut Tally) -> Result<(), Found> {
         }
     }
     let ruleset = compile(engine.policy());
+    match prove(engine.policy(), &ruleset, Budget::default()) {
+        Ok(proof) if proof.is_complete() => {}
+        Ok(proof) => return Err(fail(format!("a world as small as this is over the budget of the proof: {proof:?}"))),
+        Err(_) => return Err(smallest_unproved(seed, world)),
+    }
     tally.note_world(&Drawn { world: &world, ruleset: &ruleset });
     for _ in 0..PACKETS_A_WORLD {
         let packet = aimed(&world, &mut random);
@@ -186,6 +192,27 @@ fn smallest(seed: u64, world: World, packet: Packet) -> Found {
     let text = part(&world, &packet).unwrap_or_default();
     let case = Case { title: format!("world {seed}\n{text}"), world, packet, probe: None };
     Found { world_seed: seed, case: Some(Box::new(case)), text }
+}
+
+/// The packet that shows that a ruleset does not do what policy says.
+fn unproved(world: &World) -> Option<(String, Option<Packet>)> {
+    let engine = roads::engine(world, &world.resources, false);
+    let disagreement = prove(engine.policy(), &compile(engine.policy()), Budget::default()).err()?;
+    let packet = match &disagreement {
+        Disagreement::Differs(difference) => Some(difference.witness.packet.clone()),
+        Disagreement::Broken { .. } => None,
+    };
+    Some((disagreement.to_string(), packet))
+}
+
+fn smallest_unproved(seed: u64, world: World) -> Found {
+    let (world, ()) = shrink(world, (), &[], |world, ()| unproved(world).is_some());
+    let (text, packet) = unproved(&world).unwrap_or_default();
+    let case = packet.map(|packet| {
+        let title = format!("world {seed}\n{text}");
+        Box::new(Case { title, world, packet, probe: None })
+    });
+    Found { world_seed: seed, case, text }
 }
 
 /// Every resource reads as it was written, and one that was spoiled is refused as a whole (E-305).

@@ -11,8 +11,7 @@ use tortie_api::{Severity, decode, read_stored};
 use tortie_calc::Engine;
 use tortie_reference::{By, Failsafe, HostAction, Judgement, Settings, Stage, Verdict, World, judge};
 use tortie_rules::{compile, interpret};
-
-mod support;
+use tortie_verdicts::roads;
 
 const NODE: &str = "n1";
 
@@ -86,7 +85,7 @@ impl Host {
         let world = World { node: NODE, resources: &self.resources, links: &self.links, settings: &self.settings };
         let judged = judge(&world, packet);
         let found = interpret(&compile(self.engine().policy()), packet).unwrap();
-        assert!(support::agrees(&judged, &found), "{packet:?}\nreference {judged:?}\nruleset {found:?}");
+        assert!(roads::agrees(&judged, &found), "{packet:?}\nreference {judged:?}\nruleset {found:?}");
         judged
     }
 

@@ -9,8 +9,7 @@ use tortie_rules::interpret::Outcome;
 use tortie_rules::plan::{Op, Phase, Transaction, plan};
 use tortie_rules::{Ruleset, compile, interpret};
 use tortie_testkit::generators::{Random, World, packet, world};
-
-mod support;
+use tortie_verdicts::roads;
 
 /// A world and the same one after some of its objects were taken from another.
 fn two_states(seed: u64) -> (World, Ruleset, Ruleset) {
@@ -23,8 +22,8 @@ fn two_states(seed: u64) -> (World, Ruleset, Ruleset) {
             changed.push(resource.clone());
         }
     }
-    let before = compile(support::engine(&first, &first.resources, false).policy());
-    let after = compile(support::engine(&first, &changed, false).policy());
+    let before = compile(roads::engine(&first, &first.resources, false).policy());
+    let after = compile(roads::engine(&first, &changed, false).policy());
     (first, before, after)
 }
 

@@ -11,9 +11,7 @@ use tortie_proof::{Budget, prove};
 use tortie_rules::{compile, interpret, plan};
 use tortie_testkit::generators::{Random, packet, with_many_tiers, world};
 use tortie_testkit::sandbox::in_network_namespace;
-
-#[path = "../../tortie-testkit/tests/support/mod.rs"]
-mod support;
+use tortie_verdicts::roads;
 
 #[test]
 fn the_kernel_takes_every_world_and_gives_it_back_e709_k13() {
@@ -22,7 +20,7 @@ fn the_kernel_takes_every_world_and_gives_it_back_e709_k13() {
         let mut kernel = Kernel::open().unwrap();
         for seed in 0..worlds {
             let world = world(seed);
-            let engine = support::engine(&world, &world.resources, false);
+            let engine = roads::engine(&world, &world.resources, false);
             let desired = compile(engine.policy());
             let mut actual = kernel.read().unwrap();
             for transaction in plan(&desired, actual.ruleset.as_ref()).unwrap().transactions {
@@ -52,7 +50,7 @@ fn any_number_of_tiers_is_taken_and_judged_c2() {
     in_network_namespace(|| {
         for seed in 0..25 {
             let world = with_many_tiers(world(seed));
-            let desired = compile(support::engine(&world, &world.resources, false).policy());
+            let desired = compile(roads::engine(&world, &world.resources, false).policy());
             let mut kernel = Kernel::open().unwrap();
             let actual = kernel.read().unwrap();
             for transaction in plan(&desired, actual.ruleset.as_ref()).unwrap().transactions {
@@ -62,8 +60,8 @@ fn any_number_of_tiers_is_taken_and_judged_c2() {
             let mut random = Random::new(seed);
             for _ in 0..200 {
                 let packet = packet(&mut random);
-                let (judged, found) = (support::judge(&world, &packet), interpret(&desired, &packet).unwrap());
-                assert!(support::agrees(&judged, &found), "seed {seed}: {packet:?}\n{judged:?}\n{found:?}");
+                let (judged, found) = (roads::judge(&world, &packet), interpret(&desired, &packet).unwrap());
+                assert!(roads::agrees(&judged, &found), "seed {seed}: {packet:?}\n{judged:?}\n{found:?}");
             }
         }
     });
