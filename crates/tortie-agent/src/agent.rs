@@ -24,7 +24,7 @@ use tortie_calc::{Engine, Settings};
 use tortie_datastore::kv::Revision;
 use tortie_datastore::{Kv, Syncer};
 use tortie_netmon::Monitor;
-use tortie_nftables::{Events, Kernel, OpenError};
+use tortie_nftables::{Events, Kernel, OpenError, Tap};
 use tortie_rules::Ruleset;
 
 use crate::api;
@@ -163,6 +163,13 @@ impl Agent {
         }
         let (sender, receiver) = channel();
         Ok(Agent { config, lock, kernel, events, sender, receiver })
+    }
+
+    /// Puts something between the agent and the kernel: `kernel` where it programs and reads, `events` where it hears of
+    /// changes. For tests.
+    pub fn set_taps(&mut self, kernel: Arc<dyn Tap>, events: Arc<dyn Tap>) {
+        self.kernel.set_tap(kernel);
+        self.events.set_tap(events);
     }
 
     /// A function that makes [`Agent::run`] return, for signal handlers' threads.

@@ -6,4 +6,7 @@
 
 pub mod consts;
 pub mod socket;
+mod tap;
 pub mod wire;
+
+pub use tap::Tap;

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 
 use netlink_sys::{Socket, SocketAddr};
 use nix::sys::socket::{setsockopt, sockopt};
@@ -10,6 +11,7 @@ use crate::consts::NLMSGERR_ATTR_MSG;
 use crate::consts::{
     NETLINK_NETFILTER, NLM_F_ACK, NLM_F_ACK_TLVS, NLM_F_CAPPED, NLM_F_DUMP, NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR,
 };
+use crate::tap::Tap;
 use crate::wire::{Attributes, HEADER_LEN, Message, Messages, u32_ne};
 
 /// Bytes of the send buffer: enough for a transaction of 100,000 elements. The default of 212,992 is not enough for
@@ -26,6 +28,7 @@ pub struct Netlink {
     /// The number by which the kernel knows this socket.
     port: u32,
     sequence: u32,
+    tap: Option<Arc<dyn Tap>>,
 }
 
 /// The kernel's answer to one message.
@@ -58,7 +61,7 @@ impl Netlink {
         socket.set_cap_ack(true)?;
         // The kernel answers before `sendmsg` returns, so nothing here ever waits.
         socket.set_non_blocking(true)?;
-        Ok(Self { socket, port, sequence: 0 })
+        Ok(Self { socket, port, sequence: 0, tap: None })
     }
 
     /// A socket that hears a multicast group.
@@ -69,6 +72,11 @@ impl Netlink {
         let netlink = Self::open()?;
         netlink.socket.add_membership(group)?;
         Ok(netlink)
+    }
+
+    /// Puts something between this socket and the kernel. For tests.
+    pub fn set_tap(&mut self, tap: Arc<dyn Tap>) {
+        self.tap = Some(tap);
     }
 
     /// The number under which the kernel announces what this socket changes.
@@ -88,6 +96,13 @@ impl Netlink {
     /// # Errors
     /// When the kernel does not take all of them.
     pub fn send(&self, bytes: &[u8]) -> io::Result<()> {
+        match &self.tap {
+            Some(tap) => tap.send(bytes, &|bytes| self.send_to_kernel(bytes)),
+            None => self.send_to_kernel(bytes),
+        }
+    }
+
+    fn send_to_kernel(&self, bytes: &[u8]) -> io::Result<()> {
         let kernel = SocketAddr::new(0, 0);
         loop {
             match self.socket.send_to(bytes, &kernel, 0) {
@@ -104,6 +119,13 @@ impl Netlink {
     /// # Errors
     /// Also `ENOBUFS` when something was lost.
     pub fn receive(&self) -> io::Result<Vec<u8>> {
+        match &self.tap {
+            Some(tap) => tap.receive(&|| self.receive_from_kernel()),
+            None => self.receive_from_kernel(),
+        }
+    }
+
+    fn receive_from_kernel(&self) -> io::Result<Vec<u8>> {
         loop {
             match self.socket.recv_from_full() {
                 Ok((bytes, _)) => return Ok(bytes),

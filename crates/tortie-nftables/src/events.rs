@@ -2,7 +2,9 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 
+use tortie_netlink::Tap;
 use tortie_rules::ruleset::TABLE;
 
 use crate::consts::*;
@@ -36,6 +38,11 @@ impl Events {
     /// When the kernel refuses the socket or the group.
     pub fn open() -> io::Result<Events> {
         Ok(Events { netlink: Netlink::listen(NFNLGRP_NFTABLES)?, touches_ours: false })
+    }
+
+    /// Puts something between this handle and the kernel. For tests.
+    pub fn set_tap(&mut self, tap: Arc<dyn Tap>) {
+        self.netlink.set_tap(tap);
     }
 
     /// Everything that came since the last call; never waits.

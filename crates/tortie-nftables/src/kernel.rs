@@ -1,7 +1,9 @@
 //! The handle on the kernel's nf_tables of one network namespace.
 
 use std::io;
+use std::sync::Arc;
 
+use tortie_netlink::Tap;
 use tortie_rules::Ruleset;
 use tortie_rules::plan::{Op, Transaction};
 use tortie_rules::ruleset::Name;
@@ -110,6 +112,11 @@ impl Kernel {
         let mut netlink = Netlink::open().map_err(open_error)?;
         dump::generation(&mut netlink).map_err(open_error)?;
         Ok(Kernel { netlink })
+    }
+
+    /// Puts something between this handle and the kernel. For tests.
+    pub fn set_tap(&mut self, tap: Arc<dyn Tap>) {
+        self.netlink.set_tap(tap);
     }
 
     /// The number by which events name the changes of this handle.

@@ -19,3 +19,4 @@ pub use decode::DecodeError;
 pub use events::{Event, Events};
 pub use foreign::{ForeignChain, MarkWriter};
 pub use kernel::{Actual, CommitError, Counter, Kernel, OpenError, ReadError};
+pub use tortie_netlink::Tap;
