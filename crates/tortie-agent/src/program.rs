@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use tortie_api::ResourceKey;
 use tortie_api::facts::Links;
+use tortie_api::{ResourceKey, with_causes};
 use tortie_nftables::{CommitError, Kernel, ReadError};
 use tortie_rules::plan::{Op, Phase, PlanError, Transaction};
 use tortie_rules::ruleset::Origin;
@@ -19,7 +19,7 @@ const RACES_MAX: usize = 50;
 pub type Fault = Arc<dyn Fn(&Transaction) -> Option<CommitError> + Send + Sync>;
 
 /// The kernel, and what it is known to hold.
-pub(crate) struct Programmer {
+pub struct Programmer {
     kernel: Kernel,
     fault: Option<Fault>,
     /// `None` when it must be read before anything is planned.
@@ -34,39 +34,45 @@ struct Known {
 
 /// What programming did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Outcome {
+pub struct Outcome {
     /// Transactions that were committed.
-    pub(crate) transactions: usize,
+    pub transactions: usize,
     /// Operations in them.
-    pub(crate) ops: usize,
+    pub ops: usize,
     /// How long it took, in microseconds.
-    pub(crate) took_us: u64,
+    pub took_us: u64,
 }
 
 /// Why the kernel does not hold what is desired. Each transaction is whole, so every endpoint is old or new.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ProgramError {
+pub enum ProgramError {
+    /// It cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// A transaction was not carried out.
     #[error("{}", .blame.what)]
     Commit {
+        /// What of policy it is about.
         blame: Box<Blame>,
+        /// Why.
         #[source]
         source: CommitError,
     },
+    /// What is desired contradicts itself.
     #[error("the compiled ruleset is not consistent: this is a bug")]
     Plan(#[from] PlanError),
+    /// Others change rulesets all the time.
     #[error("the ruleset changed {RACES_MAX} times while plans were made for it")]
     Restless,
 }
 
 /// Which part of policy a refused operation came from (K-11).
 #[derive(Debug)]
-pub(crate) struct Blame {
+pub struct Blame {
     /// A sentence.
-    pub(crate) what: String,
+    pub what: String,
     /// The object and its rule, where the operation tells.
-    pub(crate) object: Option<(ResourceKey, String)>,
+    pub object: Option<(ResourceKey, String)>,
 }
 
 impl ProgramError {
@@ -97,7 +103,8 @@ fn is_passing(error: &std::io::Error) -> bool {
 }
 
 impl Programmer {
-    pub(crate) fn new(kernel: Kernel, fault: Option<Fault>) -> Self {
+    /// Knows nothing yet of what the kernel holds.
+    pub fn new(kernel: Kernel, fault: Option<Fault>) -> Self {
         Self { kernel, fault, known: None, recheck: Recheck::default() }
     }
 
@@ -106,12 +113,13 @@ impl Programmer {
         self.kernel.port()
     }
 
-    pub(crate) fn kernel(&mut self) -> &mut Kernel {
+    /// The handle, for what has nothing to do with programming.
+    pub fn kernel(&mut self) -> &mut Kernel {
         &mut self.kernel
     }
 
     /// Forgets what the kernel holds: somebody changed it.
-    pub(crate) fn forget(&mut self) {
+    pub fn forget(&mut self) {
         self.known = None;
     }
 
@@ -164,7 +172,10 @@ impl Programmer {
     }
 
     /// Makes the kernel hold `desired`.
-    pub(crate) fn program(&mut self, desired: &Ruleset) -> Result<Outcome, ProgramError> {
+    ///
+    /// # Errors
+    /// [`ProgramError`]; each transaction is whole, so every endpoint is old or new then.
+    pub fn program(&mut self, desired: &Ruleset) -> Result<Outcome, ProgramError> {
         let start = Instant::now();
         let mut outcome = Outcome::default();
         for _ in 0..RACES_MAX {
@@ -184,13 +195,16 @@ impl Programmer {
                         is_raced = true;
                         break;
                     }
-                    // What was remembered may be wrong; what was just read is not.
-                    Err(error) if was_remembered => {
-                        tracing::warn!("{}: reading the kernel again", blame(transaction, &error).what);
+                    Err(source) => {
+                        let error = ProgramError::Commit { blame: blame(transaction, &source), source };
+                        // What was remembered may be wrong; what was just read is not.
+                        if !was_remembered {
+                            return Err(error);
+                        }
+                        tracing::warn!("{}: reading the kernel again", with_causes(&error));
                         is_raced = true;
                         break;
                     }
-                    Err(source) => return Err(ProgramError::Commit { blame: blame(transaction, &source), source }),
                 }
             }
             if !is_raced {
@@ -265,6 +279,9 @@ fn blame(transaction: &Transaction, error: &CommitError) -> Box<Blame> {
             format!("the kernel refused set `{name}`")
         }
         Some(Op::AddChain { name, .. }) => format!("the kernel refused chain `{name}`"),
+        _ if matches!(error, CommitError::Send(_) | CommitError::NoAnswer(_)) => {
+            format!("cannot {}", phase(transaction))
+        }
         _ => format!("the kernel refused to {}", phase(transaction)),
     };
     if let CommitError::Refused { source, .. } | CommitError::RefusedWhole(source) = error
