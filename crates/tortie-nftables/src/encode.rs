@@ -22,6 +22,13 @@ pub(crate) struct Batch {
     pub(crate) ops: Vec<usize>,
 }
 
+impl Batch {
+    /// Whether this is the number of one of its messages that are answered.
+    pub(crate) fn holds(&self, sequence: u32) -> bool {
+        sequence.wrapping_sub(self.first) <= self.last.wrapping_sub(self.first)
+    }
+}
+
 /// Encodes a transaction. With `generation` the kernel refuses it when anything changed since (K-13).
 pub(crate) fn batch(ops: &[Op], generation: Option<u32>, first: u32) -> Batch {
     let total = ops.iter().map(messages_of).sum::<usize>();

@@ -227,7 +227,8 @@ impl Kernel {
             };
             let answers = Messages(&bytes).filter(|message| message.kind == NLMSG_ERROR).filter_map(|m| answer(&m));
             let mut last = None;
-            for answer in answers {
+            // Answers to former transactions, for which nobody waited any more, say nothing about this one.
+            for answer in answers.filter(|answer| batch.holds(answer.sequence)) {
                 if answer.errno != 0 && answer.sequence != batch.first {
                     refused.get_or_insert_with(|| answer.clone());
                 }

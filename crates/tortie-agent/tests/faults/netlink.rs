@@ -6,8 +6,9 @@ use std::time::Instant;
 use nix::libc::{EBUSY, EEXIST, EINTR, EMSGSIZE, ENOBUFS, ENOENT, ENOMEM, ENOSPC, EPERM};
 use tortie_agent::Programmer;
 use tortie_api::with_causes;
-use tortie_nftables::Kernel;
+use tortie_nftables::{CommitError, Kernel};
 use tortie_rules::plan;
+use tortie_rules::plan::{Op, Phase, Transaction};
 use tortie_testkit::sandbox::in_network_namespace;
 
 use crate::judge::{Judge, kinds};
@@ -155,5 +156,21 @@ fn whatever_happens_to_any_message_the_host_is_whole_and_converges_a6_e711_e712(
         }
         println!("{taken} of {planned} points, {states} states of the kernel judged, in {:?}", start.elapsed());
         assert_eq!(taken, if sample == Sample::All { planned } else { SAMPLE * starts });
+    });
+}
+
+/// Whoever commits again without reading first, as a recheck does, must not take an old refusal for a new one.
+#[test]
+fn an_answer_that_comes_late_is_not_taken_for_that_of_the_next_transaction() {
+    in_network_namespace(|| {
+        let wire = Wire::default();
+        let mut kernel = Kernel::open().unwrap();
+        kernel.set_tap(Arc::new(wire.clone()));
+        let transaction = Transaction { phase: Phase::Build, ops: vec![Op::AddTable] };
+        wire.arm(0, Some(Fault::RefusedLate { message: 1 }), Box::new(|| {}));
+        assert!(matches!(kernel.commit(&transaction, None), Err(CommitError::NoAnswer(_))));
+        assert!(wire.disarm().1);
+        kernel.commit(&transaction, None).unwrap();
+        assert!(kernel.read().unwrap().ruleset.is_some());
     });
 }
