@@ -178,6 +178,7 @@ impl Programmer {
     pub fn program(&mut self, desired: &Ruleset) -> Result<Outcome, ProgramError> {
         let start = Instant::now();
         let mut outcome = Outcome::default();
+        let mut is_refused_before = false;
         for _ in 0..RACES_MAX {
             let was_remembered = self.known.is_some();
             let mut known = self.known()?;
@@ -197,10 +198,13 @@ impl Programmer {
                     }
                     Err(source) => {
                         let error = ProgramError::Commit { blame: blame(transaction, &source), source };
-                        // What was remembered may be wrong; what was just read is not.
-                        if !was_remembered {
+                        // What was remembered may be wrong; what was just read is not. And a refusal may put an object
+                        // out of force, so it counts when the kernel repeats it.
+                        let is_doubted = was_remembered || error.is_refusal() && !is_refused_before;
+                        if !is_doubted {
                             return Err(error);
                         }
+                        is_refused_before |= error.is_refusal();
                         tracing::warn!("{}: reading the kernel again", with_causes(&error));
                         is_raced = true;
                         break;

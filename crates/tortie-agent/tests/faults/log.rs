@@ -1,4 +1,4 @@
-//! What is logged on the present thread.
+//! Log lines of one thread.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
@@ -6,36 +6,31 @@ use std::sync::{Arc, Mutex};
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Log lines since the last look; they are taken as long as this lives.
-pub(crate) struct Lines {
-    bytes: Bytes,
-    _guard: DefaultGuard,
-}
-
+/// Log lines since the last look; clones are the same ones.
 #[derive(Clone, Default)]
-struct Bytes(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
 
 impl Lines {
-    pub(crate) fn new() -> Lines {
-        let bytes = Bytes::default();
-        let subscriber = tracing_subscriber::fmt().with_writer(bytes.clone()).with_ansi(false).finish();
-        Lines { bytes, _guard: tracing::subscriber::set_default(subscriber) }
+    /// Takes the lines of the present thread as long as the guard lives.
+    pub(crate) fn listen(&self) -> DefaultGuard {
+        let subscriber = tracing_subscriber::fmt().with_writer(self.clone()).with_ansi(false).finish();
+        tracing::subscriber::set_default(subscriber)
     }
 
     pub(crate) fn take(&self) -> String {
-        String::from_utf8(std::mem::take(&mut *self.bytes.0.lock().unwrap())).unwrap()
+        String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap()
     }
 }
 
-impl<'a> MakeWriter<'a> for Bytes {
-    type Writer = Bytes;
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = Lines;
 
-    fn make_writer(&'a self) -> Bytes {
+    fn make_writer(&'a self) -> Lines {
         self.clone()
     }
 }
 
-impl Write for Bytes {
+impl Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.lock().unwrap().write(bytes)
     }

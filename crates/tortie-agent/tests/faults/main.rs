@@ -5,6 +5,8 @@
 //! A run takes a sample of all points. `TORTIE_FAULTS=all` takes every one, `TORTIE_FAULTS=N` the sample of another seed.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod agent;
+mod host;
 mod judge;
 mod log;
 mod netlink;

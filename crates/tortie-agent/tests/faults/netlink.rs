@@ -10,6 +10,7 @@ use tortie_nftables::{CommitError, Kernel};
 use tortie_rules::plan;
 use tortie_rules::plan::{Op, Phase, Transaction};
 use tortie_testkit::sandbox::in_network_namespace;
+use tracing::subscriber::DefaultGuard;
 
 use crate::judge::{Judge, kinds};
 use crate::log::Lines;
@@ -33,6 +34,7 @@ struct Bench {
     /// A handle with nothing in between.
     kernel: Kernel,
     lines: Lines,
+    _guard: DefaultGuard,
 }
 
 impl Bench {
@@ -40,7 +42,9 @@ impl Bench {
         let wire = Wire::default();
         let mut kernel = Kernel::open().unwrap();
         kernel.set_tap(Arc::new(wire.clone()));
-        Bench { wire, programmer: Programmer::new(kernel, None), kernel: Kernel::open().unwrap(), lines: Lines::new() }
+        let lines = Lines::default();
+        let _guard = lines.listen();
+        Bench { wire, programmer: Programmer::new(kernel, None), kernel: Kernel::open().unwrap(), lines, _guard }
     }
 
     /// Brings the kernel into the state before the transition. `is_fresh` is a process that has read nothing yet.
@@ -95,7 +99,7 @@ impl Bench {
 }
 
 /// All points of a transition that sends `sent` when nothing goes wrong.
-fn points(sent: &Sent) -> Vec<Point> {
+pub(crate) fn points(sent: &Sent) -> Vec<Point> {
     let mut points = Vec::new();
     for (number, messages) in sent.transactions.iter().enumerate() {
         // The beginning too, under whose number the kernel refuses a transaction as a whole; the end is never answered.
@@ -146,7 +150,7 @@ fn whatever_happens_to_any_message_the_host_is_whole_and_converges_a6_e711_e712(
                 assert!(points.len() >= messages * (REFUSALS.len() + 2), "{}", transition.name);
                 planned += points.len();
                 starts += 1;
-                for point in sample.of(&points, SAMPLE, salt as u64 * 2 + u64::from(is_fresh)) {
+                for point in sample.part(SAMPLE, usize::MAX).of(&points, salt as u64 * 2 + u64::from(is_fresh)) {
                     bench.run(transition, is_fresh, Some(point), &judge);
                     taken += 1;
                 }

@@ -19,13 +19,29 @@ impl Sample {
         }
     }
 
-    /// `count` of the points, or all of them; different ones for each `salt`.
-    pub(crate) fn of<T: Clone>(self, points: &[T], count: usize, salt: u64) -> Vec<T> {
-        let Sample::Seed(seed) = self else { return points.to_vec() };
+    /// How many points are taken: `some`, or at most `all` where all are wanted.
+    pub(crate) fn part(self, some: usize, all: usize) -> Part {
+        match self {
+            Sample::All => Part { count: all, seed: 1 },
+            Sample::Seed(seed) => Part { count: some, seed },
+        }
+    }
+}
+
+/// A part of many points.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Part {
+    count: usize,
+    seed: u64,
+}
+
+impl Part {
+    /// As many of the points as the part has, in an order drawn at random; other ones for another `salt`.
+    pub(crate) fn of<T: Clone>(self, points: &[T], salt: u64) -> Vec<T> {
         let mut left = points.to_vec();
-        let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ salt.wrapping_mul(0xd134_2543_de82_ef95) | 1;
+        let mut random = self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ salt.wrapping_mul(0xd134_2543_de82_ef95) | 1;
         let mut drawn = Vec::new();
-        while drawn.len() < count && !left.is_empty() {
+        while drawn.len() < self.count && !left.is_empty() {
             // xorshift64.
             random ^= random << 13;
             random ^= random >> 7;

@@ -1,0 +1,145 @@
+//! The whole agent: what it does after a fault, and what it says of it.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::{Value, json};
+use tortie_nftables::{Kernel, Tap};
+use tortie_testkit::sandbox::in_network_namespace;
+
+use crate::host::Host;
+use crate::judge::Judge;
+use crate::netlink;
+use crate::sample::Sample;
+use crate::wire::{Sent, Wire, flush};
+use crate::worlds::{Object, base, packets, ruleset, web};
+
+/// Points that a run takes, where it does not take all.
+const SAMPLE: usize = 24;
+/// Points that a run of all takes: the whole agent is slow, and `netlink` takes every one.
+const SAMPLE_OF_ALL: usize = 800;
+
+/// Nothing in between.
+struct Direct;
+
+impl Tap for Direct {}
+
+fn with_ports(ports: Value) -> Vec<Object> {
+    let others = base().into_iter().filter(|object| object.1 != "web");
+    others.chain([web(ports)]).collect()
+}
+
+/// One that happens once blames no object, whether the kernel was read just before or not.
+#[test]
+fn one_fault_of_any_message_blames_nobody_and_leaves_nothing_behind_e711_e712() {
+    in_network_namespace(|| {
+        let host = Host::new();
+        let wire = Wire::default();
+        let states = [with_ports(json!([80, 443])), with_ports(json!([80, 8080]))];
+        host.store(&states[0], &[]);
+        let agent = host.agent(Arc::new(wire.clone()), Arc::new(Direct));
+        host.settled();
+        host.wait_for("the first apply", &states[0]);
+
+        let mut points = Vec::new();
+        let mut other = Kernel::open().unwrap();
+        for is_flushed in [false, true] {
+            wire.arm(0, None, Box::new(|| {}));
+            let wanted = if is_flushed {
+                flush(&mut other);
+                &states[0]
+            } else {
+                host.store(&states[1], &[]);
+                &states[1]
+            };
+            host.wait_for("a clean run", wanted);
+            host.settled();
+            // Requests are left to `netlink`: some of them are those of whoever asks for the status.
+            let sent = Sent { requests: 0, ..wire.disarm().0 };
+            points.extend(netlink::points(&sent).into_iter().map(|point| (is_flushed, point)));
+            host.store(&states[0], &[]);
+            host.settled();
+        }
+        let mut present = 0;
+        let sample = Sample::of_environment();
+        let taken = sample.part(SAMPLE, SAMPLE_OF_ALL).of(&points, 100);
+        for (is_flushed, (number, fault)) in &taken {
+            let what = format!("flushed {is_flushed}, transaction {number}, {fault:?}");
+            let (before, after) = (present, if *is_flushed { present } else { 1 - present });
+            let settings = tortie_calc::Settings { node: "n1".to_owned(), ..Default::default() };
+            let old = if *is_flushed { Default::default() } else { ruleset(&settings, &states[before]) };
+            let judge = Judge::new(packets(), &old, &ruleset(&settings, &states[after]));
+            agent.lines.take();
+            let look = judge.clone();
+            wire.arm(*number, Some(*fault), Box::new(move || look.look()));
+            if *is_flushed {
+                flush(&mut other);
+            } else {
+                host.store(&states[after], &[]);
+            }
+            host.wait_for(&what, &states[after]);
+            let status = host.settled();
+            judge.look();
+            assert!(wire.disarm().1, "{what}: it did not happen");
+            judge.result().0.unwrap_or_else(|complaint| panic!("{what}: {complaint}"));
+            assert!(status["kernel"]["error"].is_null(), "{what}: {status}");
+            assert_eq!(status["kernel"]["refused"], json!([]), "{what}: {status}");
+            let lines = agent.lines.take();
+            if let Some(cause) = fault.cause() {
+                assert!(lines.contains(&cause), "{what}: `{cause}` is not named: {lines}");
+            }
+            present = after;
+        }
+        println!("{} of {} points", taken.len(), points.len());
+        assert_eq!(taken.len(), if sample == Sample::All { SAMPLE_OF_ALL } else { SAMPLE });
+    });
+}
+
+/// Loses what the kernel tells of changes, once.
+#[derive(Default)]
+struct Deaf(AtomicBool);
+
+impl Tap for Deaf {
+    fn receive(&self, kernel: &dyn Fn() -> io::Result<Vec<u8>>) -> io::Result<Vec<u8>> {
+        let bytes = kernel()?;
+        if self.0.swap(false, Ordering::SeqCst) {
+            while kernel().is_ok() {}
+            return Err(io::Error::from_raw_os_error(nix::libc::ENOBUFS));
+        }
+        Ok(bytes)
+    }
+}
+
+#[test]
+fn lost_events_are_made_up_for_by_reading_and_said_e721() {
+    in_network_namespace(|| {
+        let host = Host::new();
+        let deaf = Arc::new(Deaf::default());
+        host.store(&base(), &[]);
+        let agent = host.agent(Arc::new(Direct), deaf.clone());
+        host.settled();
+        let mut other = Kernel::open().unwrap();
+        for _ in 0..10 {
+            agent.lines.take();
+            deaf.0.store(true, Ordering::SeqCst);
+            flush(&mut other);
+            host.wait_for("a repair", &base());
+            host.settled();
+            let lines = agent.lines.take();
+            assert!(lines.contains("events of rulesets were lost"), "{lines}");
+            assert!(!lines.contains("our table was changed by"), "nobody knows that: {lines}");
+        }
+        // What was heard and changed nothing is no repair.
+        deaf.0.store(true, Ordering::SeqCst);
+        let before = host.settled()["kernel"]["repairs"].clone();
+        std::process::Command::new("nft").args(["add", "table", "ip", "others"]).status().unwrap();
+        while deaf.0.load(Ordering::SeqCst) {
+            std::thread::yield_now();
+        }
+        while !agent.lines.take().contains("events of rulesets were lost") {
+            std::thread::yield_now();
+        }
+        assert_eq!(host.settled()["kernel"]["repairs"], before);
+    });
+}

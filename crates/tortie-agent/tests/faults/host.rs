@@ -1,0 +1,153 @@
+//! A host in the namespace of the present thread: a store, and agents with a wire that can be tapped.
+
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value, json};
+use tempfile::TempDir;
+use tortie_agent::{Agent, AgentError, Config};
+use tortie_api::ResourceKey;
+use tortie_calc::Settings;
+use tortie_datastore::resources::{Change, Mode};
+use tortie_datastore::{Access, Embedded, Resources};
+use tortie_nftables::{Kernel, Tap};
+use tortie_rules::plan;
+
+use crate::log::Lines;
+use crate::worlds::{Object, ruleset};
+
+/// Everything happens sooner; only a broken build waits this long.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) struct Host {
+    pub(crate) folder: TempDir,
+    pub(crate) store: Arc<Embedded>,
+}
+
+/// An agent on a thread of its own.
+pub(crate) struct Running {
+    stop: Box<dyn Fn() + Send>,
+    thread: Option<JoinHandle<()>>,
+    pub(crate) lines: Lines,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        (self.stop)();
+        if let Some(thread) = self.thread.take() {
+            let ended = thread.join();
+            assert!(ended.is_ok() || std::thread::panicking());
+        }
+    }
+}
+
+impl Host {
+    pub(crate) fn new() -> Host {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(Embedded::open(&folder.path().join("store.db"), Access::Write).unwrap());
+        Resources::new(&*store).ensure_initialised().unwrap();
+        Host { folder, store }
+    }
+
+    /// Makes the store hold exactly these objects.
+    pub(crate) fn store(&self, objects: &[Object], gone: &[Object]) {
+        let apply = objects.iter().map(|object| change(object, Mode::Apply));
+        Resources::new(&*self.store).write(&apply.collect::<Vec<_>>()).unwrap();
+        for (kind, name, ..) in gone {
+            let key = ResourceKey::global(*kind, *name);
+            tortie_datastore::Kv::delete(&*self.store, &tortie_datastore::keys::key(&key)).unwrap();
+        }
+    }
+
+    pub(crate) fn config(&self, is_once: bool) -> Config {
+        Config {
+            node: "n1".to_owned(),
+            kv: self.store.clone(),
+            socket: self.socket(),
+            environment: Default::default(),
+            file: Default::default(),
+            state_dir: self.folder.path().join("state"),
+            is_once,
+            set_log: Box::new(|_| Ok(())),
+            fault: None,
+        }
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join("agent.sock")
+    }
+
+    /// Runs an agent until everything stored is programmed.
+    pub(crate) fn once(&self) -> Result<(), AgentError> {
+        Agent::prepare(self.config(true))?.run()
+    }
+
+    pub(crate) fn agent(&self, kernel: Arc<dyn Tap>, events: Arc<dyn Tap>) -> Running {
+        let mut agent = Agent::prepare(self.config(false)).unwrap();
+        agent.set_taps(kernel, events);
+        let stop = Box::new(agent.stopper());
+        let lines = Lines::default();
+        let there = lines.clone();
+        // A thread inherits the network namespace of the one that starts it.
+        let thread = std::thread::spawn(move || {
+            let _guard = there.listen();
+            agent.run().unwrap();
+        });
+        Running { stop, thread: Some(thread), lines }
+    }
+
+    /// The status once everything stored is dealt with.
+    pub(crate) fn settled(&self) -> Value {
+        self.ask("/v1/status?wait=30")
+    }
+
+    fn ask(&self, path: &str) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.try_to_ask(path) {
+                Ok(status) => return status,
+                Err(error) => assert!(Instant::now() < deadline, "{error}"),
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn try_to_ask(&self, path: &str) -> io::Result<Value> {
+        let mut stream = UnixStream::connect(self.socket())?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: agent\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        let (head, body) = answer.split_once("\r\n\r\n").ok_or(io::ErrorKind::UnexpectedEof)?;
+        if !head.starts_with("HTTP/1.1 200") {
+            return Err(io::Error::other(body.to_owned()));
+        }
+        serde_json::from_str(body).map_err(io::Error::other)
+    }
+
+    /// What the kernel lacks of what these objects ask for; empty when it holds exactly that.
+    pub(crate) fn lacks(&self, objects: &[Object]) -> String {
+        let settings = Settings { node: "n1".to_owned(), ..Settings::default() };
+        let actual = Kernel::open().unwrap().read().unwrap().ruleset;
+        let left = plan(&ruleset(&settings, objects), actual.as_ref()).unwrap();
+        if left.is_empty() { String::new() } else { format!("{left:#?}") }
+    }
+
+    /// Waits until the kernel holds exactly what these objects ask for.
+    pub(crate) fn wait_for(&self, what: &str, objects: &[Object]) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.lacks(objects).is_empty() {
+            assert!(Instant::now() < deadline, "{what}: {}", self.lacks(objects));
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+fn change((kind, name, labels, spec): &Object, mode: Mode) -> Change {
+    let value: Map<String, Value> =
+        json!({"metadata": {"name": name, "labels": labels}, "spec": spec}).as_object().unwrap().clone();
+    Change { mode, key: ResourceKey::global(*kind, *name), value, resource_version: None }
+}
