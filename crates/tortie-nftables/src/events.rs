@@ -31,6 +31,13 @@ pub struct Event {
     pub author: Option<(u32, String)>,
 }
 
+impl Event {
+    /// Whether this stands for events that the kernel could not deliver.
+    pub fn is_lost(&self) -> bool {
+        self.generation == 0
+    }
+}
+
 impl Events {
     /// Starts to listen.
     ///

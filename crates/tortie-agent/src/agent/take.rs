@@ -133,11 +133,15 @@ impl Loop {
             self.programmer.moved_on(event.generation);
             return;
         }
+        self.programmer.forget();
+        self.wants_programming();
+        if event.is_lost() {
+            tracing::warn!("events of rulesets were lost, there were too many at once: reading the kernel again");
+            return;
+        }
         let author = event.author.as_ref().map(|(pid, name)| format!("{name} (process {pid})"));
         tracing::warn!("our table was changed by {}: repairing", author.as_deref().unwrap_or("somebody"));
         self.kernel.repairs += 1;
         self.kernel.last_repair_author = author;
-        self.programmer.forget();
-        self.wants_programming();
     }
 }
