@@ -71,6 +71,8 @@ pub enum ProgramError {
 pub struct Blame {
     /// A sentence.
     pub what: String,
+    /// The part of the transaction in the plan.
+    pub phase: Phase,
     /// The object and its rule, where the operation tells.
     pub object: Option<(ResourceKey, String)>,
 }
@@ -83,6 +85,14 @@ impl ProgramError {
             ProgramError::Commit { source: CommitError::Refused { source, .. }, .. }
             | ProgramError::Commit { source: CommitError::RefusedWhole(source), .. } => !is_passing(source),
             ProgramError::Commit { .. } | ProgramError::Read(_) | ProgramError::Restless => false,
+        }
+    }
+
+    /// Which rules are in force after it, for people.
+    pub(crate) fn in_force(&self) -> &'static str {
+        match self {
+            ProgramError::Commit { blame, .. } if blame.phase == Phase::Remove => "the new rules are in force",
+            _ => "the old rules stay",
         }
     }
 
@@ -298,7 +308,7 @@ fn blame(transaction: &Transaction, error: &CommitError) -> Box<Blame> {
         Some(Op::AddRule { rule, .. }) => object_of(&rule.origin),
         _ => None,
     };
-    Box::new(Blame { what, object })
+    Box::new(Blame { what, phase: transaction.phase, object })
 }
 
 /// The object that a rule comes from, and the rule in it.
@@ -332,7 +342,11 @@ mod tests {
     fn only_what_the_kernel_will_never_take_is_a_refusal_e711() {
         let refused = |errno| {
             let source = CommitError::RefusedWhole(std::io::Error::from_raw_os_error(errno));
-            ProgramError::Commit { blame: Box::new(Blame { what: String::new(), object: None }), source }.is_refusal()
+            ProgramError::Commit {
+                blame: Box::new(Blame { what: String::new(), phase: Phase::Turn, object: None }),
+                source,
+            }
+            .is_refusal()
         };
         for (errno, is_refusal) in [
             (nix::libc::EINVAL, true),

@@ -109,9 +109,9 @@ impl Loop {
         }
     }
 
-    /// The old rules stay.
+    /// The old rules stay, unless it is only that they cannot be removed.
     pub(super) fn failed(&mut self, error: &ProgramError) {
-        self.pause(with_causes(error), "the old rules stay");
+        self.pause(with_causes(error), error.in_force());
         self.programmer.forget();
     }
 

@@ -2,10 +2,12 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
-use tortie_nftables::{Kernel, Tap};
+use tortie_agent::Config;
+use tortie_nftables::{CommitError, Kernel, Tap};
+use tortie_rules::plan::Phase;
 use tortie_testkit::sandbox::in_network_namespace;
 
 use crate::host::Host;
@@ -141,5 +143,34 @@ fn lost_events_are_made_up_for_by_reading_and_said_e721() {
             std::thread::yield_now();
         }
         assert_eq!(host.settled()["kernel"]["repairs"], before);
+    });
+}
+
+#[test]
+fn a_failure_says_which_rules_are_in_force_e712() {
+    in_network_namespace(|| {
+        for (phase, words) in [(Phase::Turn, "the old rules stay"), (Phase::Remove, "the new rules are in force")] {
+            let host = Host::new();
+            let failing = Arc::new(AtomicUsize::new(0));
+            let left = failing.clone();
+            let fault: tortie_agent::Fault = Arc::new(move |transaction| {
+                let is_due = transaction.phase == phase
+                    && left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+                is_due.then(|| CommitError::RefusedWhole(io::Error::from_raw_os_error(nix::libc::EBUSY)))
+            });
+            host.store(&base(), &[]);
+            let config = Config { fault: Some(fault), ..host.config(false) };
+            let agent = host.agent_with(config, Arc::new(Direct), Arc::new(Direct));
+            host.settled();
+            // The second in a row is a failure.
+            failing.store(2, Ordering::SeqCst);
+            let edited = with_ports(json!([8080]));
+            host.store(&edited, &[]);
+            host.wait_for("the edit", &edited);
+            host.settled();
+            let lines = agent.lines.take();
+            let error = lines.lines().find(|line| line.contains("next try in 100 ms")).unwrap_or_default();
+            assert!(error.contains(words) && error.contains("Device or resource busy"), "{phase:?}: {lines}");
+        }
     });
 }

@@ -87,7 +87,11 @@ impl Host {
     }
 
     pub(crate) fn agent(&self, kernel: Arc<dyn Tap>, events: Arc<dyn Tap>) -> Running {
-        let mut agent = Agent::prepare(self.config(false)).unwrap();
+        self.agent_with(self.config(false), kernel, events)
+    }
+
+    pub(crate) fn agent_with(&self, config: Config, kernel: Arc<dyn Tap>, events: Arc<dyn Tap>) -> Running {
+        let mut agent = Agent::prepare(config).unwrap();
         agent.set_taps(kernel, events);
         let stop = Box::new(agent.stopper());
         let lines = Lines::default();
