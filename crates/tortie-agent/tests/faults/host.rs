@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -24,8 +24,9 @@ use crate::worlds::{Object, ruleset};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Host {
-    pub(crate) folder: TempDir,
-    pub(crate) store: Arc<Embedded>,
+    path: PathBuf,
+    store: Arc<Embedded>,
+    _folder: Option<TempDir>,
 }
 
 /// An agent on a thread of its own.
@@ -48,9 +49,19 @@ impl Drop for Running {
 impl Host {
     pub(crate) fn new() -> Host {
         let folder = tempfile::tempdir().unwrap();
-        let store = Arc::new(Embedded::open(&folder.path().join("store.db"), Access::Write).unwrap());
-        Resources::new(&*store).ensure_initialised().unwrap();
-        Host { folder, store }
+        let host = Host::at(folder.path());
+        Resources::new(&*host.store).ensure_initialised().unwrap();
+        Host { _folder: Some(folder), ..host }
+    }
+
+    /// The host of another process.
+    pub(crate) fn at(path: &Path) -> Host {
+        let store = Arc::new(Embedded::open(&path.join("store.db"), Access::Write).unwrap());
+        Host { path: path.to_owned(), store, _folder: None }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Makes the store hold exactly these objects.
@@ -70,7 +81,7 @@ impl Host {
             socket: self.socket(),
             environment: Default::default(),
             file: Default::default(),
-            state_dir: self.folder.path().join("state"),
+            state_dir: self.path.join("state"),
             is_once,
             set_log: Box::new(|_| Ok(())),
             fault: None,
@@ -78,7 +89,7 @@ impl Host {
     }
 
     fn socket(&self) -> PathBuf {
-        self.folder.path().join("agent.sock")
+        self.path.join("agent.sock")
     }
 
     /// Runs an agent until everything stored is programmed.

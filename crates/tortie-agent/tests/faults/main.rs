@@ -8,6 +8,7 @@
 mod agent;
 mod host;
 mod judge;
+mod kill;
 mod log;
 mod netlink;
 mod sample;

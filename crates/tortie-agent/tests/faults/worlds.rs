@@ -111,7 +111,7 @@ pub(crate) fn web(ports: Value) -> Object {
     (Kind::GlobalNetworkPolicy, "web", json!({}), spec)
 }
 
-fn untracked() -> Object {
+pub(crate) fn untracked() -> Object {
     let rules = json!([{"action": "Deny", "protocol": "UDP", "destination": {"ports": [9]}}]);
     let spec = json!({
         "tier": "default", "order": 1, "selector": "role == 'web'", "doNotTrack": true, "applyOnForward": true,
@@ -120,7 +120,7 @@ fn untracked() -> Object {
     (Kind::GlobalNetworkPolicy, "untracked", json!({}), spec)
 }
 
-fn before_dnat() -> Object {
+pub(crate) fn before_dnat() -> Object {
     let spec = json!({
         "tier": "default", "order": 2, "selector": "role == 'web'", "preDNAT": true, "applyOnForward": true,
         "types": ["Ingress"], "ingress": [{"action": "Deny", "protocol": "TCP", "destination": {"ports": [8443]}}],
@@ -128,7 +128,7 @@ fn before_dnat() -> Object {
     (Kind::GlobalNetworkPolicy, "before-dnat", json!({}), spec)
 }
 
-fn forwarded() -> Object {
+pub(crate) fn forwarded() -> Object {
     let allow = json!({"action": "Allow", "protocol": "TCP", "destination": {"ports": [80]}});
     let spec = json!({
         "tier": "default", "order": 3, "selector": "role == 'web'", "applyOnForward": true, "types": ["Ingress"],
