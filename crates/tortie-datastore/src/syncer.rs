@@ -5,6 +5,7 @@
 //! with what was delivered before, so that nothing is lost and nothing comes twice.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -89,9 +90,26 @@ struct Worker {
     stop: Arc<AtomicBool>,
     /// The store that `delivered` is from: revisions of two stores say nothing to each other.
     store: Option<String>,
-    /// The revision of each object that the consumer has.
-    delivered: BTreeMap<String, Revision>,
+    /// What the consumer has of each object.
+    delivered: BTreeMap<String, Delivered>,
     is_locked: bool,
+}
+
+/// What was delivered of an object. A store that was restored from a backup and written to again may have the same
+/// revision for another value, so the revision alone does not tell.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Delivered {
+    revision: Revision,
+    /// The hash of the value.
+    value: u64,
+}
+
+impl Delivered {
+    fn new(revision: Revision, value: &[u8]) -> Delivered {
+        let mut hasher = DefaultHasher::new();
+        value.hash(&mut hasher);
+        Delivered { revision, value: hasher.finish() }
+    }
 }
 
 impl Worker {
@@ -143,13 +161,15 @@ impl Worker {
             let is_same_store = self.store == snapshot.store;
             self.store = snapshot.store;
             for (key, (mod_rev, value)) in &found {
-                if !is_same_store || self.delivered.get(key) != Some(mod_rev) {
+                if !is_same_store || self.delivered.get(key) != Some(&Delivered::new(*mod_rev, value)) {
                     updates.extend(update(key, Some(value), *mod_rev));
                 }
             }
             let gone = self.delivered.keys().filter(|key| !found.contains_key(*key));
             updates.extend(gone.filter_map(|key| update(key, None, revision)));
-            self.delivered = found.into_iter().map(|(key, (mod_rev, _))| (key, mod_rev)).collect();
+            let delivered =
+                |(key, (mod_rev, value)): (String, (Revision, Vec<u8>))| (key, Delivered::new(mod_rev, &value));
+            self.delivered = found.into_iter().map(delivered).collect();
             (self.deliver)(SyncEvent::Updates { updates, revision, is_snapshot: true });
         }
 
@@ -180,7 +200,7 @@ impl Worker {
                 continue;
             }
             match &event.value {
-                Some(_) => self.delivered.insert(event.key.clone(), batch.revision),
+                Some(value) => self.delivered.insert(event.key.clone(), Delivered::new(batch.revision, value)),
                 None => self.delivered.remove(&event.key),
             };
             updates.extend(update(&event.key, event.value.as_deref(), batch.revision));

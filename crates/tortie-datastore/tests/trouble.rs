@@ -1,0 +1,161 @@
+//! Trouble with an embedded store while it is in use: lost, rewound, compacted, written by other hands. What was
+//! delivered stays, what comes back counts, and the message names the file and the cause.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use serde_json::json;
+use tempfile::TempDir;
+use tortie_api::{Kind, ResourceKey};
+use tortie_datastore::kv::FaultKind;
+use tortie_datastore::syncer::Update;
+use tortie_datastore::{Access, Embedded, Kv, Resources, SyncEvent, Syncer, keys};
+
+/// Long enough for any machine; every wait ends with its event.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A store with a few objects, and its syncer's events.
+struct Bench {
+    _folder: TempDir,
+    file: PathBuf,
+    events: Receiver<SyncEvent>,
+    _syncer: Syncer,
+}
+
+fn open(file: &Path) -> Embedded {
+    Embedded::open(file, Access::Write).unwrap()
+}
+
+fn put(kv: &Embedded, kind: Kind, name: &str, value: &[u8]) {
+    kv.put(&keys::key(&ResourceKey::global(kind, name)), value, None).unwrap();
+}
+
+fn net_set(net: &str) -> Vec<u8> {
+    json!({"metadata": {"name": "a"}, "spec": {"nets": [net]}}).to_string().into_bytes()
+}
+
+impl Bench {
+    /// Waits for the first snapshot.
+    fn new() -> Bench {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("store.db");
+        let kv = open(&file);
+        Resources::new(&kv).ensure_initialised().unwrap();
+        put(&kv, Kind::GlobalNetworkSet, "a", &net_set("10.0.0.1"));
+        Bench::of(folder, file)
+    }
+
+    fn of(folder: TempDir, file: PathBuf) -> Bench {
+        let (sender, events) = channel();
+        let kv: Arc<dyn Kv> = Arc::new(open(&file));
+        let syncer = Syncer::start(kv, move |event| sender.send(event).unwrap_or_default()).unwrap();
+        let bench = Bench { _folder: folder, file, events, _syncer: syncer };
+        assert!(!bench.updates().is_empty());
+        bench
+    }
+
+    fn next(&self) -> SyncEvent {
+        self.events.recv_timeout(PATIENCE).expect("an event comes")
+    }
+
+    /// The next updates, whatever else is told before.
+    fn updates(&self) -> Vec<Update> {
+        loop {
+            if let SyncEvent::Updates { updates, .. } = self.next() {
+                return updates;
+            }
+        }
+    }
+
+    /// The text of the next loss.
+    fn lost(&self) -> String {
+        loop {
+            if let SyncEvent::Lost(text) = self.next() {
+                return text;
+            }
+        }
+    }
+
+    /// Another file of the store's, beside it.
+    fn beside(&self, suffix: &str) -> PathBuf {
+        PathBuf::from(format!("{}{suffix}", self.file.display()))
+    }
+
+    /// Puts another database in the place of the store, as somebody does who restores a backup.
+    fn replace_by(&self, other: &Path) {
+        for suffix in ["-wal", "-shm"] {
+            let _ = std::fs::remove_file(self.beside(suffix));
+        }
+        std::fs::rename(other, &self.file).unwrap();
+    }
+}
+
+fn nets(update: &Update) -> String {
+    let object = update.value.as_ref().unwrap().as_ref().unwrap();
+    object["spec"]["nets"][0].as_str().unwrap().to_owned()
+}
+
+/// The same store, the same object, the same revision of it, and another value.
+#[test]
+fn a_store_that_went_back_and_on_again_is_told_by_what_it_holds() {
+    let bench = Bench::new();
+    let kv = open(&bench.file);
+    let backup = bench.beside(".backup");
+    kv.backup(&backup).unwrap();
+    put(&kv, Kind::GlobalNetworkSet, "a", &net_set("10.0.0.2"));
+    assert_eq!(nets(&bench.updates()[0]), "10.0.0.2");
+    put(&open(&backup), Kind::GlobalNetworkSet, "a", &net_set("10.0.0.3"));
+    let revision = |kv: &Embedded| kv.range("").unwrap().1;
+    assert_eq!(revision(&kv), revision(&open(&backup)), "revisions alone tell nothing");
+    bench.replace_by(&backup);
+    let updates = bench.updates();
+    assert_eq!(updates.iter().map(nets).collect::<Vec<_>>(), ["10.0.0.3"]);
+}
+
+/// Runs SQL on the file, as people do with SQLite's own tools.
+fn by_hand(file: &Path, sql: &str) {
+    rusqlite::Connection::open(file).unwrap().execute_batch(sql).unwrap();
+}
+
+#[test]
+fn a_newer_schema_and_a_compacted_log_are_named_and_what_was_delivered_stays() {
+    let bench = Bench::new();
+    let kv = open(&bench.file);
+    put(&kv, Kind::GlobalNetworkSet, "a", &net_set("10.0.0.2"));
+    assert_eq!(nets(&bench.updates()[0]), "10.0.0.2");
+    // Under a watcher that has everything: nobody notices.
+    kv.compact(kv.range("").unwrap().1).unwrap();
+    put(&kv, Kind::GlobalNetworkSet, "a", &net_set("10.0.0.3"));
+    assert_eq!(nets(&bench.updates()[0]), "10.0.0.3");
+    // A newer program brings the file up to date, and puts it into place.
+    let newer = bench.beside(".newer");
+    kv.backup(&newer).unwrap();
+    by_hand(&newer, "UPDATE meta SET v = 99 WHERE k = 'schema'");
+    bench.replace_by(&newer);
+    let text = bench.lost();
+    assert!(text.contains("schema version 99") && text.contains("use a newer tortie"), "{text}");
+    let older = bench.beside(".older");
+    std::fs::copy(&bench.file, &older).unwrap();
+    by_hand(&older, "UPDATE meta SET v = 1 WHERE k = 'schema'");
+    bench.replace_by(&older);
+    assert!(bench.updates().is_empty(), "nothing changed");
+}
+
+#[test]
+fn a_writer_that_never_ends_is_named_and_readers_go_on() {
+    let bench = Bench::new();
+    let mut other = rusqlite::Connection::open(&bench.file).unwrap();
+    let held = other.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
+    let kv = open(&bench.file);
+    let error = kv.put("/k", b"x", None).unwrap_err();
+    assert_eq!(error.fault(), Some(&FaultKind::Busy { waited_s: 5 }));
+    assert!(error.to_string().contains("look for a hung process"), "{error}");
+    assert!(kv.range("").is_ok());
+    held.rollback().unwrap();
+    put(&kv, Kind::GlobalNetworkSet, "a", &net_set("10.0.0.2"));
+    assert_eq!(nets(&bench.updates()[0]), "10.0.0.2");
+    assert!(matches!(kv.get("/k"), Ok(None)), "what was refused was not done");
+}
