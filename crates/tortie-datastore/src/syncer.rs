@@ -9,7 +9,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
 use tortie_api::{Kind, ResourceKey, with_causes};
@@ -17,7 +17,7 @@ use tortie_api::{Kind, ResourceKey, with_causes};
 use crate::keys;
 use crate::kv::{EventBatch, Kv, KvError, RESOURCE_PREFIX, Revision, Span, WatchEvent, watch_receiver};
 
-/// The first pause after trouble with the store; it doubles.
+/// The first pause after trouble with the store; it doubles until the store was well for longer than this.
 const PAUSE_MIN: Duration = Duration::from_millis(250);
 /// The longest pause.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
@@ -68,6 +68,7 @@ impl Syncer {
             store: None,
             delivered: BTreeMap::new(),
             is_locked: false,
+            well_since: None,
         };
         let thread = std::thread::Builder::new().name("syncer".to_owned()).spawn(move || worker.run())?;
         Ok(Syncer { stop, thread: Some(thread) })
@@ -93,6 +94,8 @@ struct Worker {
     /// What the consumer has of each object.
     delivered: BTreeMap<String, Delivered>,
     is_locked: bool,
+    /// When the present session had read everything.
+    well_since: Option<Instant>,
 }
 
 /// What was delivered of an object. A store that was restored from a backup and written to again may have the same
@@ -116,7 +119,12 @@ impl Worker {
     fn run(&mut self) {
         let mut pause = PAUSE_MIN;
         while !self.is_stopped() {
-            match self.session() {
+            let session = self.session();
+            // Trouble long ago is no reason to wait.
+            if self.well_since.take().is_some_and(|since| since.elapsed() > PAUSE_MIN) {
+                pause = PAUSE_MIN;
+            }
+            match session {
                 Ok(()) => pause = PAUSE_MIN,
                 Err(error) if error.needs_full_read() => {
                     tracing::warn!("{error}: reading everything anew");
@@ -173,6 +181,7 @@ impl Worker {
             (self.deliver)(SyncEvent::Updates { updates, revision, is_snapshot: true });
         }
 
+        self.well_since = Some(Instant::now());
         let watch = watch_receiver(&*self.kv, &[RESOURCE_PREFIX], revision.next())?;
         while !self.is_stopped() {
             match watch.next(STOP_CHECK) {

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tempfile::TempDir;
@@ -113,6 +113,24 @@ fn a_store_that_went_back_and_on_again_is_told_by_what_it_holds() {
     bench.replace_by(&backup);
     let updates = bench.updates();
     assert_eq!(updates.iter().map(nets).collect::<Vec<_>>(), ["10.0.0.3"]);
+}
+
+/// Each time as quickly as the first time: trouble long ago is no reason to wait.
+#[test]
+fn a_store_that_comes_back_is_read_soon_however_often_it_was_away_e704() {
+    let bench = Bench::new();
+    let away = bench.beside(".away");
+    for number in 0..7 {
+        // Longer than the first pause: the store was well again.
+        assert!(bench.events.recv_timeout(Duration::from_millis(400)).is_err());
+        std::fs::rename(&bench.file, &away).unwrap();
+        let text = bench.lost();
+        assert!(text.contains(&bench.file.display().to_string()) && text.contains("was removed"), "{text}");
+        std::fs::rename(&away, &bench.file).unwrap();
+        let start = Instant::now();
+        assert!(bench.updates().is_empty(), "nothing changed");
+        assert!(start.elapsed() < Duration::from_secs(5), "time {number} took {:?}", start.elapsed());
+    }
 }
 
 /// Runs SQL on the file, as people do with SQLite's own tools.
