@@ -138,6 +138,74 @@ fn by_hand(file: &Path, sql: &str) {
     rusqlite::Connection::open(file).unwrap().execute_batch(sql).unwrap();
 }
 
+/// One row that other hands wrote in another form affects itself.
+#[test]
+fn a_row_that_holds_something_else_affects_its_object_only_d11() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("store.db");
+    let kv = open(&file);
+    Resources::new(&kv).ensure_initialised().unwrap();
+    let kinds = [
+        (Kind::HostEndpoint, "'{\"metadata\":{\"name\":\"a\"}}'"),
+        (Kind::GlobalNetworkPolicy, "42"),
+        (Kind::GlobalNetworkSet, "1.5"),
+        (Kind::Profile, "x'fffe00'"),
+        (Kind::Tier, "''"),
+        (Kind::FelixConfiguration, "'[]'"),
+        (Kind::Node, "'{'"),
+    ];
+    for (kind, _) in &kinds {
+        put(&kv, *kind, "a", b"{}");
+    }
+    put(&kv, Kind::GlobalNetworkSet, "sound", &net_set("10.0.0.1"));
+    for (kind, value) in &kinds {
+        let key = keys::key(&ResourceKey::global(*kind, "a"));
+        by_hand(&file, &format!("UPDATE kv SET value = {value} WHERE key = '{key}'"));
+        by_hand(&file, &format!("UPDATE log SET value = {value}, prev = {value} WHERE key = '{key}'"));
+    }
+    let sets = format!("{}globalnetworksets/", tortie_datastore::kv::RESOURCE_PREFIX);
+    by_hand(
+        &file,
+        &format!(
+            "INSERT INTO kv SELECT CAST('{sets}' || x'ff' AS TEXT), value, create_rev, mod_rev, version, expires_at
+             FROM kv WHERE key = '{sets}sound'"
+        ),
+    );
+    let (sender, events) = channel();
+    let kv: Arc<dyn Kv> = Arc::new(kv);
+    let _syncer = Syncer::start(kv.clone(), move |event| sender.send(event).unwrap_or_default()).unwrap();
+    let SyncEvent::Updates { updates, .. } = events.recv_timeout(PATIENCE).unwrap() else { panic!("a snapshot") };
+    let of = |kind: Kind, name: &str| updates.iter().find(|u| u.key == ResourceKey::global(kind, name)).unwrap();
+    assert_eq!(nets(of(Kind::GlobalNetworkSet, "sound")), "10.0.0.1");
+    // Text is as good as bytes, if it holds an object.
+    assert!(matches!(of(Kind::HostEndpoint, "a").value, Some(Ok(_))));
+    for (kind, value) in &kinds[1..] {
+        assert!(matches!(of(*kind, "a").value, Some(Err(_))), "{value}: {:?}", of(*kind, "a"));
+    }
+    // The log too, from its beginning.
+    let watch = tortie_datastore::kv::watch_receiver(&*kv, &[""], tortie_datastore::Revision(1)).unwrap();
+    let first = watch.next(PATIENCE).unwrap();
+    assert!(matches!(first, tortie_datastore::kv::WatchEvent::Batch(_)), "{first:?}");
+}
+
+/// What the tables hold about the store itself cannot be guessed.
+#[test]
+fn tables_that_make_no_sense_are_damage() {
+    for sql in [
+        "UPDATE meta SET v = 'soon' WHERE k = 'revision'",
+        "UPDATE meta SET v = -3 WHERE k = 'revision'",
+        "UPDATE kv SET mod_rev = -1",
+    ] {
+        let bench = Bench::new();
+        by_hand(&bench.file, sql);
+        let kv = Embedded::open(&bench.file, Access::Write).unwrap();
+        let error = kv.range("").unwrap_err();
+        assert_eq!(error.fault(), Some(&FaultKind::Corrupt), "{sql}: {error:?}");
+        let text = error.to_string();
+        assert!(text.contains("store.db") && text.contains("restore a backup"), "{text}");
+    }
+}
+
 #[test]
 fn a_newer_schema_and_a_compacted_log_are_named_and_what_was_delivered_stays() {
     let bench = Bench::new();

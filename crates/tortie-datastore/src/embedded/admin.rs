@@ -77,10 +77,7 @@ impl Embedded {
                 let mut statement = transaction.prepare(query)?;
                 let mut rows = statement.query([])?;
                 while let Some(row) = rows.next()? {
-                    let culprit = match row.get_ref(0)? {
-                        rusqlite::types::ValueRef::Text(text) => String::from_utf8_lossy(text).into_owned(),
-                        _ => row.get::<_, i64>(0)?.to_string(),
-                    };
+                    let culprit = sql::text(row, 0)?;
                     problems.push(sentence.replace("{}", &culprit));
                 }
             }

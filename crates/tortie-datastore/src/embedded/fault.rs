@@ -32,6 +32,8 @@ pub(super) fn classify(file: &Path, action: &'static str, error: rusqlite::Error
         return if file.exists() { KvError::Replaced { store } } else { KvError::Removed { store } };
     }
     let kind = match code {
+        // The tables hold something that this program would never write there.
+        ErrorCode::Unknown if is_nonsense(&error) => FaultKind::Corrupt,
         ErrorCode::DiskFull => FaultKind::DiskFull,
         ErrorCode::ReadOnly if is_mounted_read_only(file) => FaultKind::ReadOnly,
         ErrorCode::ReadOnly | ErrorCode::PermissionDenied => permission_denied(file),
@@ -47,6 +49,11 @@ pub(super) fn classify(file: &Path, action: &'static str, error: rusqlite::Error
         _ => FaultKind::Other,
     };
     KvError::Fault { store, action, kind, cause: Some(Box::new(error)) }
+}
+
+fn is_nonsense(error: &rusqlite::Error) -> bool {
+    use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error};
+    matches!(error, FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..) | Utf8Error(..))
 }
 
 /// The kind of a failed system call.

@@ -80,7 +80,8 @@ pub(super) fn read(
         let mut rows = statement.query(params_from_iter(arguments.iter()))?;
         while let Some(row) = rows.next()? {
             let revision = row.get(0)?;
-            let event = Event { key: row.get(1)?, value: row.get(2)?, previous: row.get(3)? };
+            let (value, previous) = (sql::bytes(row, 2)?, sql::bytes(row, 3)?);
+            let event = Event { key: sql::text(row, 1)?, value, previous };
             match batches.last_mut() {
                 Some(batch) if batch.revision == revision => batch.events.push(event),
                 _ => batches.push(EventBatch { revision, events: vec![event] }),

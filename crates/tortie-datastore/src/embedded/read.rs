@@ -53,8 +53,8 @@ pub(super) fn first_put_since(
 
 fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
     Ok(Entry {
-        key: row.get(0)?,
-        value: row.get(1)?,
+        key: sql::text(row, 0)?,
+        value: sql::bytes(row, 1)?.unwrap_or_default(),
         create_rev: row.get(2)?,
         mod_rev: row.get(3)?,
         version: row.get::<_, Revision>(4)?.0,

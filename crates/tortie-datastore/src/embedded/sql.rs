@@ -1,7 +1,7 @@
 //! Small pieces of SQL that several modules need.
 
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::kv::Revision;
 
@@ -48,6 +48,22 @@ pub(super) fn set_meta(connection: &Connection, name: &str, value: impl ToSql) -
         .prepare_cached("INSERT INTO meta (k, v) VALUES (?1, ?2) ON CONFLICT (k) DO UPDATE SET v = excluded.v")?
         .execute(params![name, value])?;
     Ok(())
+}
+
+/// The bytes of a column, whatever its type; `None` for NULL. Other hands may have written text or a number where a value
+/// belongs, and that affects its key only.
+pub(super) fn bytes(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Vec<u8>>> {
+    Ok(match row.get_ref(column)? {
+        ValueRef::Null => None,
+        ValueRef::Integer(number) => Some(number.to_string().into_bytes()),
+        ValueRef::Real(number) => Some(number.to_string().into_bytes()),
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(bytes.to_vec()),
+    })
+}
+
+/// The text of a column; what is no UTF-8 in it is replaced.
+pub(super) fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
+    Ok(String::from_utf8_lossy(&bytes(row, column)?.unwrap_or_default()).into_owned())
 }
 
 /// The first text after all those that begin with `prefix`, by bytes; `None` when there is no such text.
