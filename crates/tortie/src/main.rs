@@ -5,6 +5,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+// Its macros stand in for those of the standard library in all modules below.
+#[macro_use]
+mod screen;
+
 mod agent;
 mod args;
 mod clean;
@@ -28,7 +32,6 @@ use args::{Cli, Command, DatastoreCommand};
 use exit::{Code, Failure};
 
 fn main() -> ExitCode {
-    // A reader that went away ends the program quietly, as it does other tools.
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -39,7 +42,7 @@ fn main() -> ExitCode {
         }
     };
     let logging = log::start(&cli);
-    match run(&cli, logging) {
+    match run(&cli, logging).and_then(screen::finish) {
         Ok(code) => code.into(),
         Err(failure) => {
             failure.print(cli.global.color);
@@ -68,7 +71,9 @@ fn run(cli: &Cli, logging: log::Logging) -> Result<Code, Failure> {
         },
         Command::Completion { shell } => {
             let mut command = <Cli as clap::CommandFactory>::command();
-            clap_complete::generate(*shell, &mut command, "tortie", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut command, "tortie", &mut script);
+            print!("{}", String::from_utf8_lossy(&script));
             Ok(Code::Success)
         }
     }
