@@ -176,9 +176,17 @@ impl Saved {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io("remove", &new)(error)),
             _ => {}
         }
-        let mut file =
-            OpenOptions::new().create_new(true).write(true).mode(0o600).open(&new).map_err(io("write", &new))?;
-        file.write_all(&self.to_bytes()).and_then(|()| file.sync_all()).map_err(io("write", &new))?;
+        let written = OpenOptions::new()
+            .create_new(true)
+            .write(true)
+            .mode(0o600)
+            .open(&new)
+            .and_then(|mut file| file.write_all(&self.to_bytes()).and_then(|()| file.sync_all()));
+        if let Err(error) = written {
+            // Half a file takes what room is left on a full disk. The error that is reported is the one that matters.
+            let _ = std::fs::remove_file(&new);
+            return Err(io("write", &new)(error));
+        }
         std::fs::rename(&new, &path).map_err(io("replace", &path))?;
         // The rename is durable when the folder is.
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(io("write", folder))

@@ -2,6 +2,8 @@
 //! printed. What is enforced stays, what comes back counts, and the message names the cause (design.md section 7).
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod disk;
 #[path = "../life/host.rs"]
 mod host;
+mod killed;
 mod output;
