@@ -90,7 +90,10 @@ impl Bench {
         let actual = self.kernel.read().unwrap().ruleset;
         let left = plan(&transition.after, actual.as_ref()).unwrap();
         assert!(left.is_empty(), "{what}: {left:#?}");
-        if let Some(cause) = fault.and_then(Fault::cause) {
+        // What was remembered is stale after a flush: the kernel refuses the first transaction before it looks at it.
+        let is_stale = transition.is_flush && !is_fresh && number == 0;
+        let is_unseen = is_stale && matches!(fault, Some(Fault::RefusedByKernel { .. }));
+        if let Some(cause) = fault.and_then(Fault::cause).filter(|_| !is_unseen) {
             text.push_str(&self.lines.take());
             assert!(text.contains(&cause), "{what}: `{cause}` is not named: {text}");
         }
