@@ -64,8 +64,34 @@ pub fn to_bytes(kind: Kind, object: &Map<String, Value>) -> Vec<u8> {
 /// # Errors
 /// A sentence when the bytes are no JSON object of the kind.
 pub fn from_bytes(kind: Kind, bytes: &[u8], revision: Revision) -> Result<Map<String, Value>, String> {
-    let value: Value = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-    let Value::Object(mut object) = value else { return Err("the value is no object".to_owned()) };
+    from_object(kind, parse_object(bytes)?, revision)
+}
+
+/// The object that lies at `key`, which names it, whatever the value says of its name: only what a policy's annotation says
+/// counts more (section 2.4). So no value can take an object out of force by calling itself something else.
+///
+/// # Errors
+/// As [`from_bytes`].
+pub fn from_bytes_at(key: &ResourceKey, bytes: &[u8], revision: Revision) -> Result<Map<String, Value>, String> {
+    let mut object = parse_object(bytes)?;
+    let metadata = object.entry("metadata").or_insert_with(|| json!({}));
+    if let Some(metadata) = metadata.as_object_mut() {
+        metadata.insert("name".to_owned(), json!(key.name));
+        if let Some(namespace) = &key.namespace {
+            metadata.insert("namespace".to_owned(), json!(namespace));
+        }
+    }
+    from_object(key.kind, object, revision)
+}
+
+fn parse_object(bytes: &[u8]) -> Result<Map<String, Value>, String> {
+    match serde_json::from_slice(bytes).map_err(|error| error.to_string())? {
+        Value::Object(object) => Ok(object),
+        _ => Err("the value is no object".to_owned()),
+    }
+}
+
+fn from_object(kind: Kind, mut object: Map<String, Value>, revision: Revision) -> Result<Map<String, Value>, String> {
     object.insert("kind".to_owned(), json!(kind.name()));
     object.insert("apiVersion".to_owned(), json!(API_VERSION));
     object.entry("spec").or_insert_with(|| json!({}));

@@ -4,8 +4,9 @@
 //! Everything of one store revision is delivered at once. After trouble the whole snapshot is read again and compared
 //! with what was delivered before, so that nothing is lost and nothing comes twice.
 
+mod delivered;
+
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -14,8 +15,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value};
 use tortie_api::{Kind, ResourceKey, with_causes};
 
+use self::delivered::Delivered;
 use crate::keys;
-use crate::kv::{EventBatch, Kv, KvError, RESOURCE_PREFIX, Revision, Span, WatchEvent, watch_receiver};
+use crate::kv::{Event, EventBatch, Kv, KvError, RESOURCE_PREFIX, Revision, Span, WatchEvent, watch_receiver};
 
 /// The first pause after trouble with the store; it doubles until the store was well for longer than this.
 const PAUSE_MIN: Duration = Duration::from_millis(250);
@@ -66,7 +68,7 @@ impl Syncer {
             deliver: Box::new(deliver),
             stop: stop.clone(),
             store: None,
-            delivered: BTreeMap::new(),
+            delivered: Delivered::default(),
             is_locked: false,
             well_since: None,
         };
@@ -91,28 +93,10 @@ struct Worker {
     stop: Arc<AtomicBool>,
     /// The store that `delivered` is from: revisions of two stores say nothing to each other.
     store: Option<String>,
-    /// What the consumer has of each object.
-    delivered: BTreeMap<String, Delivered>,
+    delivered: Delivered,
     is_locked: bool,
     /// When the present session had read everything.
     well_since: Option<Instant>,
-}
-
-/// What was delivered of an object. A store that was restored from a backup and written to again may have the same
-/// revision for another value, so the revision alone does not tell.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Delivered {
-    revision: Revision,
-    /// The hash of the value.
-    value: u64,
-}
-
-impl Delivered {
-    fn new(revision: Revision, value: &[u8]) -> Delivered {
-        let mut hasher = DefaultHasher::new();
-        value.hash(&mut hasher);
-        Delivered { revision, value: hasher.finish() }
-    }
 }
 
 impl Worker {
@@ -165,19 +149,9 @@ impl Worker {
         if self.is_locked {
             (self.deliver)(SyncEvent::Locked);
         } else {
-            let mut updates = Vec::new();
             let is_same_store = self.store == snapshot.store;
             self.store = snapshot.store;
-            for (key, (mod_rev, value)) in &found {
-                if !is_same_store || self.delivered.get(key) != Some(&Delivered::new(*mod_rev, value)) {
-                    updates.extend(update(key, Some(value), *mod_rev));
-                }
-            }
-            let gone = self.delivered.keys().filter(|key| !found.contains_key(*key));
-            updates.extend(gone.filter_map(|key| update(key, None, revision)));
-            let delivered =
-                |(key, (mod_rev, value)): (String, (Revision, Vec<u8>))| (key, Delivered::new(mod_rev, &value));
-            self.delivered = found.into_iter().map(delivered).collect();
+            let updates = self.delivered.snapshot(found, !is_same_store);
             (self.deliver)(SyncEvent::Updates { updates, revision, is_snapshot: true });
         }
 
@@ -197,42 +171,26 @@ impl Worker {
         Ok(())
     }
 
-    /// Delivers the changes of one revision; `true` when the store was locked or unlocked by them.
+    /// Delivers the changes of one revision; `true` when everything is to be read again, as after the store was locked or
+    /// unlocked by them.
     fn batch(&mut self, batch: EventBatch) -> bool {
         let flag = keys::key(&ResourceKey::global(Kind::ClusterInformation, "default"));
+        let turns = |event: &Event| event.key == flag && is_ready(event.value.as_deref()) == self.is_locked;
+        // Before anything of it counts as delivered.
+        if batch.events.iter().any(turns) {
+            return true;
+        }
+        if self.is_locked {
+            return false;
+        }
         let mut updates = Vec::new();
+        let mut is_to_read = false;
         for event in &batch.events {
-            if event.key == flag && is_ready(event.value.as_deref()) == self.is_locked {
-                return true;
-            }
-            if self.is_locked {
-                continue;
-            }
-            match &event.value {
-                Some(value) => self.delivered.insert(event.key.clone(), Delivered::new(batch.revision, value)),
-                None => self.delivered.remove(&event.key),
-            };
-            updates.extend(update(&event.key, event.value.as_deref(), batch.revision));
+            is_to_read |= self.delivered.change(event, batch.revision, &mut updates);
         }
-        if !self.is_locked {
-            (self.deliver)(SyncEvent::Updates { updates, revision: batch.revision, is_snapshot: false });
-        }
-        false
+        (self.deliver)(SyncEvent::Updates { updates, revision: batch.revision, is_snapshot: false });
+        is_to_read
     }
-}
-
-fn update(key: &str, value: Option<&[u8]>, revision: Revision) -> Option<Update> {
-    let key = keys::parse(key)?;
-    let value = value.map(|bytes| keys::from_bytes(key.kind, bytes, revision));
-    // A policy of an older version is known by the name that its user gave it.
-    let mut key = key;
-    if let Some(Ok(object)) = &value
-        && key.kind.is_tiered_policy()
-        && let Some(name) = object["metadata"]["name"].as_str()
-    {
-        name.clone_into(&mut key.name);
-    }
-    Some(Update { key, value })
 }
 
 /// An empty store is not locked: it holds nothing yet (D-14).

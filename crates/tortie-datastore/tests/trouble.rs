@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tempfile::TempDir;
 use tortie_api::{Kind, ResourceKey};
-use tortie_datastore::kv::FaultKind;
+use tortie_datastore::kv::{FaultKind, Op, Txn};
 use tortie_datastore::syncer::Update;
 use tortie_datastore::{Access, Embedded, Kv, Resources, SyncEvent, Syncer, keys};
 
@@ -34,7 +34,11 @@ fn put(kv: &Embedded, kind: Kind, name: &str, value: &[u8]) {
 }
 
 fn net_set(net: &str) -> Vec<u8> {
-    json!({"metadata": {"name": "a"}, "spec": {"nets": [net]}}).to_string().into_bytes()
+    named("a", net)
+}
+
+fn named(name: &str, net: &str) -> Vec<u8> {
+    json!({"metadata": {"name": name}, "spec": {"nets": [net]}}).to_string().into_bytes()
 }
 
 impl Bench {
@@ -157,7 +161,7 @@ fn a_row_that_holds_something_else_affects_its_object_only_d11() {
     for (kind, _) in &kinds {
         put(&kv, *kind, "a", b"{}");
     }
-    put(&kv, Kind::GlobalNetworkSet, "sound", &net_set("10.0.0.1"));
+    put(&kv, Kind::GlobalNetworkSet, "sound", &named("sound", "10.0.0.1"));
     for (kind, value) in &kinds {
         let key = keys::key(&ResourceKey::global(*kind, "a"));
         by_hand(&file, &format!("UPDATE kv SET value = {value} WHERE key = '{key}'"));
@@ -244,4 +248,117 @@ fn a_writer_that_never_ends_is_named_and_readers_go_on() {
     put(&kv, Kind::GlobalNetworkSet, "a", &net_set("10.0.0.2"));
     assert_eq!(nets(&bench.updates()[0]), "10.0.0.2");
     assert!(matches!(kv.get("/k"), Ok(None)), "what was refused was not done");
+}
+
+fn policy(name: &str) -> Vec<u8> {
+    json!({"metadata": {"name": name}, "spec": {"selector": "all()"}}).to_string().into_bytes()
+}
+
+/// What was told of each object.
+fn told(updates: &[Update]) -> Vec<(String, &'static str)> {
+    let what = |update: &Update| match &update.value {
+        None => "gone",
+        Some(Ok(_)) => "there",
+        Some(Err(_)) => "invalid",
+    };
+    updates.iter().map(|update| (update.key.name.clone(), what(update))).collect()
+}
+
+fn all(list: &[(&str, &'static str)]) -> Vec<(String, &'static str)> {
+    list.iter().map(|(name, what)| ((*name).to_owned(), *what)).collect()
+}
+
+/// The key of a policy in the store says less than the policy does of its name (datastore.md section 2.4).
+#[test]
+fn a_policy_that_is_stored_under_another_name_goes_with_its_key() {
+    let bench = Bench::new();
+    let kv = open(&bench.file);
+    let kind = Kind::GlobalNetworkPolicy;
+    let put = |name: &str, value: &[u8]| put(&kv, kind, name, value);
+    let delete = |name: &str| kv.delete(&keys::key(&ResourceKey::global(kind, name))).unwrap();
+    put("default.web", &policy("default.web"));
+    assert_eq!(told(&bench.updates()), all(&[("web", "there")]));
+    put("default.web", b"no object");
+    assert_eq!(told(&bench.updates()), all(&[("web", "invalid")]));
+    // The key names it, whatever the value says; only the annotation counts more.
+    put("default.web", &policy("other"));
+    assert_eq!(told(&bench.updates()), all(&[("web", "there")]));
+    let annotation = json!({"projectcalico.org/metadata": "{\"name\":\"other\"}"});
+    let other = json!({"metadata": {"name": "default.web", "annotations": annotation}, "spec": {}});
+    put("default.web", other.to_string().as_bytes());
+    assert_eq!(told(&bench.updates()), all(&[("web", "gone"), ("other", "there")]));
+    put("default.web", &policy("default.web"));
+    assert_eq!(told(&bench.updates()), all(&[("other", "gone"), ("web", "there")]));
+    delete("default.web");
+    assert_eq!(told(&bench.updates()), all(&[("web", "gone")]));
+    // The same object under two keys: one of them goes, the other one counts.
+    put("default.web", &policy("default.web"));
+    bench.updates();
+    put("web", &policy("web"));
+    assert_eq!(told(&bench.updates()), all(&[("web", "there")]));
+    delete("web");
+    let updates: Vec<_> = [bench.updates(), bench.updates()].concat();
+    assert_eq!(told(&updates), all(&[("web", "there")]));
+    delete("default.web");
+    assert_eq!(told(&bench.updates()), all(&[("web", "gone")]));
+    // And while nobody looks.
+    put("default.web", &policy("default.web"));
+    bench.updates();
+    let without = bench.beside(".without");
+    kv.backup(&without).unwrap();
+    open(&without).delete(&keys::key(&ResourceKey::global(kind, "default.web"))).unwrap();
+    bench.replace_by(&without);
+    assert_eq!(told(&bench.updates()), all(&[("web", "gone")]));
+}
+
+/// A change that comes in the transaction that locks the store is told once it is unlocked.
+#[test]
+fn nothing_that_changed_while_the_store_was_being_locked_is_forgotten_e703() {
+    let bench = Bench::new();
+    let kv = open(&bench.file);
+    let flag = keys::key(&ResourceKey::global(Kind::ClusterInformation, "default"));
+    let ready = kv.get(&flag).unwrap().unwrap().value;
+    let locked =
+        String::from_utf8(ready.clone()).unwrap().replace("\"datastoreReady\":true", "\"datastoreReady\":false");
+    let put = |key: String, value: Vec<u8>| Op::Put { key, value, ttl: None };
+    let set = keys::key(&ResourceKey::global(Kind::GlobalNetworkSet, "a"));
+    let ops = vec![put(set, net_set("10.0.0.9")), put(flag.clone(), locked.into_bytes())];
+    kv.txn(&Txn { compares: vec![], ops }).unwrap();
+    assert_eq!(bench.next(), SyncEvent::Locked);
+    kv.put(&flag, &ready, None).unwrap();
+    let updates = bench.updates();
+    let sets: Vec<&Update> = updates.iter().filter(|update| update.key.kind == Kind::GlobalNetworkSet).collect();
+    assert_eq!(sets.iter().map(|update| nets(update)).collect::<Vec<_>>(), ["10.0.0.9"]);
+}
+
+/// Who reads too slowly finds the history gone, and reads everything anew.
+#[test]
+fn a_reader_that_is_behind_when_the_log_is_compacted_misses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("store.db");
+    let kv = open(&file);
+    Resources::new(&kv).ensure_initialised().unwrap();
+    let (sender, events) = std::sync::mpsc::sync_channel(0);
+    let reader: Arc<dyn Kv> = Arc::new(open(&file));
+    let syncer = Syncer::start(reader, move |event| sender.send(event).unwrap_or_default()).unwrap();
+    assert!(matches!(events.recv_timeout(PATIENCE).unwrap(), SyncEvent::Updates { is_snapshot: true, .. }));
+    for number in 0..700 {
+        let name = format!("n{}", number % 5);
+        let value = named(&name, &format!("10.0.{}.{}", number / 200, number % 200));
+        put(&kv, Kind::GlobalNetworkSet, &name, &value);
+    }
+    kv.compact(kv.range("").unwrap().1).unwrap();
+    put(&kv, Kind::GlobalNetworkSet, "last", &named("last", "10.9.9.9"));
+    let (mut known, mut snapshots) = (std::collections::BTreeMap::new(), 0);
+    while !known.contains_key("last") {
+        let SyncEvent::Updates { updates, is_snapshot, .. } = events.recv_timeout(PATIENCE).unwrap() else { continue };
+        snapshots += usize::from(is_snapshot);
+        known.extend(updates.iter().map(|update| (update.key.name.clone(), nets(update))));
+    }
+    assert_eq!(snapshots, 1, "the history was gone");
+    for number in 695..700 {
+        assert_eq!(known[&format!("n{}", number % 5)], format!("10.0.{}.{}", number / 200, number % 200));
+    }
+    drop(events);
+    drop(syncer);
 }

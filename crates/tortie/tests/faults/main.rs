@@ -7,3 +7,4 @@ mod disk;
 mod host;
 mod killed;
 mod output;
+mod store;

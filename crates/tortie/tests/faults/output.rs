@@ -20,7 +20,7 @@ fn run(host: &Host, arguments: &[&str], change: impl Fn(&mut Command)) -> (Optio
 #[test]
 fn results_that_cannot_be_written_are_a_failure_and_no_panic() {
     on_a_host(|host| {
-        host.store(&(0..1500).map(|n| endpoint(&format!("h{n}"), "interfaceName: eth0")).collect::<String>());
+        host.store(&(0..40).map(|n| endpoint(&format!("h{n}"), "interfaceName: eth0")).collect::<String>());
         for arguments in [
             &["get", "hostendpoints"][..],
             &["get", "hostendpoints", "-o", "yaml"],
