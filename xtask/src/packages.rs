@@ -8,7 +8,7 @@ use crate::run::{command, run};
 
 /// Programs, and the Debian package that holds each.
 const NEEDED: &[(&str, &str)] =
-    &[("nft", "nftables"), ("ip", "iproute2"), ("python3", "python3"), ("cc", "build-essential")];
+    &[("nft", "nftables"), ("ip", "iproute2"), ("python3", "python3"), ("cc", "build-essential"), ("strace", "strace")];
 
 /// Makes sure that the programs are there: installs them as root, names the packages otherwise.
 pub(crate) fn ensure() -> Result<()> {

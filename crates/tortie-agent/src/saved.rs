@@ -169,6 +169,7 @@ impl Saved {
             let path = path.to_path_buf();
             move |source| SavedError::Io { what, path, source }
         };
+        let missing: Vec<&Path> = folder.ancestors().take_while(|folder| !folder.exists()).collect();
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(io("make", folder))?;
         let new = folder.join(format!("{FILE}.new"));
         // Left behind by a process that was killed, or a link laid by somebody else: never written through.
@@ -188,8 +189,12 @@ impl Saved {
             return Err(io("write", &new)(error));
         }
         std::fs::rename(&new, &path).map_err(io("replace", &path))?;
-        // The rename is durable when the folder is.
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(io("write", folder))
+        // The rename is durable when the folder is, and a folder that was just made when the one around it is.
+        let around = missing.into_iter().filter_map(Path::parent).filter(|folder| !folder.as_os_str().is_empty());
+        for folder in std::iter::once(folder).chain(around) {
+            File::open(folder).and_then(|folder| folder.sync_all()).map_err(io("write", folder))?;
+        }
+        Ok(())
     }
 
     /// Removes the state in `folder`; no error when there is none. `true` when there was one.

@@ -73,5 +73,13 @@ fn make_file(file: &Path, is_default: bool) -> Result<(), KvError> {
         Err(error) => return Err(failed(error)),
     }
     drop(new);
-    File::open(place::folder(file)).and_then(|folder| folder.sync_all()).map_err(failed)
+    // The name is durable when its folder is, and a folder that was just made when the one around it is.
+    let folder = place::folder(file);
+    let sync = |folder: &Path| File::open(folder).and_then(|folder| folder.sync_all());
+    sync(folder).map_err(failed)?;
+    match sync(place::folder(folder)) {
+        // Who may only pass through it has not made anything in it.
+        Err(error) if error.kind() != io::ErrorKind::PermissionDenied => Err(failed(error)),
+        _ => Ok(()),
+    }
 }

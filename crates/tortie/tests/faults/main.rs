@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod disk;
+mod durable;
 #[path = "../life/host.rs"]
 mod host;
 mod killed;
