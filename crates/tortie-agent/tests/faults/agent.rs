@@ -174,3 +174,26 @@ fn a_failure_says_which_rules_are_in_force_e712() {
         }
     });
 }
+
+/// A backup is put into the place of the store while the agent runs, and the host follows it (datastore.md section 6.3).
+#[test]
+fn a_store_that_went_back_is_said_and_enforced() {
+    in_network_namespace(|| {
+        let host = Host::new();
+        let (old, new) = (with_ports(json!([80])), with_ports(json!([8080])));
+        host.store(&old, &[]);
+        let agent = host.agent(Arc::new(Direct), Arc::new(Direct));
+        host.settled();
+        let backup = host.path().join("backup.db");
+        host.backup(&backup);
+        host.store(&new, &[]);
+        host.wait_for("the edit", &new);
+        for suffix in ["-wal", "-shm"] {
+            std::fs::remove_file(host.path().join(format!("store.db{suffix}"))).unwrap();
+        }
+        std::fs::rename(&backup, host.path().join("store.db")).unwrap();
+        host.wait_for("the backup", &old);
+        let lines = agent.lines.take();
+        assert!(lines.contains("the store went back from revision"), "{lines}");
+    });
+}

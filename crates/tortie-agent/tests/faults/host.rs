@@ -60,6 +60,10 @@ impl Host {
         Host { path: path.to_owned(), store, _folder: None }
     }
 
+    pub(crate) fn backup(&self, to: &Path) {
+        self.store.backup(to).unwrap();
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
