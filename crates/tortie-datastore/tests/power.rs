@@ -314,6 +314,7 @@ fn damage_is_said_with_the_file_and_what_to_do_and_never_read_as_something_else(
     // As after the last process has left: everything in the database, and an empty log.
     let folder = folder();
     let store = folder.path().join("store.db");
+    drop(Embedded::open(&store, Access::Write).unwrap());
     last.files.write(&store, None);
     drop(open(&store).unwrap());
     let sound = Files { log: Vec::new(), ..Files::read(&store) };
@@ -321,7 +322,8 @@ fn damage_is_said_with_the_file_and_what_to_do_and_never_read_as_something_else(
     let all: Vec<Damage> =
         (0..pages).flat_map(|page| [Damage::Zeros(page), Damage::Bit(page), Damage::End(page)]).collect();
     let (mut said, mut harmless) = (0, 0);
-    for damage in sample(&all, SAMPLE_OF_DAMAGE) {
+    // The end of all is always among them: nothing is left, and that is no new store.
+    for damage in [vec![Damage::End(0)], sample(&all, SAMPLE_OF_DAMAGE)].concat() {
         let mut files = sound.clone();
         match damage {
             Damage::Zeros(page) => files.database[page * PAGE_LEN..][..PAGE_LEN].fill(0),

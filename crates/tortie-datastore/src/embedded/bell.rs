@@ -17,6 +17,11 @@ fn path(file: &Path) -> PathBuf {
     place::beside(file, "-bell")
 }
 
+/// Whether there is a bell, as there is beside every store that was ever made.
+pub(super) fn is_there(file: &Path) -> bool {
+    path(file).exists()
+}
+
 /// Makes the bell unless it is there.
 pub(super) fn make(file: &Path, is_default: bool) -> io::Result<()> {
     let bell = path(file);

@@ -7,7 +7,7 @@ use nix::unistd::{AccessFlags, eaccess};
 use rusqlite::{Connection, FileControl, MAIN_DB, OpenFlags};
 
 use super::schema::{self, Found};
-use super::{Access, fault, place};
+use super::{Access, bell, fault, place};
 use crate::kv::{FaultKind, KvError};
 
 /// What the write-ahead log is cut to after a checkpoint, in bytes.
@@ -16,6 +16,10 @@ const JOURNAL_SIZE_LIMIT: i64 = 16 << 20;
 /// Opens the store; `None` when there is none: no file, or for a reader an empty one.
 pub(super) fn open_existing(file: &Path, access: Access) -> Result<Option<Connection>, KvError> {
     match std::fs::metadata(file) {
+        // SQLite would take it for a new database, and delete the log beside it. Nobody of ours ever leaves an empty file.
+        Ok(about) if about.is_file() && about.len() == 0 && bell::is_there(file) => {
+            return Err(fault::fault(file, "open it", FaultKind::Emptied));
+        }
         Ok(about) if about.is_file() => {}
         Ok(_) => return Err(fault::fault(file, "open it", FaultKind::NotAStore)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),

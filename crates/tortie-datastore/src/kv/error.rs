@@ -74,6 +74,9 @@ pub enum FaultKind {
     /// The file is damaged.
     #[error("it is damaged; restore a backup made by `tortie datastore backup`")]
     Corrupt,
+    /// The file holds nothing any more.
+    #[error("it is empty, and held a store before; restore a backup, or remove it to begin with a new store")]
+    Emptied,
     /// The operating system does not allow it.
     #[error("permission denied; {hint}")]
     PermissionDenied {
