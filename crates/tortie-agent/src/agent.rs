@@ -6,6 +6,7 @@ mod settings;
 mod state;
 mod take;
 
+pub(crate) use apply::pause_after;
 pub use settings::settings_of_environment;
 
 use std::path::PathBuf;

@@ -12,13 +12,16 @@ use tortie_calc::{Engine, Settings};
 use tortie_nftables::Kernel;
 use tortie_rules::compile;
 
-use crate::agent::AgentError;
+use crate::agent::{AgentError, pause_after};
 use crate::lock::NamespaceLock;
 use crate::program::{Fault, ProgramError, Programmer};
 use crate::saved::Saved;
 
 /// The name of the endpoint that stands for all interfaces where there is no saved state. No stored object can have it.
 const BOOT_ENDPOINT: &str = "boot policy";
+
+/// Times that something is tried again before the host stays open; with their pauses about three seconds.
+const RETRIES: u32 = 5;
 
 /// What is known of a host without any store.
 #[derive(Clone)]
@@ -76,17 +79,32 @@ pub fn restore(boot: &Boot<'_>, lock_dir: &Path) -> Result<Restored, AgentError>
     let kernel = Kernel::open()?;
     let _lock = NamespaceLock::take(lock_dir)?;
     let mut programmer = Programmer::new(kernel, boot.fault.clone());
-    if programmer.has_rules().map_err(|error| failed(&error))? {
+    if patiently(|| Ok(programmer.has_rules()?)).map_err(|error| failed(&error))? {
         return Ok(Restored::RulesThere);
     }
     let (saved, damage) = read_saved(boot.state_dir);
     match stand_in(boot, saved.as_ref(), None) {
         Ok(mut stand_in) => {
-            stand_in.program(&mut programmer).map_err(|error| failed(&error))?;
+            patiently(|| stand_in.program(&mut programmer)).map_err(|error| failed(&error))?;
             Ok(Restored::StandsIn(stand_in.what))
         }
         Err(reason) => Ok(Restored::Open(damage.unwrap_or(reason))),
     }
+}
+
+/// Tries again what fails for want of memory or the like (E-712): nobody else would before the network is up.
+fn patiently<R>(mut work: impl FnMut() -> Result<R, ProgramError>) -> Result<R, ProgramError> {
+    for failures in 0..RETRIES {
+        match work() {
+            Err(error) if !error.is_refusal() => {
+                let pause = pause_after(failures);
+                tracing::error!("{}; next try in {} ms", with_causes(&error), pause.as_millis());
+                std::thread::sleep(pause);
+            }
+            done => return done,
+        }
+    }
+    work()
 }
 
 /// The saved state, or else what `bootPolicy` says; `Err` says why the host stays open.

@@ -236,7 +236,7 @@ impl Loop {
 }
 
 /// The pause before the next try, after `failures` failures in a row before this one.
-fn pause_after(failures: u32) -> Duration {
+pub(crate) fn pause_after(failures: u32) -> Duration {
     PAUSE_MIN.saturating_mul(1 << failures.min(16)).min(PAUSE_MAX)
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
-use tortie_agent::Config;
+use tortie_agent::{Boot, Config, Restored, restore};
 use tortie_nftables::{CommitError, Kernel, Tap};
 use tortie_rules::plan::Phase;
 use tortie_testkit::sandbox::in_network_namespace;
@@ -195,5 +195,41 @@ fn a_store_that_went_back_is_said_and_enforced() {
         host.wait_for("the backup", &old);
         let lines = agent.lines.take();
         assert!(lines.contains("the store went back from revision"), "{lines}");
+    });
+}
+
+/// At boot nobody else would try again before the network is up.
+#[test]
+fn a_restore_that_fails_for_want_of_memory_tries_again_e708_e712() {
+    in_network_namespace(|| {
+        let host = Host::new();
+        host.store(&base(), &[]);
+        host.once().unwrap();
+        let left = AtomicUsize::new(0);
+        let failing = Arc::new(left);
+        let answer = failing.clone();
+        let fault: tortie_agent::Fault = Arc::new(move |_| {
+            let is_due = answer.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+            is_due.then(|| CommitError::RefusedWhole(io::Error::from_raw_os_error(nix::libc::ENOMEM)))
+        });
+        let config = host.config(true);
+        let boot = Boot {
+            node: None,
+            environment: &config.environment,
+            file: &config.file,
+            state_dir: &config.state_dir,
+            fault: Some(fault),
+        };
+        let mut kernel = Kernel::open().unwrap();
+        for (failures, is_done) in [(0, true), (3, true), (usize::MAX, false)] {
+            flush(&mut kernel);
+            failing.store(failures, Ordering::SeqCst);
+            let done = restore(&boot, host.path());
+            assert_eq!(matches!(done, Ok(Restored::StandsIn(_))), is_done, "{failures}: {done:?}");
+            assert_eq!(host.lacks(&base()).is_empty(), is_done);
+            if let Err(error) = done {
+                assert!(error.to_string().contains("Cannot allocate memory"), "{error}");
+            }
+        }
     });
 }
