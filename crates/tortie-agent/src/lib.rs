@@ -36,7 +36,7 @@ pub use program::{Blame, Fault, Outcome, ProgramError, Programmer};
 pub use recheck::{Counts, Recheck, RecheckError};
 pub use report::{AgentReport, REPORT_PREFIX};
 pub use restore::{Boot, Restored, restore};
-pub use saved::{SavedError, forget_state};
+pub use saved::{SavedError, forget_state, has_saved_state};
 pub use status::Status;
 
 /// Settings that whoever runs an agent follows for it.

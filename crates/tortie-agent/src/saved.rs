@@ -97,6 +97,11 @@ pub fn forget_state(folder: &Path) -> Result<bool, SavedError> {
     Saved::remove(folder)
 }
 
+/// Whether an agent has saved in `folder` what its store held, in whatever form.
+pub fn has_saved_state(folder: &Path) -> bool {
+    folder.join(FILE).exists()
+}
+
 #[derive(Serialize, Deserialize)]
 struct Head {
     format: String,

@@ -72,6 +72,21 @@ impl Embedded {
         Ok(embedded)
     }
 
+    /// Opens for writing a store that was there before. A missing one is not made anew: who enforces what it held would
+    /// take that for a store that holds nothing.
+    ///
+    /// # Errors
+    /// As [`Embedded::open`], and [`FaultKind::Missing`].
+    pub fn open_known(path: &Path) -> Result<Self, KvError> {
+        let file = place::resolve(path);
+        match std::fs::metadata(&file) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Err(fault::fault(&file, "open it", FaultKind::Missing))
+            }
+            _ => Self::open(path, Access::Write),
+        }
+    }
+
     /// The database file.
     pub fn file(&self) -> &Path {
         &self.inner.file

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use nix::sys::signal::{SigSet, Signal};
-use tortie_agent::{Agent, AgentError, Boot, Config, Restored, restore, settings_of_environment};
+use tortie_agent::{Agent, AgentError, Boot, Config, Restored, has_saved_state, restore, settings_of_environment};
 use tortie_api::with_causes;
 use tortie_datastore::Access;
 use tortie_nftables::OpenError;
@@ -43,7 +43,12 @@ pub(crate) fn agent(global: &Global, args: &AgentArgs, logging: Logging) -> Resu
         Some(node) => node,
         None => host_name()?,
     };
-    let kv = if args.once { store::open(global, Access::Write)? } else { store::open_for_agent(global)? };
+    let is_known = has_saved_state(&state_dir);
+    let kv = match (args.once, is_known) {
+        (false, _) => store::open_for_agent(global, is_known)?,
+        (true, true) => store::open_known(global)?,
+        (true, false) => store::open(global, Access::Write)?,
+    };
     if args.once {
         initialise(&*kv);
     }

@@ -20,9 +20,12 @@ pub(crate) fn open(global: &Global, access: Access) -> Result<Arc<dyn Kv>, Failu
 }
 
 /// Opens the store for an agent: one that cannot be opened now may be later, and what is enforced stays until then (E-703).
-pub(crate) fn open_for_agent(global: &Global) -> Result<Arc<dyn Kv>, Failure> {
+///
+/// `is_known` is an agent that has saved what its store held: it does not take a missing one for an empty one (D-13).
+pub(crate) fn open_for_agent(global: &Global, is_known: bool) -> Result<Arc<dyn Kv>, Failure> {
     let path = path(global.store.as_deref())?;
-    match open(global, Access::Write) {
+    let opened = if is_known { open_known(global) } else { open(global, Access::Write) };
+    match opened {
         Ok(kv) => {
             initialise(&*kv);
             Ok(kv)
@@ -30,10 +33,21 @@ pub(crate) fn open_for_agent(global: &Global) -> Result<Arc<dyn Kv>, Failure> {
         Err(failure) => {
             tracing::error!("{}: trying again until it can be opened", failure.messages.join("; "));
             let place = path.display().to_string();
-            let open = move || Ok(Arc::new(Embedded::open(&path, Access::Write)?) as Arc<dyn Kv>);
+            let again = move || match is_known {
+                true => Embedded::open_known(&path),
+                false => Embedded::open(&path, Access::Write),
+            };
+            let open = move || Ok(Arc::new(again()?) as Arc<dyn Kv>);
             Ok(Arc::new(Late::new(place, Box::new(open))))
         }
     }
+}
+
+/// Opens a store that was there before.
+pub(crate) fn open_known(global: &Global) -> Result<Arc<dyn Kv>, Failure> {
+    let path = path(global.store.as_deref())?;
+    let known = Embedded::open_known(&path).map_err(|error| kv_failure(&error))?;
+    Ok(Arc::new(known))
 }
 
 /// Opens the embedded store.

@@ -24,7 +24,7 @@ pub enum KvError {
         found: Revision,
     },
     /// The store's files are gone while in use.
-    #[error("store `{store}` was removed while in use: restore it, or restart what uses it to begin with an empty one")]
+    #[error("store `{store}` was removed while in use: restore it, or make a new one with `tortie datastore init`")]
     Removed {
         /// The place of the store.
         store: String,
@@ -77,6 +77,9 @@ pub enum FaultKind {
     /// The file holds nothing any more.
     #[error("it is empty, and held a store before; restore a backup, or remove it to begin with a new store")]
     Emptied,
+    /// There is none, and there was one.
+    #[error("it is missing, and was there before; restore it, or make a new one with `tortie datastore init`")]
+    Missing,
     /// The operating system does not allow it.
     #[error("permission denied; {hint}")]
     PermissionDenied {

@@ -166,3 +166,44 @@ fn a_folder_that_is_removed_and_comes_back_neither_opens_nor_locks_out_e704() {
         agent.stop();
     });
 }
+
+/// Whoever removes the store while no agent runs does not open the host with the next start.
+#[test]
+fn an_agent_that_knew_a_store_does_not_make_an_empty_one_in_its_place_d13_e703() {
+    on_a_host(|host| {
+        with_links(host);
+        host.agent().stop();
+        let before = host.lines();
+        assert!(!before.is_empty());
+        let away = host.path("away");
+        std::fs::create_dir(&away).unwrap();
+        host.sh(&format!("mv {}/store.db* {}", host.folder.path().display(), away.display()));
+        let is_told = |status: &Value| {
+            let message = status["store"]["message"].as_str().unwrap_or_default();
+            message.contains("store.db") && message.contains("it is missing") && message.contains("datastore init")
+        };
+        let agent = host.start(&[]);
+        host.wait_status("the loss", is_told);
+        assert_eq!(host.lines(), before);
+        assert!(!host.path("store.db").exists());
+        // Nobody's rules: the saved ones come.
+        host.sh("nft delete table inet tortie");
+        host.wait("a stand-in", || host.lines() == before);
+        agent.stop();
+        let (code, _, err) = host.tortie(&["agent", "--once", "--node", "n1"], "");
+        assert!(code == 1 && err.contains("it is missing"), "{code} {err}");
+        let agent = host.start(&[]);
+        host.wait_status("the loss", is_told);
+        host.sh(&format!("mv {}/store.db* {}", away.display(), host.folder.path().display()));
+        host.apply(&allow_udp("more", "8055"));
+        assert!(host.table().contains("8055"));
+        // Who wants an empty one says so.
+        host.sh(&format!("rm {}/store.db*", host.folder.path().display()));
+        host.wait_status("the loss", |status| status["store"]["state"] == "lost");
+        let (code, _, err) = host.tortie(&["datastore", "init"], "");
+        assert_eq!(code, 0, "{err}");
+        host.settle();
+        assert!(!host.table().contains("8055"));
+        agent.stop();
+    });
+}
