@@ -21,7 +21,8 @@ fn an_apply_that_is_killed_stores_all_or_nothing() {
         };
         let start = Instant::now();
         host.store(&file(0));
-        let whole = start.elapsed();
+        // The longest that it is let live: shorter after one that was done, longer after one that was not.
+        let mut life_us = start.elapsed().as_micros() as u64;
         let store = host.embedded();
         let ports = || {
             let (objects, _) = Resources::new(&store).list(Kind::GlobalNetworkPolicy, None).unwrap();
@@ -37,14 +38,20 @@ fn an_apply_that_is_killed_stores_all_or_nothing() {
             let mut command = host.command(&["apply", "-q", "--atomic", "-f", "-"]);
             let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
             child.stdin.take().unwrap().write_all(file(round).as_bytes()).unwrap();
-            std::thread::sleep(Duration::from_micros(random.below(whole.as_micros() as u64 * 3 / 2)));
+            std::thread::sleep(Duration::from_micros(random.below(life_us.max(1000))));
             child.kill().unwrap();
             let status = child.wait().unwrap();
             let now = ports();
             assert_eq!(now.len(), 1, "round {round}: half of it is stored: {now:?}");
             assert!(now == [serde_json::json!(1000 + round)] || now == old, "round {round}: {now:?}");
             assert!(!status.success() || now != old, "round {round}: it said that it had stored it");
-            *(if now == old { &mut undone } else { &mut done }) += 1;
+            if now == old {
+                undone += 1;
+                life_us = life_us * 3 / 2;
+            } else {
+                done += 1;
+                life_us = life_us * 2 / 3;
+            }
             old = now;
         }
         println!("{done} stored, {undone} not");
