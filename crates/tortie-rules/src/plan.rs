@@ -29,7 +29,7 @@ pub struct Transaction {
 /// The part a transaction plays (K-4, D-10).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Phase {
-    /// Builds what nobody uses yet.
+    /// Builds what nobody uses yet, and clears away what was built before and never turned to.
     Build,
     /// Changes members of sets that no turned rule uses (K-5).
     Members,
@@ -183,7 +183,11 @@ pub fn plan(desired: &Ruleset, actual: Option<&Ruleset>) -> Result<Plan, PlanErr
         }
     };
     let anchors = Anchors::compare(desired, actual, &chosen, &misshapen);
+    // What was built for a turn that never came goes before the next one is built: while turns fail, nothing piles up.
+    let unwanted = Unwanted::find(desired, actual, &chosen);
+    let goes_first = |name: &Name| !anchors.turn.is_empty() && unwanted.dead.contains(name);
     let mut build = clear_away(actual, &misshapen);
+    build.extend(unwanted.removal(actual, goes_first));
     build.extend(self::build(desired, actual, &chosen, &order, &anchors, &misshapen));
     if !has_table {
         build.insert(0, Op::AddTable);
@@ -193,8 +197,9 @@ pub fn plan(desired: &Ruleset, actual: Option<&Ruleset>) -> Result<Plan, PlanErr
     }
     push(Phase::Build, build);
     push(Phase::Members, members(desired, actual, &chosen));
+    let removal = unwanted.removal(actual, |name| !goes_first(name));
     push(Phase::Turn, anchors.turn);
-    push(Phase::Remove, remove(desired, actual, &chosen));
+    push(Phase::Remove, removal);
     Ok(Plan { transactions })
 }
 
@@ -403,9 +408,22 @@ fn calls_first(desired: &Ruleset) -> Result<Vec<Name>, PlanError> {
 
 /// Chains and sets of `actual` that packets can meet now.
 fn reachable(actual: &Ruleset) -> BTreeSet<Name> {
+    let bases = actual.chains.iter().filter(|(_, chain)| chain.base.is_some()).map(|(name, _)| name.clone());
+    reachable_from(actual, bases.collect(), Vec::new())
+}
+
+/// Chains and sets that these lead to, and these themselves.
+fn reachable_from(actual: &Ruleset, chains: Vec<Name>, sets: Vec<Name>) -> BTreeSet<Name> {
     let mut seen = BTreeSet::new();
-    let mut open: Vec<Name> =
-        actual.chains.iter().filter(|(_, chain)| chain.base.is_some()).map(|(name, _)| name.clone()).collect();
+    let mut open = chains;
+    let targets = |set: &Name| {
+        let elements = actual.sets.get(set).into_iter().flat_map(|set| set.elements.values());
+        elements.flatten().filter_map(Verdict::target).cloned().collect::<Vec<Name>>()
+    };
+    for set in sets {
+        open.extend(targets(&set));
+        seen.insert(set);
+    }
     while let Some(name) = open.pop() {
         if !seen.insert(name.clone()) {
             continue;
@@ -415,8 +433,7 @@ fn reachable(actual: &Ruleset) -> BTreeSet<Name> {
             open.extend(rule.target().cloned());
             for set in rule.sets() {
                 seen.insert(set.clone());
-                let elements = actual.sets.get(set).into_iter().flat_map(|set| set.elements.values());
-                open.extend(elements.flatten().filter_map(Verdict::target).cloned());
+                open.extend(targets(set));
             }
         }
     }
@@ -681,21 +698,40 @@ fn element_ops(
     ops
 }
 
-/// What nobody uses any more: chains are emptied before anything they used is deleted (K-14).
-fn remove(desired: &Ruleset, actual: &Ruleset, chosen: &Choice) -> Vec<Op> {
-    let kept: BTreeSet<&Name> = chosen.kept.values().collect();
-    let is_wanted_chain =
-        |name: &Name| kept.contains(name) || desired.chains.get(name).is_some_and(|c| c.base.is_some());
-    let is_wanted_set = |name: &Name| {
-        kept.contains(name) || desired.sets.get(name).is_some_and(|set| set.is_constant || is_anchor(desired, name))
-    };
-    let chains: Vec<&Name> = actual.chains.keys().filter(|name| !is_wanted_chain(name)).collect();
-    let sets: Vec<&Name> = actual.sets.keys().filter(|name| !is_wanted_set(name)).collect();
-    let mut ops: Vec<Op> = chains.iter().map(|name| Op::FlushChain { name: (*name).clone() }).collect();
-    // Maps first: their elements may still name the chains.
-    let (maps, plain): (Vec<_>, Vec<_>) = sets.into_iter().partition(|name| actual.sets[*name].is_map);
-    ops.extend(maps.into_iter().map(|name| Op::DeleteSet { name: name.clone() }));
-    ops.extend(chains.into_iter().map(|name| Op::DeleteChain { name: name.clone() }));
-    ops.extend(plain.into_iter().map(|name| Op::DeleteSet { name: name.clone() }));
-    ops
+/// Chains and sets that the desired ruleset has no use for.
+struct Unwanted {
+    chains: Vec<Name>,
+    sets: Vec<Name>,
+    /// Those of both that nothing leads to which is used or wanted.
+    dead: BTreeSet<Name>,
+}
+
+impl Unwanted {
+    fn find(desired: &Ruleset, actual: &Ruleset, chosen: &Choice) -> Self {
+        let kept: BTreeSet<&Name> = chosen.kept.values().collect();
+        let is_wanted_chain =
+            |name: &Name| kept.contains(name) || desired.chains.get(name).is_some_and(|c| c.base.is_some());
+        let is_wanted_set = |name: &Name| {
+            kept.contains(name) || desired.sets.get(name).is_some_and(|set| set.is_constant || is_anchor(desired, name))
+        };
+        let (wanted_chains, chains): (Vec<Name>, Vec<Name>) = actual.chains.keys().cloned().partition(is_wanted_chain);
+        let (wanted_sets, sets): (Vec<Name>, Vec<Name>) = actual.sets.keys().cloned().partition(is_wanted_set);
+        let bases = actual.chains.iter().filter(|(_, chain)| chain.base.is_some()).map(|(name, _)| name.clone());
+        let needed = reachable_from(actual, bases.chain(wanted_chains).collect(), wanted_sets);
+        let dead = chains.iter().chain(&sets).filter(|name| !needed.contains(*name)).cloned().collect();
+        Self { chains, sets, dead }
+    }
+
+    /// Removes those of them that are asked for: chains are emptied before anything they used is deleted (K-14).
+    fn removal(&self, actual: &Ruleset, is_asked: impl Fn(&Name) -> bool) -> Vec<Op> {
+        let chains = || self.chains.iter().filter(|name| is_asked(name));
+        let mut ops: Vec<Op> = chains().map(|name| Op::FlushChain { name: name.clone() }).collect();
+        // Maps first: their elements may still name the chains.
+        let (maps, plain): (Vec<&Name>, Vec<&Name>) =
+            self.sets.iter().filter(|name| is_asked(name)).partition(|name| actual.sets[*name].is_map);
+        ops.extend(maps.into_iter().map(|name| Op::DeleteSet { name: name.clone() }));
+        ops.extend(chains().map(|name| Op::DeleteChain { name: name.clone() }));
+        ops.extend(plain.into_iter().map(|name| Op::DeleteSet { name: name.clone() }));
+        ops
+    }
 }

@@ -7,6 +7,7 @@ use tortie_api::model::Resource;
 use tortie_api::packet::Packet;
 use tortie_rules::interpret::Outcome;
 use tortie_rules::plan::{Op, Phase, Transaction, plan};
+use tortie_rules::ruleset::Name;
 use tortie_rules::{Ruleset, compile, interpret};
 use tortie_testkit::generators::{Random, World, packet, world};
 use tortie_verdicts::roads;
@@ -115,6 +116,14 @@ fn a_plan_that_was_cut_off_is_taken_up_by_the_next_one_a6() {
     }
 }
 
+/// The chain or set that an operation removes.
+fn removes(op: &Op) -> Option<&Name> {
+    match op {
+        Op::DeleteChain { name } | Op::DeleteSet { name } => Some(name),
+        _ => None,
+    }
+}
+
 /// The laws of `docs/design.md` section 3 that a plan alone can break.
 #[test]
 fn plans_keep_the_laws_k3_k4_k5_k14() {
@@ -123,8 +132,21 @@ fn plans_keep_the_laws_k3_k4_k5_k14() {
         let mut kernel = programmed(&before);
         for transaction in plan(&after, Some(&kernel)).unwrap().transactions {
             let mut deleted_chain = BTreeSet::new();
+            let removed: BTreeSet<&Name> = transaction.ops.iter().filter_map(removes).collect();
+            let is_used = |name: &Name| {
+                let users = kernel.chains.iter().filter(|(user, _)| !removed.contains(user));
+                let mut rules = users.flat_map(|(_, chain)| &chain.rules);
+                let maps = kernel.sets.iter().filter(|(map, _)| !removed.contains(map));
+                let mut verdicts = maps.flat_map(|(_, map)| map.elements.values()).flatten();
+                rules.any(|rule| rule.target() == Some(name) || rule.sets().any(|set| set == name))
+                    || verdicts.any(|verdict| verdict.target() == Some(name))
+            };
             for op in &transaction.ops {
                 match (transaction.phase, op) {
+                    // What was built and never turned to goes before more is built.
+                    (Phase::Build, Op::FlushChain { name } | Op::DeleteChain { name } | Op::DeleteSet { name }) => {
+                        assert!(!is_used(name), "seed {seed}: {name} is in use")
+                    }
                     // K-3: a base chain is made when a stage is needed first, and is never made again while it is.
                     (Phase::Build, Op::AddChain { name, base: Some(_) }) => {
                         assert!(!kernel.chains.contains_key(name), "seed {seed}: base chain {name} is made again");

@@ -233,3 +233,41 @@ fn a_restore_that_fails_for_want_of_memory_tries_again_e708_e712() {
         }
     });
 }
+
+/// What was built for a turn that never came is not left lying when policy changes again.
+#[test]
+fn turns_that_fail_again_and_again_do_not_fill_the_kernel_e712() {
+    in_network_namespace(|| {
+        let host = Host::new();
+        let is_failing = Arc::new(AtomicBool::new(false));
+        let flag = is_failing.clone();
+        let fault: tortie_agent::Fault = Arc::new(move |transaction| {
+            let is_due = flag.load(Ordering::SeqCst) && transaction.phase == Phase::Turn;
+            is_due.then(|| CommitError::RefusedWhole(io::Error::from_raw_os_error(nix::libc::ENOMEM)))
+        });
+        host.store(&base(), &[]);
+        let agent =
+            host.agent_with(Config { fault: Some(fault), ..host.config(false) }, Arc::new(Direct), Arc::new(Direct));
+        host.settled();
+        host.wait_for("the first apply", &base());
+        let settings = tortie_calc::Settings { node: "n1".to_owned(), ..Default::default() };
+        let mut kernel = Kernel::open().unwrap();
+        is_failing.store(true, Ordering::SeqCst);
+        let mut sizes = Vec::new();
+        for port in 5000..5012 {
+            let edited = with_ports(json!([port, 80]));
+            let judge = Judge::new(packets(), &ruleset(&settings, &base()), &ruleset(&settings, &edited));
+            agent.lines.take();
+            host.store(&edited, &[]);
+            host.wait_until("the failure", || agent.lines.peek().contains("next try in"));
+            judge.look();
+            judge.result().0.unwrap();
+            let there = kernel.read().unwrap().ruleset.unwrap();
+            sizes.push(there.chains.len() + there.sets.len());
+        }
+        println!("{sizes:?}");
+        assert!(sizes[sizes.len() - 1] <= sizes[1], "{sizes:?}");
+        is_failing.store(false, Ordering::SeqCst);
+        host.wait_for("the end of the fault", &with_ports(json!([5011, 80])));
+    });
+}

@@ -157,9 +157,14 @@ impl Host {
 
     /// Waits until the kernel holds exactly what these objects ask for.
     pub(crate) fn wait_for(&self, what: &str, objects: &[Object]) {
+        self.wait_until(what, || self.lacks(objects).is_empty());
+    }
+
+    /// Waits for what comes by an event that nobody outside can hear of.
+    pub(crate) fn wait_until(&self, what: &str, is_so: impl Fn() -> bool) {
         let deadline = Instant::now() + PATIENCE;
-        while !self.lacks(objects).is_empty() {
-            assert!(Instant::now() < deadline, "{what}: {}", self.lacks(objects));
+        while !is_so() {
+            assert!(Instant::now() < deadline, "{what} does not happen");
             std::thread::sleep(Duration::from_millis(2));
         }
     }

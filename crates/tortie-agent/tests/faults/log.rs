@@ -17,6 +17,11 @@ impl Lines {
         tracing::subscriber::set_default(subscriber)
     }
 
+    /// The lines since they were last taken.
+    pub(crate) fn peek(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
     pub(crate) fn take(&self) -> String {
         String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap()
     }
