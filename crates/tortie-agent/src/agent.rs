@@ -35,7 +35,7 @@ use crate::hold::Hold;
 use crate::lock::{LockError, NamespaceLock};
 use crate::notify;
 use crate::observe::Observe;
-use crate::program::{Fault, Programmer};
+use crate::program::{Fault, Planner, Programmer};
 use crate::report::Reporter;
 use crate::restore::{Boot, StandIn, read_saved};
 use crate::saved::Saved;
@@ -65,6 +65,8 @@ pub struct Config {
     pub set_log: SetLog,
     /// For tests: answers in the kernel's place.
     pub fault: Option<Fault>,
+    /// For tests: makes plans in the planner's place.
+    pub planner: Option<Planner>,
 }
 
 impl Config {
@@ -306,7 +308,7 @@ impl Loop {
             StoreStatus { place: config.kv.describe(), state: "connecting".to_owned(), ..StoreStatus::default() };
         let mut this = Self {
             engine: Engine::new(Settings { node: config.node.clone(), ..Settings::default() }),
-            programmer: Programmer::new(kernel, config.fault.clone()),
+            programmer: Programmer::new(kernel, config.fault.clone()).with_planner(config.planner.clone()),
             monitor,
             desired: None,
             config,

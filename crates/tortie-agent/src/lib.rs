@@ -32,7 +32,7 @@ mod watching;
 pub use agent::{Agent, AgentError, Config, SetLog, settings_of_environment};
 pub use in_force::{InForce, InForceError, in_force};
 pub use lock::{LockError, NamespaceLock};
-pub use program::{Blame, Fault, Outcome, ProgramError, Programmer};
+pub use program::{Blame, Fault, Outcome, Planner, ProgramError, Programmer};
 pub use recheck::{Counts, Recheck, RecheckError};
 pub use report::{AgentReport, REPORT_PREFIX};
 pub use restore::{Boot, Restored, restore};

@@ -6,7 +6,7 @@ use std::time::Instant;
 use tortie_api::facts::Links;
 use tortie_api::{ResourceKey, with_causes};
 use tortie_nftables::{CommitError, Kernel, ReadError};
-use tortie_rules::plan::{Op, Phase, PlanError, Transaction};
+use tortie_rules::plan::{Op, Phase, Plan, PlanError, Transaction};
 use tortie_rules::ruleset::Origin;
 use tortie_rules::{Ruleset, plan};
 
@@ -18,10 +18,15 @@ const RACES_MAX: usize = 50;
 /// Answers in the kernel's place: what it gives is how a transaction failed. For tests of refusals.
 pub type Fault = Arc<dyn Fn(&Transaction) -> Option<CommitError> + Send + Sync>;
 
+/// Makes plans in the place of [`tortie_rules::plan()`]: what is desired, and what the kernel holds. For tests that show what
+/// breaks without the laws of programming.
+pub type Planner = Arc<dyn Fn(&Ruleset, Option<&Ruleset>) -> Result<Plan, PlanError> + Send + Sync>;
+
 /// The kernel, and what it is known to hold.
 pub struct Programmer {
     kernel: Kernel,
     fault: Option<Fault>,
+    planner: Option<Planner>,
     /// `None` when it must be read before anything is planned.
     known: Option<Known>,
     recheck: Recheck,
@@ -115,7 +120,19 @@ fn is_passing(error: &std::io::Error) -> bool {
 impl Programmer {
     /// Knows nothing yet of what the kernel holds.
     pub fn new(kernel: Kernel, fault: Option<Fault>) -> Self {
-        Self { kernel, fault, known: None, recheck: Recheck::default() }
+        Self { kernel, fault, planner: None, known: None, recheck: Recheck::default() }
+    }
+
+    /// The same with other plans.
+    pub(crate) fn with_planner(self, planner: Option<Planner>) -> Self {
+        Self { planner, ..self }
+    }
+
+    fn plan(&self, desired: &Ruleset, actual: Option<&Ruleset>) -> Result<Plan, PlanError> {
+        match &self.planner {
+            Some(planner) => planner(desired, actual),
+            None => plan(desired, actual),
+        }
     }
 
     /// The socket under which our own changes are announced.
@@ -192,7 +209,7 @@ impl Programmer {
         for _ in 0..RACES_MAX {
             let was_remembered = self.known.is_some();
             let mut known = self.known()?;
-            let plan = plan(desired, known.ruleset.as_ref())?;
+            let plan = self.plan(desired, known.ruleset.as_ref())?;
             let mut is_raced = false;
             for transaction in &plan.transactions {
                 match self.commit(transaction, known.generation) {
@@ -245,7 +262,8 @@ impl Programmer {
                 }
                 known = self.known()?;
             }
-            let ops = plan(desired, known.ruleset.as_ref())?.transactions.into_iter().flat_map(|t| t.ops).collect();
+            let ops =
+                self.plan(desired, known.ruleset.as_ref())?.transactions.into_iter().flat_map(|t| t.ops).collect();
             let whole = Transaction { phase: Phase::Turn, ops };
             let faulty = self.fault.as_ref().and_then(|fault| fault(&whole));
             let checked = match faulty {

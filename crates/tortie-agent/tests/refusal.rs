@@ -126,6 +126,7 @@ impl Host {
             is_once: false,
             set_log: Box::new(|_| Ok(())),
             fault: Some(fault),
+            planner: None,
         })
         .unwrap();
         let stop = Box::new(agent.stopper());

@@ -61,6 +61,7 @@ pub(crate) fn agent(global: &Global, args: &AgentArgs, logging: Logging) -> Resu
         state_dir,
         is_once: args.once,
         fault: None,
+        planner: None,
         set_log: Box::new(move |log| logging.set(log)),
     };
     let agent = Agent::prepare(config).map_err(|error| failure(&error))?;
