@@ -8,6 +8,7 @@ mod conformance;
 mod coverage;
 mod demo;
 mod faults;
+mod fire;
 mod links;
 mod packages;
 mod run;
@@ -40,6 +41,11 @@ const TASKS: &[Task] = &[
         "faults",
         "seeded faults, each of which the search for verdicts must find: `--only TEXT`, `--from N`, `--sample N`",
         faults::faults,
+    ),
+    (
+        "fire",
+        "policy changes 10,000 times under packets and kills; `--changes N`, `--seed S`, `--one-transaction`",
+        fire::fire,
     ),
     ("golden", "rewrite the golden files of all tests", test::golden),
 ];

@@ -182,7 +182,7 @@ pub(crate) struct Neighbour {
 }
 
 impl Neighbour {
-    fn start() -> Neighbour {
+    pub(crate) fn start() -> Neighbour {
         let (work, receiver) = channel::<Work>();
         let (tell, told) = channel();
         std::thread::spawn(move || {
