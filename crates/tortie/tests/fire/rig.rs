@@ -36,7 +36,7 @@ pub(crate) struct Options {
     /// One change in so many is followed by the death of the agent.
     pub(crate) kill_every: u64,
     pub(crate) variant: Option<Variant>,
-    /// Whether the first packet that is lost or leaked is enough.
+    /// Whether the first packet that is lost or leaked is enough; changes are then those that are worst.
     pub(crate) stops_when_seen: bool,
 }
 
@@ -95,7 +95,7 @@ pub(crate) fn run(host: &Host, options: Options) -> Report {
     let (first, start) = (kernel.generation().unwrap(), Instant::now());
     let (mut kills, mut whats, mut log) = (0, BTreeMap::<&str, u64>::new(), Vec::new());
     for number in (1..=options.changes).take_while(|_| !options.is_done(&board)) {
-        let step = walk.step();
+        let step = if options.stops_when_seen { walk.rules_and_sets() } else { walk.step() };
         *whats.entry(step.what).or_default() += 1;
         if step.is_barrier {
             rig.settle();

@@ -132,6 +132,19 @@ impl Walk {
         Step { what: if more == 0 { what } else { "several changes at once" }, is_barrier: false }
     }
 
+    /// Changes the deciding rules and the sets that they use at once: what is worst in one transaction.
+    pub(crate) fn rules_and_sets(&mut self) -> Step {
+        for members in &mut self.knobs.members {
+            members.cover += 1;
+            members.others = 200;
+            members.salt += 1;
+        }
+        for block in self.knobs.policies.iter_mut().flat_map(|policy| &mut policy.blocks) {
+            block.form += 3;
+        }
+        Step { what: "rules and sets change at once", is_barrier: false }
+    }
+
     fn turn(&mut self) -> &'static str {
         let total: u64 = TURNS.iter().map(|(_, weight, _)| weight).sum();
         let mut at = self.random.below(total);
