@@ -146,9 +146,17 @@ fn rules_of(block: &Block, protocol: &str) -> Vec<Value> {
         (Shape::Named, true) => vec![with("Allow", "", "", named)],
         (Shape::Named, false) => vec![with("Deny", "", "", named), with("Allow", "", "", plain)],
         (_, true) => vec![with("Allow", "selector", &selector, numbers)],
-        (_, false) if form % 5 == 4 => vec![with("Allow", "notSelector", &selector, numbers)],
+        // Only where what is not allowed is denied.
+        (_, false) if form % 5 == 4 && has_default_deny(stage) => {
+            vec![with("Allow", "notSelector", &selector, numbers)]
+        }
         (_, false) => vec![with("Deny", "selector", &selector, numbers), with("Allow", "", "", plain)],
     }
+}
+
+/// Whether what policy does not allow is denied at once; other stages leave it to the normal class.
+const fn has_default_deny(stage: Stage) -> bool {
+    matches!(stage, Stage::LocalIn | Stage::LocalOut | Stage::Forward)
 }
 
 /// A rule that lets pass what must not, for a stage that has denied it before.

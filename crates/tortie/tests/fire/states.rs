@@ -103,6 +103,8 @@ fn every_state_of_the_walk_gives_every_lane_its_verdict() {
             // Thousands of members would only make the reference slow.
             walk.knobs.members.iter_mut().for_each(|members| members.others %= 50);
             whats.insert(walk.step().what);
+            // Each way to write the deciding rules is met, at every stage.
+            walk.knobs.policies.iter_mut().flat_map(|policy| &mut policy.blocks).for_each(|block| block.form = step);
         }
     }
     assert!(whats.len() > 15, "the walk hardly goes anywhere: {whats:?}");
