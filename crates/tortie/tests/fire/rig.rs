@@ -23,6 +23,10 @@ use crate::variants::{Inside, Variant};
 use crate::walk::Walk;
 use crate::world::Objects;
 
+/// With plans that break laws, one change in so many is one that is worst for them.
+const WORST_EVERY: u32 = 10;
+/// Changes between two lines about how far it is.
+const PROGRESS_EVERY: u32 = 1_000;
 /// The longest that the agent lives after the change before its death: an apply takes some milliseconds.
 const LAST_MOMENT_US: u64 = 12_000;
 /// Before the first change every lane is fired this long, and all must be as policy says.
@@ -36,11 +40,16 @@ pub(crate) struct Options {
     /// One change in so many is followed by the death of the agent.
     pub(crate) kill_every: u64,
     pub(crate) variant: Option<Variant>,
-    /// Whether the first packet that is lost or leaked is enough; changes are then those that are worst.
+    /// Whether the first packet that is lost or leaked is enough; all changes are then those that are worst.
     pub(crate) stops_when_seen: bool,
 }
 
 impl Options {
+    /// Whether change `number` is one of those that are worst for plans that break laws.
+    fn wants_worst(&self, number: u32) -> bool {
+        self.stops_when_seen || self.variant.is_some() && number.is_multiple_of(WORST_EVERY)
+    }
+
     /// Whether there is nothing more to find out.
     pub(crate) fn is_done(&self, board: &Board) -> bool {
         let wrong = board.lost.load(Ordering::Relaxed) + board.leaked.load(Ordering::Relaxed);
@@ -95,7 +104,7 @@ pub(crate) fn run(host: &Host, options: Options) -> Report {
     let (first, start) = (kernel.generation().unwrap(), Instant::now());
     let (mut kills, mut whats, mut log) = (0, BTreeMap::<&str, u64>::new(), Vec::new());
     for number in (1..=options.changes).take_while(|_| !options.is_done(&board)) {
-        let step = if options.stops_when_seen { walk.rules_and_sets() } else { walk.step() };
+        let step = if options.wants_worst(number) { walk.rules_and_sets() } else { walk.step() };
         *whats.entry(step.what).or_default() += 1;
         if step.is_barrier {
             rig.settle();
@@ -114,6 +123,10 @@ pub(crate) fn run(host: &Host, options: Options) -> Report {
         // Half of the changes are waited for; the others come in bursts, and the agent takes several at once.
         if step.is_barrier || walk.random.below(2) == 0 {
             rig.settle();
+        }
+        if number.is_multiple_of(PROGRESS_EVERY) {
+            let [lost, leaked] = [&board.lost, &board.leaked].map(|count| count.load(Ordering::Relaxed));
+            eprintln!("{number} changes, {lost} lost, {leaked} leaked");
         }
     }
     rig.settle();

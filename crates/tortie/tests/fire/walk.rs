@@ -48,7 +48,7 @@ const TURNS: &[Turn] = &[
     ("members come and go", 30, Walk::exchange_members),
     ("networks around the lane's are joined and split", 40, Walk::cover),
     ("the lane's members move to another set", 8, Walk::move_members),
-    ("a set grows or shrinks by thousands", 3, Walk::grow),
+    ("a set exchanges thousands of members", 4, Walk::grow),
     ("a hash set becomes an interval set, or back", 6, Walk::mix),
     ("named ports come and go", 10, Walk::named_ports),
     ("another endpoint governs", 10, Walk::govern),
@@ -138,6 +138,7 @@ impl Walk {
             members.cover += 1;
             members.others = 200;
             members.salt += 1;
+            members.is_mixed ^= true;
         }
         for block in self.knobs.policies.iter_mut().flat_map(|policy| &mut policy.blocks) {
             block.form += 3;
@@ -315,8 +316,10 @@ impl Walk {
     }
 
     fn grow(&mut self) {
-        let others = self.random.below(OTHERS_MAX);
-        self.some_members().others = others;
+        let (others, cover) = (self.random.below(OTHERS_MAX), self.random.below(8));
+        let members = self.some_members();
+        (members.others, members.cover) = (others, cover);
+        members.salt += 1;
     }
 
     fn mix(&mut self) {
