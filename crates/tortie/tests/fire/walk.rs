@@ -140,6 +140,7 @@ impl Walk {
             members.salt += 1;
             members.is_mixed ^= true;
         }
+        self.knobs.named_salt += 1;
         for block in self.knobs.policies.iter_mut().flat_map(|policy| &mut policy.blocks) {
             block.form += 3;
         }
