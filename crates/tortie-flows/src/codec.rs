@@ -10,15 +10,10 @@ use crate::consts::*;
 
 /// A flow of a listing, or `None` when it has no addresses and is none of IP.
 pub(crate) fn flow(attributes: Attributes<'_>) -> Option<Flow> {
-    let original = attributes.nested(CTA_TUPLE_ORIG)?;
-    let zone = match (attributes.find(CTA_ZONE).and_then(u16_be), original.find(CTA_TUPLE_ZONE).and_then(u16_be)) {
-        (Some(id), _) => Zone { id, is_original_only: false },
-        (None, Some(id)) => Zone { id, is_original_only: true },
-        (None, None) => Zone::default(),
-    };
+    let (original, zone, id) = identity(attributes)?;
     let tcp = attributes.nested(CTA_PROTOINFO).and_then(|info| info.nested(CTA_PROTOINFO_TCP));
     Some(Flow {
-        original: tuple(original)?,
+        original,
         reply: tuple(attributes.nested(CTA_TUPLE_REPLY)?)?,
         master: attributes.nested(CTA_TUPLE_MASTER).and_then(tuple),
         zone,
@@ -26,8 +21,19 @@ pub(crate) fn flow(attributes: Attributes<'_>) -> Option<Flow> {
         tcp_state: tcp.and_then(|tcp| u8_of(tcp.find(CTA_PROTOINFO_TCP_STATE)?)),
         mark: attributes.u32(CTA_MARK).unwrap_or(0),
         timeout_s: attributes.u32(CTA_TIMEOUT).unwrap_or(0),
-        id: attributes.u32(CTA_ID)?,
+        id,
     })
+}
+
+/// What names exactly one flow: original tuple, zone and identity.
+pub(crate) fn identity(attributes: Attributes<'_>) -> Option<(Tuple, Zone, u32)> {
+    let original = attributes.nested(CTA_TUPLE_ORIG)?;
+    let zone = match (attributes.find(CTA_ZONE).and_then(u16_be), original.find(CTA_TUPLE_ZONE).and_then(u16_be)) {
+        (Some(id), _) => Zone { id, is_original_only: false },
+        (None, Some(id)) => Zone { id, is_original_only: true },
+        (None, None) => Zone::default(),
+    };
+    Some((tuple(original)?, zone, attributes.u32(CTA_ID)?))
 }
 
 fn tuple(attributes: Attributes<'_>) -> Option<Tuple> {
@@ -50,7 +56,7 @@ fn tuple(attributes: Attributes<'_>) -> Option<Tuple> {
     })
 }
 
-/// What names exactly this flow: zone, original tuple and identity.
+/// Writes what [`identity`] reads.
 pub(crate) fn write_identity(w: &mut Writer, flow: &Flow) {
     if flow.zone.id != 0 && !flow.zone.is_original_only {
         w.bytes(CTA_ZONE, &flow.zone.id.to_be_bytes());

@@ -6,7 +6,7 @@ use std::io;
 use nix::libc;
 use tortie_api::flow::Flow;
 use tortie_netlink::socket::Netlink;
-use tortie_netlink::wire::Writer;
+use tortie_netlink::wire::{Message, Writer};
 
 use crate::codec;
 use crate::consts::{IPCTNL_MSG_CT_DELETE, IPCTNL_MSG_CT_GET, IPCTNL_MSG_CT_NEW, NFNL_SUBSYS_CTNETLINK};
@@ -75,17 +75,8 @@ impl Flows {
     pub fn list(&mut self) -> Result<Vec<Flow>, FlowsError> {
         let found = RefCell::new(Vec::new());
         let request = |sequence, flags| message(IPCTNL_MSG_CT_GET, flags, sequence, BOTH_FAMILIES, |_| {});
-        self.netlink
-            .dump(
-                request,
-                || found.borrow_mut().clear(),
-                |message| {
-                    if message.of(NFNL_SUBSYS_CTNETLINK) == Some(IPCTNL_MSG_CT_NEW) {
-                        found.borrow_mut().extend(codec::flow(message.attributes()));
-                    }
-                },
-            )
-            .map_err(flows_error)?;
+        let add = |message: &Message<'_>| found.borrow_mut().extend(listed(message));
+        self.netlink.dump(request, || found.borrow_mut().clear(), add).map_err(flows_error)?;
         Ok(found.into_inner())
     }
 
@@ -106,6 +97,12 @@ impl Flows {
             Err(source) => Err(DeleteError { flow: Box::new(flow.clone()), source }),
         }
     }
+}
+
+/// The flow in one message of a listing.
+pub(crate) fn listed(message: &Message<'_>) -> Option<Flow> {
+    let is_flow = message.of(NFNL_SUBSYS_CTNETLINK) == Some(IPCTNL_MSG_CT_NEW);
+    is_flow.then(|| codec::flow(message.attributes())).flatten()
 }
 
 fn message(number: u16, flags: u16, sequence: u32, family: u8, content: impl FnOnce(&mut Writer)) -> Vec<u8> {

@@ -7,5 +7,7 @@
 mod codec;
 mod consts;
 mod flows;
+#[doc(hidden)]
+pub mod fuzzing;
 
 pub use flows::{DeleteError, Deleted, Flows, FlowsError};

@@ -5,6 +5,8 @@
 //! [`Routes`] asks where one address lies.
 #![forbid(unsafe_code)]
 
+#[doc(hidden)]
+pub mod fuzzing;
 mod routes;
 
 pub use routes::Routes;
@@ -190,24 +192,37 @@ impl Lister {
         let mut is_whole = true;
         loop {
             let (bytes, _) = self.socket.recv_from_full()?;
-            let mut rest = &bytes[..];
-            while !rest.is_empty() {
-                let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest).map_err(io::Error::other)?;
-                let len = (message.header.length as usize).next_multiple_of(4);
-                rest = rest.get(len..).unwrap_or_default();
-                if message.header.sequence_number != self.sequence {
-                    continue;
-                }
-                is_whole &= message.header.flags & NLM_F_DUMP_INTR == 0;
-                match message.payload {
-                    NetlinkPayload::Done(_) => return Ok(is_whole.then_some(messages)),
-                    NetlinkPayload::Error(error) => return Err(error.to_io()),
-                    NetlinkPayload::InnerMessage(inner) => messages.push(inner),
-                    _ => {}
-                }
+            if let Some(is_whole) = datagram(&bytes, self.sequence, &mut messages, &mut is_whole)? {
+                return Ok(is_whole.then_some(messages));
             }
         }
     }
+}
+
+/// Takes the messages of one datagram of a listing; says at its end whether it is whole.
+fn datagram(
+    bytes: &[u8],
+    sequence: u32,
+    messages: &mut Vec<RouteNetlinkMessage>,
+    is_whole: &mut bool,
+) -> io::Result<Option<bool>> {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest).map_err(io::Error::other)?;
+        let len = (message.header.length as usize).next_multiple_of(4);
+        rest = rest.get(len..).unwrap_or_default();
+        if message.header.sequence_number != sequence {
+            continue;
+        }
+        *is_whole &= message.header.flags & NLM_F_DUMP_INTR == 0;
+        match message.payload {
+            NetlinkPayload::Done(_) => return Ok(Some(*is_whole)),
+            NetlinkPayload::Error(error) => return Err(error.to_io()),
+            NetlinkPayload::InnerMessage(inner) => messages.push(inner),
+            _ => {}
+        }
+    }
+    Ok(None)
 }
 
 fn table(links: &[RouteNetlinkMessage], addresses: &[RouteNetlinkMessage]) -> Links {

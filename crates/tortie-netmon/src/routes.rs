@@ -79,20 +79,27 @@ impl Routes {
         self.socket.send(&bytes, 0)?;
         loop {
             let (bytes, _) = self.socket.recv_from_full()?;
-            let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&bytes).map_err(io::Error::other)?;
-            if answer.header.sequence_number != self.sequence {
-                continue;
-            }
-            match answer.payload {
-                NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewRoute(route)) => return Ok(route),
-                NetlinkPayload::Error(error) => return Err(error.to_io()),
-                _ => return Err(io::Error::new(io::ErrorKind::InvalidData, "the kernel answered something else")),
+            if let Some(route) = answer(&bytes, self.sequence)? {
+                return Ok(route);
             }
         }
     }
 }
 
-fn read(route: &RouteMessage, links: &Links) -> Option<Toward> {
+/// The route in a datagram; `None` when it answers something else.
+pub(crate) fn answer(bytes: &[u8], sequence: u32) -> io::Result<Option<RouteMessage>> {
+    let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(bytes).map_err(io::Error::other)?;
+    if answer.header.sequence_number != sequence {
+        return Ok(None);
+    }
+    match answer.payload {
+        NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewRoute(route)) => Ok(Some(route)),
+        NetlinkPayload::Error(error) => Err(error.to_io()),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "the kernel answered something else")),
+    }
+}
+
+pub(crate) fn read(route: &RouteMessage, links: &Links) -> Option<Toward> {
     match route.header.kind {
         RouteType::Local | RouteType::Anycast => return Some(Toward::Local),
         RouteType::Broadcast => return Some(Toward::Broadcast),

@@ -5,10 +5,10 @@ use std::io;
 use std::sync::Arc;
 
 use tortie_rules::Ruleset;
-use tortie_rules::ruleset::{Chain, Element, Name, Set, TABLE, Verdict};
+use tortie_rules::ruleset::{Chain, Element, Name, Rule, Set, TABLE, Verdict};
 
 use crate::consts::*;
-use crate::decode;
+use crate::decode::{self, Counted, RawElement};
 use crate::kernel::Counter;
 use crate::socket::Netlink;
 use crate::wire::{Attributes, Message, Messages, Writer};
@@ -72,18 +72,21 @@ fn chains(netlink: &mut Netlink) -> io::Result<BTreeMap<Name, Chain>> {
     netlink.dump(
         request(NFT_MSG_GETCHAIN, NFPROTO_INET, |w| w.text(NFTA_CHAIN_TABLE, TABLE)),
         || found.borrow_mut().clear(),
-        |message| {
-            let attributes = message.attributes();
-            if !is(message, NFT_MSG_NEWCHAIN) || attributes.text(NFTA_CHAIN_TABLE) != Some(TABLE) {
-                return;
-            }
-            let Some(name) = attributes.text(NFTA_CHAIN_NAME) else { return };
-            // A chain at a hook of which we know nothing is no chain of ours: without a base it equals none.
-            let base = decode::base_chain(attributes).unwrap_or_default();
-            found.borrow_mut().insert(Name::new(name), Chain { base, rules: Vec::new() });
-        },
+        |message| found.borrow_mut().extend(chain(message)),
     )?;
     Ok(found.into_inner())
+}
+
+/// A chain of our table, without its rules.
+pub(crate) fn chain(message: &Message<'_>) -> Option<(Name, Chain)> {
+    let attributes = message.attributes();
+    if !is(message, NFT_MSG_NEWCHAIN) || attributes.text(NFTA_CHAIN_TABLE) != Some(TABLE) {
+        return None;
+    }
+    let name = attributes.text(NFTA_CHAIN_NAME)?;
+    // A chain at a hook of which we know nothing is no chain of ours: without a base it equals none.
+    let base = decode::base_chain(attributes).unwrap_or_default();
+    Some((Name::new(name), Chain { base, rules: Vec::new() }))
 }
 
 fn rules(netlink: &mut Netlink, chains: &mut BTreeMap<Name, Chain>) -> io::Result<Vec<Counter>> {
@@ -91,18 +94,26 @@ fn rules(netlink: &mut Netlink, chains: &mut BTreeMap<Name, Chain>) -> io::Resul
     netlink.dump(
         request(NFT_MSG_GETRULE, NFPROTO_INET, |w| w.text(NFTA_RULE_TABLE, TABLE)),
         || found.borrow_mut().clear(),
-        |message| {
-            let attributes = message.attributes();
-            if !is(message, NFT_MSG_NEWRULE) || attributes.text(NFTA_RULE_TABLE) != Some(TABLE) {
-                return;
-            }
-            let Some(chain) = attributes.text(NFTA_RULE_CHAIN) else { return };
-            let read = decode::rule(attributes).unwrap_or_else(|error| (decode::foreign_rule(&error), None));
-            found.borrow_mut().push((Name::new(chain), read));
-        },
+        |message| found.borrow_mut().extend(rule(message)),
     )?;
+    Ok(put_rules(found.into_inner(), chains))
+}
+
+/// A rule of our table: its chain, what it says, and what it counted.
+pub(crate) fn rule(message: &Message<'_>) -> Option<(Name, (Rule, Counted))> {
+    let attributes = message.attributes();
+    if !is(message, NFT_MSG_NEWRULE) || attributes.text(NFTA_RULE_TABLE) != Some(TABLE) {
+        return None;
+    }
+    let chain = attributes.text(NFTA_RULE_CHAIN)?;
+    let read = decode::rule(attributes).unwrap_or_else(|error| (decode::foreign_rule(&error), None));
+    Some((Name::new(chain), read))
+}
+
+/// Puts rules into their chains; what they counted.
+pub(crate) fn put_rules(rules: Vec<(Name, (Rule, Counted))>, chains: &mut BTreeMap<Name, Chain>) -> Vec<Counter> {
     let mut counters = Vec::new();
-    for (name, (rule, counted)) in found.into_inner() {
+    for (name, (rule, counted)) in rules {
         if let Some((packets, bytes)) = counted {
             let comment = rule.origin.comment();
             counters.push(Counter { chain: name.clone(), comment, packets, bytes });
@@ -111,7 +122,7 @@ fn rules(netlink: &mut Netlink, chains: &mut BTreeMap<Name, Chain>) -> io::Resul
             chain.rules.push(rule);
         }
     }
-    Ok(counters)
+    counters
 }
 
 fn sets(netlink: &mut Netlink) -> io::Result<BTreeMap<Name, Set>> {
@@ -119,24 +130,26 @@ fn sets(netlink: &mut Netlink) -> io::Result<BTreeMap<Name, Set>> {
     netlink.dump(
         request(NFT_MSG_GETSET, NFPROTO_INET, |w| w.text(NFTA_SET_TABLE, TABLE)),
         || found.borrow_mut().clear(),
-        |message| {
-            let attributes = message.attributes();
-            if !is(message, NFT_MSG_NEWSET) || attributes.text(NFTA_SET_TABLE) != Some(TABLE) {
-                return;
-            }
-            let Some(name) = attributes.text(NFTA_SET_NAME) else { return };
-            if attributes.u32(NFTA_SET_FLAGS).unwrap_or(0) & NFT_SET_ANONYMOUS != 0 {
-                return; // goes away with the foreign rule that holds it
-            }
-            let set = decode::set(attributes).unwrap_or_else(|_| foreign_set());
-            found.borrow_mut().insert(Name::new(name), set);
-        },
+        |message| found.borrow_mut().extend(set(message)),
     )?;
     Ok(found.into_inner())
 }
 
+/// A set of our table, without its elements.
+pub(crate) fn set(message: &Message<'_>) -> Option<(Name, Set)> {
+    let attributes = message.attributes();
+    if !is(message, NFT_MSG_NEWSET) || attributes.text(NFTA_SET_TABLE) != Some(TABLE) {
+        return None;
+    }
+    let name = attributes.text(NFTA_SET_NAME)?;
+    if attributes.u32(NFTA_SET_FLAGS).unwrap_or(0) & NFT_SET_ANONYMOUS != 0 {
+        return None; // goes away with the foreign rule that holds it
+    }
+    Some((Name::new(name), decode::set(attributes).unwrap_or_else(|_| foreign_set())))
+}
+
 /// A set that equals none of ours: it has no key.
-fn foreign_set() -> Set {
+pub(crate) fn foreign_set() -> Set {
     Set {
         key: Vec::new(),
         is_interval: false,
@@ -147,10 +160,15 @@ fn foreign_set() -> Set {
     }
 }
 
+/// Whether elements of a set are listed: a foreign one has no key that we know, and elements with a timeout are no part
+/// of the ruleset.
+pub(crate) fn has_elements(set: &Set) -> bool {
+    !set.key.is_empty() && set.timeout_s.is_none()
+}
+
 /// The elements of a set; `None` when one of them is none of ours, such as one for every value that no other has.
 fn elements(netlink: &mut Netlink, name: &Name, set: &Set) -> io::Result<Option<BTreeMap<Element, Option<Verdict>>>> {
-    // A foreign set has no key that we know; elements with a timeout are no part of the ruleset.
-    if set.key.is_empty() || set.timeout_s.is_some() {
+    if !has_elements(set) {
         return Ok(Some(BTreeMap::new()));
     }
     let found = std::cell::RefCell::new(Vec::new());
@@ -160,17 +178,23 @@ fn elements(netlink: &mut Netlink, name: &Name, set: &Set) -> io::Result<Option<
             w.text(NFTA_SET_ELEM_LIST_SET, name.as_str());
         }),
         || found.borrow_mut().clear(),
-        |message| {
-            if !is(message, NFT_MSG_NEWSETELEM) {
-                return;
-            }
-            let list = message.attributes().nested(NFTA_SET_ELEM_LIST_ELEMENTS);
-            for (_, element) in list.into_iter().flatten() {
-                found.borrow_mut().push(decode::raw_element(Attributes(element), set));
-            }
-        },
+        |message| found.borrow_mut().extend(raw_elements(message, set)),
     )?;
-    // What cannot be read cannot be ours: the set is another one then, and is renewed as a whole.
-    let found: Result<Vec<_>, _> = found.into_inner().into_iter().collect();
-    Ok(found.ok().map(|found| decode::elements(set, found)))
+    Ok(elements_of(set, found.into_inner()))
+}
+
+/// The elements of `set` in one message; `None` for those that cannot be read.
+pub(crate) fn raw_elements(message: &Message<'_>, set: &Set) -> Vec<Option<RawElement>> {
+    if !is(message, NFT_MSG_NEWSETELEM) {
+        return Vec::new();
+    }
+    let list = message.attributes().nested(NFTA_SET_ELEM_LIST_ELEMENTS).into_iter().flatten();
+    list.map(|(_, element)| decode::raw_element(Attributes(element), set).ok()).collect()
+}
+
+/// Joins what all messages say of a set. What cannot be read cannot be ours: the set is another one then, and is renewed
+/// as a whole.
+pub(crate) fn elements_of(set: &Set, found: Vec<Option<RawElement>>) -> Option<BTreeMap<Element, Option<Verdict>>> {
+    let found: Option<Vec<_>> = found.into_iter().collect();
+    found.map(|found| decode::elements(set, found))
 }

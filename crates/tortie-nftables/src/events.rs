@@ -15,6 +15,12 @@ use crate::wire::{Message, Messages};
 /// [`Events::drain`] has something.
 pub struct Events {
     netlink: Netlink,
+    reader: Reader,
+}
+
+/// Makes events of messages.
+#[derive(Default)]
+pub(crate) struct Reader {
     touches_ours: bool,
 }
 
@@ -44,7 +50,7 @@ impl Events {
     /// # Errors
     /// When the kernel refuses the socket or the group.
     pub fn open() -> io::Result<Events> {
-        Ok(Events { netlink: Netlink::listen(NFNLGRP_NFTABLES)?, touches_ours: false })
+        Ok(Events { netlink: Netlink::listen(NFNLGRP_NFTABLES)?, reader: Reader::default() })
     }
 
     /// Puts something between this handle and the kernel. For tests.
@@ -61,22 +67,22 @@ impl Events {
         loop {
             match self.netlink.receive() {
                 Ok(bytes) => {
-                    for message in Messages(&bytes) {
-                        events.extend(self.message(&message));
-                    }
+                    events.extend(Messages(&bytes).filter_map(|message| self.reader.message(&message)));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(events),
                 Err(error) if error.raw_os_error() == Some(nix::libc::ENOBUFS) => {
-                    self.touches_ours = false;
+                    self.reader = Reader::default();
                     events.push(Event { generation: 0, touches_ours: true, port: 0, author: None });
                 }
                 Err(error) => return Err(error),
             }
         }
     }
+}
 
+impl Reader {
     /// Messages of a commit come one by one, the new generation last.
-    fn message(&mut self, message: &Message<'_>) -> Option<Event> {
+    pub(crate) fn message(&mut self, message: &Message<'_>) -> Option<Event> {
         let attributes = message.attributes();
         match message.of(NFNL_SUBSYS_NFTABLES)? {
             NFT_MSG_NEWGEN => {

@@ -10,7 +10,7 @@ use crate::consts::*;
 use crate::decode::hook_of;
 use crate::dump::request;
 use crate::socket::Netlink;
-use crate::wire::{Attributes, u32_ne};
+use crate::wire::{Attributes, Message, u32_ne};
 
 /// A base chain of somebody else.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,28 +57,7 @@ pub(crate) fn list(netlink: &mut Netlink) -> io::Result<Vec<ForeignChain>> {
     netlink.dump(
         request(NFT_MSG_GETCHAIN, NFPROTO_UNSPEC, |_| {}),
         || chains.borrow_mut().clear(),
-        |message| {
-            let attributes = message.attributes();
-            let (Some(family), Some(table)) = (family_name(message.family()), attributes.text(NFTA_CHAIN_TABLE)) else {
-                return;
-            };
-            if message.family() == NFPROTO_INET && table == TABLE {
-                return;
-            }
-            let hook = attributes.nested(NFTA_CHAIN_HOOK).and_then(|hook| {
-                Some((hook_of(hook.u32(NFTA_HOOK_HOOKNUM)?)?, hook.u32(NFTA_HOOK_PRIORITY)?.cast_signed()))
-            });
-            let Some((hook, priority)) = hook else { return };
-            let policy = attributes.u32(NFTA_CHAIN_POLICY).map(u32::cast_signed);
-            chains.borrow_mut().push(ForeignChain {
-                family,
-                table: table.to_owned(),
-                chain: attributes.text(NFTA_CHAIN_NAME).unwrap_or_default().to_owned(),
-                hook,
-                priority,
-                can_drop: policy == Some(NF_DROP),
-            });
-        },
+        |message| chains.borrow_mut().extend(base_chain(message)),
     )?;
     let mut chains = chains.into_inner();
     let dropping = tables_with_drop(netlink)?;
@@ -89,24 +68,42 @@ pub(crate) fn list(netlink: &mut Netlink) -> io::Result<Vec<ForeignChain>> {
     Ok(chains)
 }
 
+/// A base chain that is not ours.
+pub(crate) fn base_chain(message: &Message<'_>) -> Option<ForeignChain> {
+    let attributes = message.attributes();
+    let (family, table) = (family_name(message.family())?, attributes.text(NFTA_CHAIN_TABLE)?);
+    if message.family() == NFPROTO_INET && table == TABLE {
+        return None;
+    }
+    let hook = attributes.nested(NFTA_CHAIN_HOOK)?;
+    let policy = attributes.u32(NFTA_CHAIN_POLICY).map(u32::cast_signed);
+    Some(ForeignChain {
+        family,
+        table: table.to_owned(),
+        chain: attributes.text(NFTA_CHAIN_NAME).unwrap_or_default().to_owned(),
+        hook: hook_of(hook.u32(NFTA_HOOK_HOOKNUM)?)?,
+        priority: hook.u32(NFTA_HOOK_PRIORITY)?.cast_signed(),
+        can_drop: policy == Some(NF_DROP),
+    })
+}
+
 /// Tables with a rule that drops or rejects by itself. Which chain calls it does not matter: it may.
 fn tables_with_drop(netlink: &mut Netlink) -> io::Result<BTreeSet<(&'static str, String)>> {
     let tables = RefCell::new(BTreeSet::new());
     netlink.dump(
         request(NFT_MSG_GETRULE, NFPROTO_UNSPEC, |_| {}),
         || tables.borrow_mut().clear(),
-        |message| {
-            let attributes = message.attributes();
-            let (Some(family), Some(table)) = (family_name(message.family()), attributes.text(NFTA_RULE_TABLE)) else {
-                return;
-            };
-            let expressions = attributes.nested(NFTA_RULE_EXPRESSIONS);
-            if expressions.into_iter().flatten().any(|(_, expression)| drops(Attributes(expression))) {
-                tables.borrow_mut().insert((family, table.to_owned()));
-            }
-        },
+        |message| tables.borrow_mut().extend(table_with_drop(message)),
     )?;
     Ok(tables.into_inner())
+}
+
+/// The table of a rule that drops or rejects by itself.
+pub(crate) fn table_with_drop(message: &Message<'_>) -> Option<(&'static str, String)> {
+    let attributes = message.attributes();
+    let (family, table) = (family_name(message.family())?, attributes.text(NFTA_RULE_TABLE)?);
+    let mut expressions = attributes.nested(NFTA_RULE_EXPRESSIONS)?;
+    expressions.any(|(_, expression)| drops(Attributes(expression))).then(|| (family, table.to_owned()))
 }
 
 pub(crate) fn mark_writers(netlink: &mut Netlink) -> io::Result<Vec<MarkWriter>> {
@@ -115,22 +112,25 @@ pub(crate) fn mark_writers(netlink: &mut Netlink) -> io::Result<Vec<MarkWriter>>
         request(NFT_MSG_GETRULE, NFPROTO_UNSPEC, |_| {}),
         || writers.borrow_mut().clear(),
         |message| {
-            let attributes = message.attributes();
-            let (Some(family), Some(table)) = (family_name(message.family()), attributes.text(NFTA_RULE_TABLE)) else {
-                return;
-            };
-            if message.family() == NFPROTO_INET && table == TABLE {
-                return;
-            }
-            let bits = attributes.nested(NFTA_RULE_EXPRESSIONS).map_or(0, marked_bits);
-            if bits != 0 {
-                let chain = attributes.text(NFTA_RULE_CHAIN).unwrap_or_default().to_owned();
-                *writers.borrow_mut().entry((family, table.to_owned(), chain)).or_default() |= bits;
+            if let Some((chain, bits)) = mark_writer(message) {
+                *writers.borrow_mut().entry(chain).or_default() |= bits;
             }
         },
     )?;
     let to_writer = |((family, table, chain), bits)| MarkWriter { family, table, chain, bits };
     Ok(writers.into_inner().into_iter().map(to_writer).collect())
+}
+
+/// Family, table and chain of a rule that is not ours, and the bits of the mark that it may change, when there are any.
+pub(crate) fn mark_writer(message: &Message<'_>) -> Option<((&'static str, String, String), u32)> {
+    let attributes = message.attributes();
+    let (family, table) = (family_name(message.family())?, attributes.text(NFTA_RULE_TABLE)?);
+    if message.family() == NFPROTO_INET && table == TABLE {
+        return None;
+    }
+    let bits = attributes.nested(NFTA_RULE_EXPRESSIONS).map_or(0, marked_bits);
+    let chain = attributes.text(NFTA_RULE_CHAIN).unwrap_or_default();
+    (bits != 0).then(|| ((family, table.to_owned(), chain.to_owned()), bits))
 }
 
 /// Bits of the packet mark that a rule may change.

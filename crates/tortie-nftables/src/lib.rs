@@ -11,6 +11,8 @@ mod dump;
 mod encode;
 mod events;
 mod foreign;
+#[doc(hidden)]
+pub mod fuzzing;
 mod kernel;
 
 use tortie_netlink::{socket, wire};
