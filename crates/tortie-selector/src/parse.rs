@@ -5,8 +5,12 @@ use std::collections::BTreeSet;
 use crate::node::Node;
 use crate::token::{Token, tokens};
 
-/// Parentheses may be nested this deep. The language sets no limit; 200 are required.
+/// Parentheses, and lists of `&&` and `||`, may be nested this deep. The language sets no limit; 200 are required.
+///
+/// In canonical text each list has parentheses and nothing else has, so what is accepted has canonical text that is.
 const DEPTH_MAX: usize = 500;
+/// Bytes of a selector. Fields take 1024 characters; what stores hold may be longer.
+const LEN_MAX: usize = 64 << 10;
 
 /// Why a text is no selector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -54,16 +58,21 @@ pub enum Expected {
     Term,
     #[error("unexpected text after the selector")]
     End,
-    #[error("parentheses are nested too deep")]
+    #[error("nested more than {DEPTH_MAX} levels deep")]
     LessDepth,
+    #[error("the selector is longer than {} KiB", LEN_MAX >> 10)]
+    ShorterText,
 }
 
 pub(crate) fn parse(text: &str) -> Result<Node, ParseError> {
+    if text.len() > LEN_MAX {
+        return Err(ParseError { offset: LEN_MAX, expected: Expected::ShorterText });
+    }
     let mut parser = Parser { tokens: tokens(text)?, at: 0, depth: 0 };
     if parser.peek() == &Token::End {
         return Ok(Node::All);
     }
-    let node = parser.any_of()?;
+    let (node, _) = parser.any_of()?;
     match parser.peek() {
         Token::End => Ok(node),
         _ => Err(parser.error(Expected::End)),
@@ -93,49 +102,64 @@ impl<'a> Parser<'a> {
         ParseError { offset: self.tokens[self.at].0, expected }
     }
 
-    fn any_of(&mut self) -> Result<Node, ParseError> {
-        let mut terms = vec![self.all_of()?];
-        while self.accept(&Token::Or) {
-            terms.push(self.all_of()?);
-        }
-        Ok(single_or(terms, Node::Or))
+    /// A node, and how deep lists are nested in it.
+    fn any_of(&mut self) -> Result<(Node, usize), ParseError> {
+        self.list(&Token::Or, Self::all_of, Node::Or)
     }
 
-    fn all_of(&mut self) -> Result<Node, ParseError> {
-        let mut terms = vec![self.operation()?];
-        while self.accept(&Token::And) {
-            terms.push(self.operation()?);
-        }
-        Ok(single_or(terms, Node::And))
+    fn all_of(&mut self) -> Result<(Node, usize), ParseError> {
+        self.list(&Token::And, Self::operation, Node::And)
     }
 
-    fn operation(&mut self) -> Result<Node, ParseError> {
+    fn list(
+        &mut self,
+        operator: &Token<'_>,
+        term: fn(&mut Self) -> Result<(Node, usize), ParseError>,
+        list: fn(Vec<Node>) -> Node,
+    ) -> Result<(Node, usize), ParseError> {
+        let (first, mut depth) = term(self)?;
+        if self.peek() != operator {
+            return Ok((first, depth));
+        }
+        let mut terms = vec![first];
+        while self.accept(operator) {
+            let (next, its_depth) = term(self)?;
+            terms.push(next);
+            depth = depth.max(its_depth);
+        }
+        if depth >= DEPTH_MAX {
+            return Err(self.error(Expected::LessDepth));
+        }
+        Ok((list(terms), depth + 1))
+    }
+
+    fn operation(&mut self) -> Result<(Node, usize), ParseError> {
         let mut is_negated = false;
         while self.accept(&Token::Not) {
             is_negated = !is_negated;
         }
-        let node = self.primary()?;
+        let (node, depth) = self.primary()?;
         // `!(!a)` stays as it is written: it prints as `!!a`, the wrinkle of section 5, and means `a`.
-        Ok(if is_negated { Node::Not(Box::new(node)) } else { node })
+        Ok((if is_negated { Node::Not(Box::new(node)) } else { node }, depth))
     }
 
-    fn primary(&mut self) -> Result<Node, ParseError> {
+    fn primary(&mut self) -> Result<(Node, usize), ParseError> {
         match self.peek().clone() {
             Token::Has(label) => {
                 self.at += 1;
-                Ok(Node::Has(label.to_owned()))
+                Ok((Node::Has(label.to_owned()), 0))
             }
             Token::All => {
                 self.at += 1;
-                Ok(Node::All)
+                Ok((Node::All, 0))
             }
             Token::Global => {
                 self.at += 1;
-                Ok(Node::Global)
+                Ok((Node::Global, 0))
             }
             Token::Ident(label) => {
                 self.at += 1;
-                self.comparison(label.to_owned())
+                Ok((self.comparison(label.to_owned())?, 0))
             }
             Token::LeftParen => {
                 self.at += 1;
@@ -197,8 +221,4 @@ impl<'a> Parser<'a> {
         }
         Ok(members)
     }
-}
-
-fn single_or(mut terms: Vec<Node>, list: fn(Vec<Node>) -> Node) -> Node {
-    if terms.len() == 1 { terms.swap_remove(0) } else { list(terms) }
 }

@@ -97,6 +97,20 @@ fn errors_name_place_and_cause() {
 }
 
 #[test]
+fn canonical_text_of_what_is_accepted_is_accepted() {
+    // Two lists in each pair of parentheses: canonical text has parentheses around both.
+    let nested = |depth: usize| format!("{}has(b){}", "has(a) && has(a) || (".repeat(depth), ")".repeat(depth));
+    let lists = |depth: usize| format!("{}has(b){}", "has(a) && (".repeat(depth), ")".repeat(depth));
+    for text in [nested(250), lists(500)] {
+        let selector = Selector::parse(&text).unwrap();
+        assert_eq!(Selector::parse(&selector.canonical()).unwrap(), selector);
+    }
+    for text in [format!("{}has(b){}", "has(a) || has(a) && (".repeat(251), ")".repeat(251)), lists(501)] {
+        assert!(Selector::parse(&text).unwrap_err().to_string().contains("nested more than 500 levels deep"));
+    }
+}
+
+#[test]
 fn sizes_within_the_limits_are_accepted_and_no_input_overflows_the_stack() {
     accepts(&format!("{}a == 'b'{}", "(".repeat(200), ")".repeat(200)));
     accepts(&vec!["a == 'b'"; 1000].join(" || "));
@@ -107,6 +121,12 @@ fn sizes_within_the_limits_are_accepted_and_no_input_overflows_the_stack() {
     refuses(&format!("{} == 'x'", "a".repeat(513)), "label too long at byte 0");
     assert!(Selector::parse(&"(".repeat(65_536)).is_err());
     assert!(Selector::parse(&"!(".repeat(32_768)).is_err());
+    let nested = |depth: usize| format!("{}a == 'b'{}", "(".repeat(depth), ")".repeat(depth));
+    accepts(&nested(500));
+    refuses(&nested(501), "nested more than 500 levels deep at byte 501");
+    let long = |len: usize| format!("a == '{}'", "x".repeat(len - 7));
+    accepts(&long(64 << 10));
+    refuses(&long((64 << 10) + 1), "the selector is longer than 64 KiB at byte 65536");
     let deep = format!("{}a == 'b'{}", "!(".repeat(500), ")".repeat(500));
     let selector = Selector::parse(&deep).unwrap();
     assert_eq!(selector.clone(), selector);
