@@ -138,8 +138,15 @@ fn one_of(words: &[&str], text: &str, any_case: bool) -> Result<Value, Refusal> 
     refuse_with(format!("`{text}` is not one of {}", words.join(", ")), hint)
 }
 
+/// Bytes of the longest text that may be a misspelt word.
+const NEAR_LEN_MAX: usize = 64;
+
 /// The word that `text` was probably meant to be.
 pub fn nearest<'a>(text: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // The comparison takes time by the product of both lengths.
+    if text.len() > NEAR_LEN_MAX {
+        return None;
+    }
     let lower = text.to_lowercase();
     words
         .into_iter()

@@ -1,9 +1,12 @@
 //! From what users write to objects in stored form, with all mistakes of all documents at once.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::{Map, Value, json};
 
 use crate::checks::nearest;
 use crate::kind::OUT_OF_SCOPE;
+use crate::limits::PROBLEMS_MAX;
 use crate::problem::{Position, Problem, Severity};
 use crate::schema::{self, Field, Type, optional, required};
 use crate::shape::{Shaper, is_null, scalar};
@@ -88,8 +91,16 @@ impl Decoder {
     fn read(text: &str, depth: Depth) -> Decoded {
         let (nodes, problems) = documents(text);
         let mut decoder = Decoder { depth, documents: Vec::new(), problems };
-        for node in &nodes {
-            decoder.node(node, true);
+        for node in nodes {
+            if decoder.problems.len() > PROBLEMS_MAX {
+                break;
+            }
+            decoder.node(&node, true);
+        }
+        if decoder.problems.len() > PROBLEMS_MAX {
+            decoder.problems.truncate(PROBLEMS_MAX);
+            let problem = Problem::error("", format!("more than {PROBLEMS_MAX} mistakes: the rest is not shown"));
+            decoder.problems.push(problem);
         }
         Decoded { documents: decoder.documents, problems: decoder.problems }
     }
@@ -236,14 +247,16 @@ impl Decoder {
         defaults::fill(kind, &mut value);
         let mut found = validate(kind, &value);
         if !has_types {
+            let known: BTreeSet<String> = found.iter().map(ToString::to_string).collect();
             let inferred = validate(kind, &written).into_iter();
-            found
-                .extend(inferred.filter(|p| p.severity == Severity::Warning && !found.contains(p)).collect::<Vec<_>>());
+            found.extend(inferred.filter(|p| p.severity == Severity::Warning && !known.contains(&p.to_string())));
         }
+        let errors = problems.iter().filter(|problem| problem.severity == Severity::Error);
+        let mut refused: BTreeSet<String> = errors.map(|problem| problem.path.clone()).collect();
         for mut problem in found {
             // A field that was refused already is not refused again for what follows from that.
-            let is_known = problems.iter().any(|other| other.path == problem.path && other.severity == Severity::Error);
-            if !is_known || problem.severity == Severity::Warning {
+            let is_error = problem.severity == Severity::Error;
+            if !is_error || refused.insert(problem.path.clone()) {
                 problem.position = problem.position.or(Some(place(&shaper.positions, &problem.path, node.position)));
                 problems.push(problem);
             }
@@ -265,18 +278,14 @@ fn drop_repeats(kind: Kind, value: &mut Map<String, Value>) {
     }
     for name in ["expectedIPs", "profiles"] {
         if let Some(Value::Array(list)) = value["spec"].get_mut(name) {
-            let mut seen = Vec::new();
-            list.retain(|item| {
-                let is_new = !seen.contains(item);
-                seen.push(item.clone());
-                is_new
-            });
+            let mut seen = BTreeSet::new();
+            list.retain(|item| seen.insert(item.to_string()));
         }
     }
 }
 
 /// The place of a field, or of the nearest one around it that stands in the text.
-fn place(positions: &std::collections::BTreeMap<String, Position>, path: &str, document: Position) -> Position {
+fn place(positions: &BTreeMap<String, Position>, path: &str, document: Position) -> Position {
     let mut path = path;
     loop {
         if let Some(position) = positions.get(path) {

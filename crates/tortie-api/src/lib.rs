@@ -15,6 +15,7 @@ pub mod facts;
 pub mod flow;
 pub mod key;
 pub mod kind;
+pub mod limits;
 pub mod lint;
 pub mod model;
 pub mod packet;

@@ -38,13 +38,14 @@ impl Shaper {
     /// The members of an object.
     pub(crate) fn object(&mut self, fields: &[Field], node: &Node, path: &str) -> Map<String, Value> {
         let mut object = Map::new();
+        let before = self.problems.len();
         self.positions.insert(path.to_owned(), node.position);
         let NodeValue::Mapping(members) = &node.value else {
             if !is_null(node) {
                 self.error(path, node.position, format!("expected an object, found {}", describe(node)));
                 return object;
             }
-            self.missing(fields, &object, &[], path, node.position);
+            self.missing(fields, &object, &[], before, (path, node.position));
             return object;
         };
         for (name, key_position, value) in members {
@@ -64,14 +65,22 @@ impl Shaper {
         }
         let given: Vec<&str> =
             members.iter().filter(|(_, _, node)| !is_null(node)).map(|(name, ..)| name.as_str()).collect();
-        self.missing(fields, &object, &given, path, node.position);
+        self.missing(fields, &object, &given, before, (path, node.position));
         object
     }
 
-    fn missing(&mut self, fields: &[Field], object: &Map<String, Value>, given: &[&str], path: &str, at: Position) {
+    /// Tells of required fields that an object lacks. What is wrong with it was told from problem `before` on.
+    fn missing(
+        &mut self,
+        fields: &[Field],
+        object: &Map<String, Value>,
+        given: &[&str],
+        before: usize,
+        (path, at): (&str, Position),
+    ) {
         for field in fields.iter().filter(|field| field.is_required && !object.contains_key(field.name)) {
             let inner = join(path, field.name);
-            let is_reported = self.problems.iter().any(|problem| problem.path == inner);
+            let is_reported = self.problems[before..].iter().any(|problem| problem.path == inner);
             if !is_reported {
                 let what = if given.contains(&field.name) { "must not be empty" } else { "is missing" };
                 let at = self.positions.get(&inner).copied().unwrap_or(at);

@@ -1,17 +1,14 @@
 //! From text to trees of nodes with positions: YAML 1.2 and JSON, any number of documents.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
+use crate::limits::{
+    COPIED_LEN_MAX, COPIED_NODES_MAX, DEPTH_MAX, DOCUMENT_LEN_MAX, DOCUMENTS_MAX, NODES_MAX, PROBLEMS_MAX,
+    TEXT_LEN_MAX, TEXT_NODES_MAX,
+};
 use crate::problem::{Position, Problem};
-
-/// Bytes of one document.
-const DOCUMENT_LEN_MAX: usize = 10 << 20;
-/// Nodes of one document after aliases are followed: a bound on what a few lines can be blown up to.
-const NODES_MAX: usize = 500_000;
-/// Levels of nesting.
-const DEPTH_MAX: usize = 100;
 
 /// One node of a document.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,42 +37,57 @@ pub(crate) enum NodeValue {
 
 /// Documents of a text, comment-only ones left out, and what is wrong with the text itself.
 pub(crate) fn documents(text: &str) -> (Vec<Node>, Vec<Problem>) {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut problems = Vec::new();
-    let mut nodes = Vec::new();
-    match json_values(text) {
-        Some(values) => {
-            for (line, column, json) in values {
-                read(&json, line, column, &mut nodes, &mut problems);
-            }
-        }
-        None => read(text, 0, 0, &mut nodes, &mut problems),
+    if text.len() > TEXT_LEN_MAX {
+        let problem = Problem::error("", format!("the text is longer than {} MiB", TEXT_LEN_MAX >> 20));
+        return (Vec::new(), vec![problem.with_hint("divide it into several files")]);
     }
-    (nodes, problems)
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut builder = Builder::default();
+    if is_json(text) {
+        read_json(text, &mut builder);
+    } else {
+        read(text, &mut builder);
+    }
+    (builder.documents, builder.problems)
 }
 
-/// The top-level values of a text that is JSON: objects may stand behind each other without `---` (D-9).
-///
-/// `None` when it is anything else. White space outside strings becomes plain, since YAML does not take tabs everywhere.
-fn json_values(text: &str) -> Option<Vec<(usize, usize, String)>> {
-    if !text.trim_start().starts_with(['{', '[']) {
-        return None;
+/// Whether a text is JSON as a whole: objects may stand behind each other without `---` (D-9).
+fn is_json(text: &str) -> bool {
+    let mut rest = text.trim_start();
+    if !rest.starts_with(['{', '[']) {
+        return false;
     }
-    let mut values = Vec::new();
+    while !rest.is_empty() {
+        let Some(len) = json_value_len(rest) else { return false };
+        rest = rest[len..].trim_start();
+    }
+    true
+}
+
+/// Bytes of the JSON value with which a text begins.
+fn json_value_len(text: &str) -> Option<usize> {
+    let mut stream = serde_json::Deserializer::from_str(text).into_iter::<serde::de::IgnoredAny>();
+    stream.next()?.ok()?;
+    Some(stream.byte_offset())
+}
+
+/// Reads each value of a text that is JSON. White space outside strings becomes plain, since YAML does not take tabs
+/// everywhere.
+fn read_json(text: &str, builder: &mut Builder) {
     let mut rest = text;
     let (mut line, mut column) = (0, 0);
-    while !rest.trim_start().is_empty() {
+    loop {
         let start = rest.len() - rest.trim_start().len();
         advance(&rest[..start], &mut line, &mut column);
         rest = &rest[start..];
-        let mut stream = serde_json::Deserializer::from_str(rest).into_iter::<serde::de::IgnoredAny>();
-        stream.next()?.ok()?;
-        let len = stream.byte_offset();
-        values.push((line, column, spaces_for_tabs(&rest[..len])));
+        let Some(len) = json_value_len(rest) else { return };
+        (builder.line, builder.column) = (line, column);
+        if !read(&spaces_for_tabs(&rest[..len]), builder) {
+            return;
+        }
         advance(&rest[..len], &mut line, &mut column);
         rest = &rest[len..];
     }
-    Some(values)
 }
 
 fn advance(text: &str, line: &mut usize, column: &mut usize) {
@@ -106,32 +118,38 @@ fn spaces_for_tabs(json: &str) -> String {
         .collect()
 }
 
-fn read(text: &str, line: usize, column: usize, nodes: &mut Vec<Node>, problems: &mut Vec<Problem>) {
-    let mut builder = Builder { line, column, ..Builder::default() };
-    if text.len() > DOCUMENT_LEN_MAX && !text.contains("\n---") {
-        problems.push(Problem::error("", format!("the document is longer than {} MiB", DOCUMENT_LEN_MAX >> 20)));
-        return;
-    }
-    // Nesting is counted before the parser sees the text: it recurses.
+/// Reads the documents of a text; `false` when nothing behind it is to be read.
+fn read(text: &str, builder: &mut Builder) -> bool {
     let mut parser = Parser::new_from_str(text);
+    let before = builder.documents.len();
     loop {
-        let (event, span) = match parser.next_event() {
-            None | Some(Ok((Event::StreamEnd, _))) => break,
-            Some(Ok(next)) => next,
+        let problem = match parser.next_event() {
+            None | Some(Ok((Event::StreamEnd, _))) => return true,
+            Some(Ok((event, span))) => match builder.event(event, span) {
+                Ok(()) => continue,
+                Err(problem) => problem,
+            },
             Some(Err(error)) => {
                 let position = builder.position(error.marker().line(), error.marker().col(), 1);
-                let problem = Problem::error("", format!("not valid YAML: {}", error.info())).at(position);
-                problems.push(with_yaml_hint(problem, text, position.line.saturating_sub(line + 1)));
-                return;
+                let message = match error.info() {
+                    // Of the parser itself, which looks ahead.
+                    "recursion limit exceeded" => too_deep(),
+                    cause => format!("not valid YAML: {cause}"),
+                };
+                let problem = Problem::error("", message).at(position);
+                with_yaml_hint(problem, text, position.line.saturating_sub(builder.line + 1))
             }
         };
-        if let Err(problem) = builder.event(event, span) {
-            problems.push(problem);
-            return;
-        }
-        problems.append(&mut builder.problems);
+        builder.problems.push(problem);
+        builder.open.clear();
+        // Of a text that is broken nothing counts: where one document ends in it is uncertain.
+        builder.documents.truncate(before);
+        return false;
     }
-    nodes.append(&mut builder.documents);
+}
+
+fn too_deep() -> String {
+    format!("nested more than {DEPTH_MAX} levels deep")
 }
 
 fn with_yaml_hint(problem: Problem, text: &str, line: usize) -> Problem {
@@ -152,7 +170,20 @@ struct Builder {
     /// Collections that are not closed yet.
     open: Vec<Open>,
     anchors: BTreeMap<usize, Node>,
+    /// Byte at which the present document starts.
+    start: usize,
+    /// Nodes of the present document.
     count: usize,
+    /// Nodes of all documents.
+    total: usize,
+    copied: Size,
+}
+
+/// How much a node takes.
+#[derive(Clone, Copy, Default)]
+struct Size {
+    nodes: usize,
+    bytes: usize,
 }
 
 struct Open {
@@ -163,7 +194,16 @@ struct Open {
 
 enum OpenContent {
     Sequence(Vec<Node>),
-    Mapping { members: Vec<(String, Position, Node)>, key: Option<(String, Position)>, merged: Vec<Node> },
+    Mapping(OpenMapping),
+}
+
+#[derive(Default)]
+struct OpenMapping {
+    members: Vec<(String, Position, Node)>,
+    key: Option<(String, Position)>,
+    merged: Vec<Node>,
+    /// The line of each key.
+    lines: HashMap<String, usize>,
 }
 
 impl Builder {
@@ -185,61 +225,90 @@ impl Builder {
             Event::DocumentStart(_) => {
                 self.anchors.clear();
                 self.count = 0;
+                self.start = span.start.index();
             }
             Event::Alias(id) => {
                 let node = self
                     .anchors
                     .get(&id)
-                    .cloned()
                     .ok_or_else(|| Problem::error("", "an alias stands inside of its own anchor").at(position))?;
-                let size = size(&node);
-                self.counted(size, position)?;
-                self.add(Node { position, ..node }, 0);
+                let size = size(node);
+                self.copied(size, position)?;
+                self.counted(size.nodes, position)?;
+                let value = self.anchors[&id].value.clone();
+                self.add(Node { value, position }, 0)?;
             }
             Event::Scalar(text, style, anchor, _) => {
                 self.counted(1, position)?;
                 let is_plain = style == ScalarStyle::Plain;
-                self.add(Node { value: NodeValue::Scalar { text: text.into_owned(), is_plain }, position }, anchor);
+                self.add(Node { value: NodeValue::Scalar { text: text.into_owned(), is_plain }, position }, anchor)?;
             }
             Event::SequenceStart(anchor, _) => self.open(anchor, position, OpenContent::Sequence(Vec::new()))?,
             Event::MappingStart(anchor, _) => {
-                let content = OpenContent::Mapping { members: Vec::new(), key: None, merged: Vec::new() };
-                self.open(anchor, position, content)?;
+                self.open(anchor, position, OpenContent::Mapping(OpenMapping::default()))?;
             }
             Event::SequenceEnd | Event::MappingEnd => {
                 if let Some(open) = self.open.pop() {
                     let value = match open.content {
                         OpenContent::Sequence(items) => NodeValue::Sequence(items),
-                        OpenContent::Mapping { members, merged, .. } => NodeValue::Mapping(merge(members, merged)),
+                        OpenContent::Mapping(open) => NodeValue::Mapping(merge(open.members, open.merged)),
                     };
-                    self.add(Node { value, position: open.position }, open.anchor);
+                    self.add(Node { value, position: open.position }, open.anchor)?;
                 }
             }
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
+        }
+        if span.end.index().saturating_sub(self.start) > DOCUMENT_LEN_MAX {
+            let problem = Problem::error("", format!("the document is longer than {} MiB", DOCUMENT_LEN_MAX >> 20));
+            return Err(problem.at(position));
+        }
+        if self.problems.len() >= PROBLEMS_MAX {
+            return Err(Problem::error("", "too many mistakes: what follows is not read").at(position));
         }
         Ok(())
     }
 
     fn counted(&mut self, nodes: usize, position: Position) -> Result<(), Problem> {
         self.count += nodes;
+        self.total += nodes;
         if self.count > NODES_MAX {
             return Err(Problem::error("", format!("the document has more than {NODES_MAX} nodes")).at(position));
         }
+        if self.total > TEXT_NODES_MAX {
+            let problem = Problem::error("", format!("the text has more than {TEXT_NODES_MAX} nodes")).at(position);
+            return Err(problem.with_hint("divide it into several files"));
+        }
         Ok(())
+    }
+
+    /// Counts what an anchor or alias adds to what is written.
+    fn copied(&mut self, size: Size, position: Position) -> Result<(), Problem> {
+        self.copied.nodes += size.nodes;
+        self.copied.bytes += size.bytes;
+        let what = if self.copied.nodes > COPIED_NODES_MAX {
+            format!("{COPIED_NODES_MAX} nodes")
+        } else if self.copied.bytes > COPIED_LEN_MAX {
+            format!("{} MiB of text", COPIED_LEN_MAX >> 20)
+        } else {
+            return Ok(());
+        };
+        let problem = Problem::error("", format!("anchors and aliases repeat more than {what}")).at(position);
+        Err(problem.with_hint("write it out, or divide the text into several files"))
     }
 
     fn open(&mut self, anchor: usize, position: Position, content: OpenContent) -> Result<(), Problem> {
         self.counted(1, position)?;
         if self.open.len() >= DEPTH_MAX {
-            return Err(Problem::error("", format!("nested more than {DEPTH_MAX} levels deep")).at(position));
+            return Err(Problem::error("", too_deep()).at(position));
         }
         self.open.push(Open { anchor, position, content });
         Ok(())
     }
 
     /// Puts a finished node where it belongs.
-    fn add(&mut self, node: Node, anchor: usize) {
+    fn add(&mut self, node: Node, anchor: usize) -> Result<(), Problem> {
         if anchor > 0 {
+            self.copied(size(&node), node.position)?;
             self.anchors.insert(anchor, node.clone());
         }
         match self.open.last_mut().map(|open| &mut open.content) {
@@ -247,39 +316,54 @@ impl Builder {
                 let is_empty =
                     matches!(&node.value, NodeValue::Scalar { text, is_plain: true } if text.is_empty() || text == "~");
                 if !is_empty {
+                    if self.documents.len() >= DOCUMENTS_MAX {
+                        let problem = Problem::error("", format!("more than {DOCUMENTS_MAX} documents"));
+                        return Err(problem.with_hint("divide them into several files").at(node.position));
+                    }
                     self.documents.push(node);
                 }
             }
             Some(OpenContent::Sequence(items)) => items.push(node),
-            Some(OpenContent::Mapping { members, key, merged }) => match key.take() {
-                None => match node.value {
-                    NodeValue::Scalar { text, .. } => *key = Some((text, node.position)),
-                    _ => {
-                        let problem = Problem::error("", "a key must be a plain text").at(node.position);
-                        self.problems.push(problem);
-                        *key = Some((String::new(), node.position));
-                    }
-                },
-                Some((name, _)) if name == "<<" => merged.push(node),
-                Some((name, position)) => {
-                    if let Some((_, first, _)) = members.iter().find(|(found, ..)| *found == name) {
-                        let hint = format!("it stands in line {} already", first.line);
-                        let problem = Problem::error("", format!("key `{name}` is given twice"));
-                        self.problems.push(problem.with_hint(hint).at(position));
-                    } else {
-                        members.push((name, position, node));
-                    }
-                }
-            },
+            Some(OpenContent::Mapping(mapping)) => self.problems.extend(mapping.add(node)),
         }
+        Ok(())
     }
 }
 
-fn size(node: &Node) -> usize {
+impl OpenMapping {
+    /// Takes a key, or the value of the key before.
+    fn add(&mut self, node: Node) -> Option<Problem> {
+        let Some((name, position)) = self.key.take() else {
+            let NodeValue::Scalar { text, .. } = node.value else {
+                self.key = Some((String::new(), node.position));
+                return Some(Problem::error("", "a key must be a plain text").at(node.position));
+            };
+            self.key = Some((text, node.position));
+            return None;
+        };
+        if name == "<<" {
+            self.merged.push(node);
+            return None;
+        }
+        if let Some(line) = self.lines.get(&name) {
+            let hint = format!("it stands in line {line} already");
+            return Some(Problem::error("", format!("key `{name}` is given twice")).with_hint(hint).at(position));
+        }
+        self.lines.insert(name.clone(), position.line);
+        self.members.push((name, position, node));
+        None
+    }
+}
+
+fn size(node: &Node) -> Size {
+    let add = |a: Size, b: Size| Size { nodes: a.nodes + b.nodes, bytes: a.bytes + b.bytes };
+    let this = |bytes| Size { nodes: 1, bytes };
     match &node.value {
-        NodeValue::Scalar { .. } => 1,
-        NodeValue::Sequence(items) => 1 + items.iter().map(size).sum::<usize>(),
-        NodeValue::Mapping(members) => 1 + members.iter().map(|(.., node)| size(node)).sum::<usize>(),
+        NodeValue::Scalar { text, .. } => this(text.len()),
+        NodeValue::Sequence(items) => items.iter().map(size).fold(this(0), add),
+        NodeValue::Mapping(members) => {
+            members.iter().map(|(name, _, node)| add(this(name.len()), size(node))).fold(this(0), add)
+        }
     }
 }
 
@@ -303,3 +387,6 @@ fn merge(mut members: Vec<(String, Position, Node)>, merged: Vec<Node>) -> Vec<(
     }
     members
 }
+
+#[cfg(test)]
+mod tests;

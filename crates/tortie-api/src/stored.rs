@@ -5,7 +5,7 @@
 //! has none makes the object invalid as a whole, never one rule of it (E-305). What only one entry of a list lacks is
 //! left out and reported.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
@@ -162,9 +162,10 @@ impl Reader {
             self.error("spec", "neither `interfaceName` nor `expectedIPs` is given");
         }
         let mut expected_ips = Vec::new();
+        let mut seen = BTreeSet::new();
         for (path, text) in addresses {
             match checks::address(text) {
-                Ok(address) if expected_ips.contains(&address) => {}
+                Ok(address) if !seen.insert(address) => {}
                 Ok(address) => expected_ips.push(address),
                 Err(refusal) => self.warn(&path, format!("{}: the entry is left out", refusal.message)),
             }
@@ -180,13 +181,9 @@ impl Reader {
     }
 
     fn profiles(&mut self, spec: &Object) -> Option<Vec<String>> {
-        let mut profiles: Vec<String> = Vec::new();
-        for (_, name) in self.texts(spec, "profiles", "spec.profiles")? {
-            if !profiles.iter().any(|found| found == name) {
-                profiles.push(name.to_owned());
-            }
-        }
-        Some(profiles)
+        let mut seen = BTreeSet::new();
+        let names = self.texts(spec, "profiles", "spec.profiles")?.into_iter().map(|(_, name)| name);
+        Some(names.filter(|name| seen.insert(*name)).map(str::to_owned).collect())
     }
 
     fn endpoint_ports(&mut self, spec: &Object) -> Option<Vec<EndpointPort>> {

@@ -3,6 +3,8 @@
 //! Types, limits and single texts have been checked by the tables of [`crate::schema`] before; what they refused is
 //! missing here, so each rule looks at what is there only.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
 use crate::checks::{self, is_free_name, is_label, is_name};
@@ -134,13 +136,12 @@ fn host_endpoint(spec: &Object, problems: &mut Vec<Problem>) {
         problems.push(problem.with_hint("write `interfaceName: \"*\"` to stand for all interfaces of the host"));
     }
     for name in ["expectedIPs", "profiles"] {
-        let mut seen = Vec::new();
+        let mut seen = BTreeSet::new();
         for (number, value) in texts(spec, name) {
-            if seen.contains(&value) {
+            if !seen.insert(value) {
                 let path = format!("spec.{name}[{number}]");
                 problems.push(Problem::warning(path, format!("`{value}` is given twice; the first one counts")));
             }
-            seen.push(value);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Policies, profiles and their rules (resources.md sections 3 to 5).
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::{Object, entry, family_word, is_true, list, protocol, text, texts};
@@ -19,12 +21,11 @@ enum Owner {
 pub(super) fn policy(kind: Kind, spec: &Object, problems: &mut Vec<Problem>) {
     let is_global = matches!(kind, Kind::GlobalNetworkPolicy | Kind::StagedGlobalNetworkPolicy);
     for name in ["types", "performanceHints"] {
-        let mut seen = Vec::new();
+        let mut seen = BTreeSet::new();
         for (number, word) in texts(spec, name) {
-            if seen.contains(&word) {
+            if !seen.insert(word) {
                 problems.push(Problem::error(entry("spec", name, number), format!("`{word}` is repeated")));
             }
-            seen.push(word);
         }
     }
     let (untracked, pre_dnat) = (is_true(spec, "doNotTrack"), is_true(spec, "preDNAT"));
@@ -144,12 +145,11 @@ impl Rule<'_> {
     fn http(&self, problems: &mut Vec<Problem>) {
         let Some(http) = self.rule.get("http").and_then(Value::as_object) else { return };
         let path = join(&self.path, "http");
-        let mut seen = Vec::new();
+        let mut seen = BTreeSet::new();
         for (number, method) in texts(http, "methods") {
-            if seen.contains(&method) {
+            if !seen.insert(method) {
                 problems.push(Problem::error(entry(&path, "methods", number), format!("`{method}` is repeated")));
             }
-            seen.push(method);
         }
         for (number, item) in list(http, "paths").iter().enumerate() {
             let members = item
