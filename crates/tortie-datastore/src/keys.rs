@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 use tortie_api::defaults::TIER_LABEL;
+use tortie_api::limits::STORED_LEN_MAX;
 use tortie_api::{API_VERSION, DEFAULT_TIER, Kind, ResourceKey};
 
 use crate::kv::{RESOURCE_PREFIX, Revision};
@@ -62,7 +63,7 @@ pub fn to_bytes(kind: Kind, object: &Map<String, Value>) -> Vec<u8> {
 /// The object in the bytes of a store, as users see it.
 ///
 /// # Errors
-/// A sentence when the bytes are no JSON object of the kind.
+/// A sentence when the bytes are no JSON object of the kind, or are more than [`STORED_LEN_MAX`].
 pub fn from_bytes(kind: Kind, bytes: &[u8], revision: Revision) -> Result<Map<String, Value>, String> {
     from_object(kind, parse_object(bytes)?, revision)
 }
@@ -85,6 +86,9 @@ pub fn from_bytes_at(key: &ResourceKey, bytes: &[u8], revision: Revision) -> Res
 }
 
 fn parse_object(bytes: &[u8]) -> Result<Map<String, Value>, String> {
+    if bytes.len() > STORED_LEN_MAX {
+        return Err(format!("the value has {} bytes, at most {STORED_LEN_MAX} are read", bytes.len()));
+    }
     match serde_json::from_slice(bytes).map_err(|error| error.to_string())? {
         Value::Object(object) => Ok(object),
         _ => Err("the value is no object".to_owned()),

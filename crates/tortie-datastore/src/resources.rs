@@ -1,6 +1,7 @@
 //! Resources over a store: what may be written, by whom, and what the store adds (datastore.md section 1).
 
 use serde_json::{Map, Value, json};
+use tortie_api::limits::STORED_LEN_MAX;
 use tortie_api::{DEFAULT_TIER, Kind, ResourceKey, is_built_in};
 use uuid::Uuid;
 
@@ -111,6 +112,14 @@ pub enum ResourceError {
         /// Why.
         cause: String,
     },
+    /// An object that no reader would take.
+    #[error("object too large: {id} has {len} bytes in the store, at most {STORED_LEN_MAX} are read")]
+    TooLarge {
+        /// The object.
+        id: ResourceKey,
+        /// Its length.
+        len: usize,
+    },
     /// The store itself.
     #[error(transparent)]
     Store(#[from] KvError),
@@ -189,7 +198,7 @@ impl<'a> Resources<'a> {
             }
             stamp(&mut value);
             txn.compares.push(Compare::Absent(keys::key(&key)));
-            txn.ops.push(put(&key, &value));
+            txn.ops.push(put(&key, &value)?);
         }
         if !txn.ops.is_empty() {
             // Somebody else may have made them meanwhile: that is as good.
@@ -356,13 +365,13 @@ fn prepare(
             keep_own_metadata(&mut value);
             stamp(&mut value);
             txn.compares.push(Compare::Absent(keys::key(key)));
-            txn.ops.push(put(key, &value));
+            txn.ops.push(put(key, &value)?);
             Ok(Done::Created)
         }
         Some(entry) => {
             let stored = object(entry)?.value;
             let value = with_stored_metadata(value, &stored);
-            let bytes = keys::to_bytes(key.kind, &value);
+            let bytes = to_bytes(key, &value)?;
             if *mode == Mode::Apply && is_same(&bytes, &entry.value) {
                 return Ok(Done::Unchanged);
             }
@@ -412,8 +421,16 @@ fn delete(entry: &Entry, txn: &mut Txn) {
     txn.ops.push(Op::Delete { key: entry.key.clone() });
 }
 
-fn put(key: &ResourceKey, value: &Map<String, Value>) -> Op {
-    Op::Put { key: keys::key(key), value: keys::to_bytes(key.kind, value), ttl: None }
+fn put(key: &ResourceKey, value: &Map<String, Value>) -> Result<Op, ResourceError> {
+    Ok(Op::Put { key: keys::key(key), value: to_bytes(key, value)?, ttl: None })
+}
+
+fn to_bytes(key: &ResourceKey, value: &Map<String, Value>) -> Result<Vec<u8>, ResourceError> {
+    let bytes = keys::to_bytes(key.kind, value);
+    match bytes.len() {
+        len if len > STORED_LEN_MAX => Err(ResourceError::TooLarge { id: key.clone(), len }),
+        _ => Ok(bytes),
+    }
 }
 
 /// On create only name, namespace, labels and annotations of the document count (cli.md section 1.3).

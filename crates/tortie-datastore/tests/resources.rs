@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
+use tortie_api::limits::STORED_LEN_MAX;
 use tortie_api::{Kind, ResourceKey};
 use tortie_datastore::kv::{Kv, Op, Txn};
 use tortie_datastore::resources::{Change, Done, Mode};
@@ -40,6 +41,34 @@ fn endpoint(mode: Mode, node: &str) -> Change {
 
 fn policy(mode: Mode, name: &str, tier: &str) -> Change {
     change(mode, Kind::GlobalNetworkPolicy, name, json!({"tier": tier, "types": ["Ingress"]}))
+}
+
+#[test]
+fn an_object_is_written_and_read_up_to_its_limit_of_length() {
+    let (_folder, kv) = store();
+    let set = |len: usize| {
+        let spec = json!({"nets": ["x".repeat(len)]});
+        change(Mode::Apply, Kind::GlobalNetworkSet, "a", spec)
+    };
+    // What is around the text: names, and what creation adds.
+    write(&kv, set(0)).unwrap();
+    let key = ResourceKey::global(Kind::GlobalNetworkSet, "a");
+    let around = kv.get(&keys::key(&key)).unwrap().unwrap().value.len();
+    let len = STORED_LEN_MAX - around;
+    assert_eq!(write(&kv, set(len)), Ok(Done::Configured));
+    assert!(Resources::new(&*kv).get(&key).is_ok());
+    let refused = format!("object too large: GlobalNetworkSet(a) has {} bytes", STORED_LEN_MAX + 1);
+    assert!(write(&kv, set(len + 1)).unwrap_err().starts_with(&refused));
+    // Others may write more: to a reader that is an object that cannot be understood.
+    let mut bytes = kv.get(&keys::key(&key)).unwrap().unwrap().value;
+    bytes.push(b' ');
+    put_bytes(&kv, &key, bytes);
+    let error = Resources::new(&*kv).get(&key).unwrap_err().to_string();
+    assert!(error.contains(&format!("at most {STORED_LEN_MAX} are read")), "{error}");
+}
+
+fn put_bytes(kv: &Embedded, key: &ResourceKey, value: Vec<u8>) {
+    kv.txn(&Txn { ops: vec![Op::Put { key: keys::key(key), value, ttl: None }], ..Txn::default() }).unwrap();
 }
 
 #[test]

@@ -107,9 +107,10 @@ pub(crate) fn resource_code(error: &ResourceError) -> Code {
     match error {
         ResourceError::AlreadyExists(_) | ResourceError::Conflict(_) => Code::Conflict,
         ResourceError::DoesNotExist(_) => Code::NotFound,
-        ResourceError::NoTier { .. } | ResourceError::BadRevision(_) | ResourceError::RevisionOnCreate(_) => {
-            Code::Invalid
-        }
+        ResourceError::NoTier { .. }
+        | ResourceError::BadRevision(_)
+        | ResourceError::RevisionOnCreate(_)
+        | ResourceError::TooLarge { .. } => Code::Invalid,
         // What may not be written is refused like any other bad input.
         ResourceError::NotSupported { operation, .. } if *operation != "delete" => Code::Invalid,
         ResourceError::NotSupported { .. } | ResourceError::Unparsable { .. } => Code::General,
@@ -126,6 +127,7 @@ pub(crate) fn resource_failure(error: &ResourceError) -> Failure {
         ResourceError::Conflict(_) => {
             failure.with_hint("somebody changed it: get it again, and apply your change to that")
         }
+        ResourceError::TooLarge { .. } => failure.with_hint("divide it into several objects"),
         _ => failure,
     }
 }
