@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use tortie_datastore::Kv;
 
 use crate::event::{Event, Request};
+use crate::http::{self, Limits};
 use crate::notify;
 use crate::serve::{self, Served};
 use crate::status::{Counters, Failure, Sets, Status};
@@ -46,24 +47,27 @@ pub(crate) fn serve(socket: &Path, events: Sender<Event>, kv: Arc<dyn Kv>, serve
         UnixListener::bind(socket)?
     };
     std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o660))?;
-    let app = Router::new()
-        .route("/v1/status", get(status))
-        .route("/v1/counters", get(counters))
-        .route("/v1/sets", get(sets))
-        .with_state(Shared { events, kv });
+    let app = router(events, kv);
     let serve = move || {
         runtime.block_on(async {
             tokio::spawn(notify::watchdog(served.board.clone()));
             tokio::spawn(notify::ask_for_time(served.board.clone()));
             tokio::spawn(serve::health(served.clone()));
             tokio::spawn(serve::metrics(served));
-            if let Err(error) = axum::serve(listener, app).await {
-                tracing::error!("the local API ended: {error}");
-            }
+            http::serve(listener, app, Limits::default(), std::future::pending()).await;
         });
     };
     std::thread::Builder::new().name("api".to_owned()).spawn(serve)?;
     Ok(())
+}
+
+/// Requests by their path.
+pub(crate) fn router(events: Sender<Event>, kv: Arc<dyn Kv>) -> Router {
+    Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/counters", get(counters))
+        .route("/v1/sets", get(sets))
+        .with_state(Shared { events, kv })
 }
 
 #[derive(Deserialize)]

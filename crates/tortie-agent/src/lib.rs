@@ -8,9 +8,13 @@
 
 mod agent;
 mod api;
+pub mod bounded;
 mod event;
+#[doc(hidden)]
+pub mod fuzzing;
 mod health;
 mod hold;
+mod http;
 mod in_force;
 mod isolate;
 mod lock;

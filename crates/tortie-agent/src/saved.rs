@@ -4,7 +4,7 @@
 //! the second is the state without its objects; after that each object has two lines: which it is, and its stored form.
 
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -15,10 +15,13 @@ use tortie_api::facts::{Link, Links};
 use tortie_api::{Kind, ResourceKey};
 use tortie_calc::settings::Remembered;
 
+use crate::bounded::{self, BoundedError};
 use crate::hold::Form;
 
 /// The name of the file in the folder of the state.
 pub(crate) const FILE: &str = "state.jsonl";
+/// The most bytes of a saved state. The largest store that is designed for has 40 MB (datastore.md).
+const LEN_MAX: u64 = 256 << 20;
 /// What the first line says the file is.
 const FORMAT: &str = "tortie-agent-state";
 /// The version that this program writes and reads.
@@ -46,6 +49,15 @@ pub(crate) struct Saved {
 /// Why a saved state cannot be used. None of them keeps an agent from running.
 #[derive(Debug, thiserror::Error)]
 pub enum SavedError {
+    /// It cannot be read.
+    #[error("cannot read `{}`", .path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: BoundedError,
+    },
     /// The system refuses.
     #[error("cannot {what} `{}`", .path.display())]
     Io {
@@ -56,6 +68,16 @@ pub enum SavedError {
         /// Why.
         #[source]
         source: io::Error,
+    },
+    /// It would not be read again.
+    #[error("`{}` is not written: the state has {len} bytes, at most {len_max} are read again", .path.display())]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+        /// How long it would be.
+        len: usize,
+        /// How long it may be.
+        len_max: u64,
     },
     /// Somebody else may have written it.
     #[error("`{}` is not used: it belongs to user {owner}, or others may write it", .path.display())]
@@ -146,21 +168,24 @@ impl Saved {
     /// # Errors
     /// [`SavedError`] when there is a file that must not be used.
     pub(crate) fn read(folder: &Path) -> Result<Option<Saved>, SavedError> {
+        Self::read_up_to(folder, LEN_MAX)
+    }
+
+    fn read_up_to(folder: &Path, len_max: u64) -> Result<Option<Saved>, SavedError> {
         let path = folder.join(FILE);
-        let io = |source| SavedError::Io { what: "read", path: path.clone(), source };
-        let mut file = match File::open(&path) {
+        let unreadable = |source| SavedError::Unreadable { path: path.clone(), source };
+        let file = match bounded::open_regular(&path) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(io(error)),
+            Err(error) if error.io_kind() == Some(io::ErrorKind::NotFound) => return Ok(None),
+            Err(error) => return Err(unreadable(error)),
         };
-        let metadata = file.metadata().map_err(io)?;
+        let metadata = file.metadata().map_err(|error| unreadable(error.into()))?;
         // Whoever can write this file decides what the host enforces at boot.
         let is_owner_trusted = [0, nix::unistd::geteuid().as_raw()].contains(&metadata.uid());
         if !is_owner_trusted || metadata.mode() & 0o022 != 0 {
             return Err(SavedError::Foreign { path, owner: metadata.uid() });
         }
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(io)?;
+        let bytes = bounded::read_opened(file, len_max).map_err(unreadable)?;
         parse(&bytes, &path).map(Some)
     }
 
@@ -169,7 +194,15 @@ impl Saved {
     /// # Errors
     /// [`SavedError::Io`]; what was there before is there still.
     pub(crate) fn write(&self, folder: &Path) -> Result<(), SavedError> {
+        self.write_up_to(folder, LEN_MAX)
+    }
+
+    fn write_up_to(&self, folder: &Path, len_max: u64) -> Result<(), SavedError> {
         let path = folder.join(FILE);
+        let bytes = self.to_bytes();
+        if bytes.len() as u64 > len_max {
+            return Err(SavedError::TooLong { path, len: bytes.len(), len_max });
+        }
         let io = |what: &'static str, path: &Path| {
             let path = path.to_path_buf();
             move |source| SavedError::Io { what, path, source }
@@ -187,7 +220,7 @@ impl Saved {
             .write(true)
             .mode(0o600)
             .open(&new)
-            .and_then(|mut file| file.write_all(&self.to_bytes()).and_then(|()| file.sync_all()));
+            .and_then(|mut file| file.write_all(&bytes).and_then(|()| file.sync_all()));
         if let Err(error) = written {
             // Half a file takes what room is left on a full disk. The error that is reported is the one that matters.
             let _ = std::fs::remove_file(&new);
@@ -219,7 +252,7 @@ impl Saved {
         Ok(is_found)
     }
 
-    fn to_bytes(&self) -> Vec<u8> {
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let links = self.links.values().map(|link| SavedLink {
             index: link.index,
             name: link.name.clone(),
@@ -245,11 +278,16 @@ impl Saved {
             rest.extend_from_slice(form.text.as_bytes());
             rest.push(b'\n');
         }
-        let head = Head { format: FORMAT.to_owned(), version: VERSION, len: rest.len(), sha256: digest(&rest) };
-        let mut bytes = line(&head);
-        bytes.extend(rest);
-        bytes
+        sealed(rest)
     }
+}
+
+/// Content behind the line that names its length and checksum.
+pub(crate) fn sealed(content: Vec<u8>) -> Vec<u8> {
+    let head = Head { format: FORMAT.to_owned(), version: VERSION, len: content.len(), sha256: digest(&content) };
+    let mut bytes = line(&head);
+    bytes.extend(content);
+    bytes
 }
 
 fn line(value: &impl Serialize) -> Vec<u8> {
@@ -262,7 +300,7 @@ fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn parse(bytes: &[u8], path: &Path) -> Result<Saved, SavedError> {
+pub(crate) fn parse(bytes: &[u8], path: &Path) -> Result<Saved, SavedError> {
     let path = || path.to_path_buf();
     let damaged = |what: String| SavedError::Damaged { path: path(), what };
     let end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
@@ -359,6 +397,27 @@ mod tests {
         assert!(Saved::remove(&folder).unwrap());
         assert!(!Saved::remove(&folder).unwrap());
         assert!(Saved::read(&folder).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_state_is_written_and_read_up_to_its_limit() {
+        let folder = tempfile::tempdir().unwrap();
+        let len = a_state().to_bytes().len() as u64;
+        a_state().write_up_to(folder.path(), len).unwrap();
+        assert_eq!(Saved::read_up_to(folder.path(), len).unwrap(), Some(a_state()));
+        let text = tortie_api::with_causes(&Saved::read_up_to(folder.path(), len - 1).unwrap_err());
+        assert!(text.contains(FILE) && text.contains(&format!("it is longer than {} bytes", len - 1)), "{text}");
+        let text = a_state().write_up_to(folder.path(), len - 1).unwrap_err().to_string();
+        assert!(text.contains(&format!("has {len} bytes, at most {} are read again", len - 1)), "{text}");
+        assert_eq!(Saved::read(folder.path()).unwrap(), Some(a_state()), "the one before is there still");
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_read_and_keeps_nobody_waiting() {
+        let folder = tempfile::tempdir().unwrap();
+        nix::unistd::mkfifo(&folder.path().join(FILE), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let text = tortie_api::with_causes(&Saved::read(folder.path()).unwrap_err());
+        assert!(text.contains("it is not a regular file"), "{text}");
     }
 
     #[test]

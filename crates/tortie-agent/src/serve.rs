@@ -18,6 +18,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::event::{Event, Request};
 use crate::health::{Answer, Board};
+use crate::http::{self, Limits};
 use crate::metrics;
 use crate::tls::{Tls, TlsListener};
 use crate::watching::{Place, Watching};
@@ -152,8 +153,8 @@ async fn serve_until_moved(
     };
     let mut server = tokio::spawn(async move {
         match listener {
-            Listening::Plain(listener) => axum::serve(listener, app).with_graceful_shutdown(stopped).await,
-            Listening::Tls(listener) => axum::serve(listener, app).with_graceful_shutdown(stopped).await,
+            Listening::Plain(listener) => http::serve(listener, app, Limits::default(), stopped).await,
+            Listening::Tls(listener) => http::serve(listener, app, Limits::default(), stopped).await,
         }
     });
     let is_alive = loop {

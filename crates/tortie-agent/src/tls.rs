@@ -215,6 +215,8 @@ mod tests {
     use tokio_rustls::rustls::pki_types::ServerName;
     use tortie_calc::settings::Operation;
 
+    use crate::http;
+
     use super::*;
 
     struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -281,7 +283,7 @@ mod tests {
             let at = listener.local_addr().unwrap();
             let listener = TlsListener::new(listener, tls.acceptor().unwrap());
             let app = Router::new().route("/", get(|| async { "told" }));
-            let server = tokio::spawn(async move { axum::serve(listener, app).await });
+            let server = tokio::spawn(http::serve(listener, app, http::Limits::default(), std::future::pending()));
             // One that never speaks keeps nobody waiting.
             let _silent = TcpStream::connect(at).await.unwrap();
             for (client, may) in [(None, nobody_may), (Some(&known), known_may), (Some(&stranger), stranger_may)] {

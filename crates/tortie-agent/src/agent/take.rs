@@ -43,6 +43,8 @@ impl Loop {
             Event::Request(Request::Wait { revision, links, with_counters, reply }) => {
                 // The links of that moment are programmed before the answer.
                 self.take_links(links);
+                // Callers that gave up need no answer; while nothing can be programmed, they would gather here.
+                self.waiters.retain(|waiter| !waiter.reply.is_closed());
                 self.waiters.push(Waiter { revision, with_counters, reply });
             }
             Event::Saved(error) => self.take_saved(error),
