@@ -5,6 +5,7 @@ use tortie_api::model::Protocol;
 
 mod assemble;
 mod failsafe;
+mod file;
 mod list;
 mod notes;
 pub mod operation;
@@ -12,6 +13,7 @@ mod resolve;
 mod sources;
 mod value;
 
+pub use file::{FILE_LEN_MAX, FileError, FileSettings, settings_of_file};
 pub use list::{NOT_APPLICABLE, Origin, SETTINGS, STRICT, Setting, Usage, is_local_name};
 pub use operation::Operation;
 pub use resolve::{InForce, Resolved, SettingNote, SettingProblem, check, resolve};

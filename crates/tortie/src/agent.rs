@@ -1,11 +1,13 @@
 //! `agent`: reads its settings, and runs until a signal.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use nix::sys::signal::{SigSet, Signal};
-use tortie_agent::{Agent, AgentError, Boot, Config, Restored, has_saved_state, restore, settings_of_environment};
+use tortie_agent::{
+    Agent, AgentError, Boot, Config, Restored, bounded, has_saved_state, restore, settings_of_environment,
+};
 use tortie_api::with_causes;
+use tortie_calc::settings::{FILE_LEN_MAX, Local, settings_of_file};
 use tortie_datastore::Access;
 use tortie_nftables::OpenError;
 
@@ -14,9 +16,6 @@ use crate::exit::{Code, Failure};
 use crate::late::initialise;
 use crate::log::Logging;
 use crate::store;
-
-/// Settings of environment or file: names in lower case, without prefix.
-pub(crate) type Local = BTreeMap<String, String>;
 
 /// Settings files, the first one that exists counts (D-12).
 const FILES: [&str; 2] = ["/etc/tortie/agent.cfg", "/etc/calico/felix.cfg"];
@@ -85,7 +84,12 @@ pub(crate) fn local_settings() -> Result<(Local, Local), Failure> {
         Some(file) => settings_file(file)?,
         None => Local::new(),
     };
-    Ok((settings_of_environment(std::env::vars()), file))
+    Ok((settings_of_environment(variables()), file))
+}
+
+/// The variables of the environment. What is no text names no setting, and is no value of one.
+fn variables() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 /// Says what `--restore` did. An open host is no failure: that is what is asked for where nothing was saved.
@@ -128,71 +132,12 @@ fn host_name() -> Result<String, Failure> {
 }
 
 fn settings_file(path: &str) -> Result<Local, Failure> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Failure::new(Code::Invalid, format!("cannot read `{path}`: {error}")))?;
-    settings_of_file(path, &text)
-}
-
-/// `name = value` or `name: value` lines; sections and comments do not count (E-601), the last of several values does.
-///
-/// As in other INI files, ` #` and ` ;` begin a comment behind a value, and quotes around a value are not part of it.
-fn settings_of_file(path: &str, text: &str) -> Result<Local, Failure> {
-    let mut settings = Local::new();
-    for (number, line) in text.lines().enumerate() {
-        let line = line.trim_start_matches('\u{feff}').trim();
-        if line.is_empty() || line.starts_with(['#', ';', '[']) {
-            continue;
-        }
-        let Some((name, value)) = line.split_once(['=', ':']).filter(|(name, _)| !name.trim().is_empty()) else {
-            let message = format!("{path}:{}: expected `name = value`", number + 1);
-            return Err(Failure::new(Code::Invalid, message));
-        };
-        let (name, value) = (name.trim(), value_of_line(value.trim()));
-        if settings.insert(name.to_lowercase(), value.to_owned()).is_some() {
-            tracing::warn!("{path}:{}: `{name}` is set a second time, this one counts", number + 1);
-        }
+    let refused = |why: String| Failure::new(Code::Invalid, format!("cannot use settings file `{path}`: {why}"));
+    let bytes = bounded::read_regular(Path::new(path), FILE_LEN_MAX).map_err(|error| refused(with_causes(&error)))?;
+    let text = String::from_utf8(bytes).map_err(|_| refused("it is not UTF-8 text".to_owned()))?;
+    let found = settings_of_file(&text).map_err(|error| refused(error.to_string()))?;
+    for (line, name) in found.repeated {
+        tracing::warn!("{path}:{line}: `{name}` is set a second time, this one counts");
     }
-    Ok(settings)
-}
-
-fn value_of_line(value: &str) -> &str {
-    for quote in ['"', '\'', '`'] {
-        if let Some((inside, _)) = value.strip_prefix(quote).and_then(|rest| rest.split_once(quote)) {
-            return inside;
-        }
-    }
-    if value.starts_with(['#', ';']) {
-        return "";
-    }
-    let comment = [" #", " ;", "\t#", "\t;"].into_iter().filter_map(|mark| value.find(mark)).min();
-    comment.map_or(value, |at| value[..at].trim_end())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_settings_file_has_names_values_sections_and_comments_e601() {
-        let text = "\u{feff}# felix\n[global]\nLogPrefix = x # why\nFailsafeInboundHostPorts=tcp:22,udp:68\r\n\
-                    ; off\nInterfacePrefix: cali\nEmpty =\nOnlyComment = # none\nHealthHost = \"a # b\"\n\
-                    [other]\nlogprefix = y;z\nExclude = '/a#b/'\n";
-        let found = settings_of_file("f", text).map_err(|failure| failure.messages).unwrap();
-        let expected: Local = [
-            ("logprefix", "y;z"),
-            ("failsafeinboundhostports", "tcp:22,udp:68"),
-            ("interfaceprefix", "cali"),
-            ("empty", ""),
-            ("onlycomment", ""),
-            ("healthhost", "a # b"),
-            ("exclude", "/a#b/"),
-        ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .into();
-        assert_eq!(found, expected);
-        for bad in ["LogPrefix", "a = b\n= c"] {
-            let failure = settings_of_file("f", bad).unwrap_err();
-            assert!(failure.messages[0].contains("expected `name = value`"), "{bad}: {:?}", failure.messages);
-        }
-    }
+    Ok(found.settings)
 }

@@ -1,9 +1,12 @@
 //! Reads resources from files, folders and standard input, and shows what is wrong with them (cli.md section 2.8).
 
-use std::io::Read;
+use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use tortie_agent::bounded::{self, BoundedError};
+use tortie_api::limits::TEXT_LEN_MAX;
 use tortie_api::{Decoded, Document, Kind, Position, Problem, Severity, decode, identify};
 
 use crate::args::{Color, Global, InputArgs};
@@ -30,7 +33,7 @@ fn read_with(global: &Global, args: &InputArgs, decode: fn(&str) -> Decoded) -> 
     let mut has_unreadable = false;
     for name in &args.filename {
         for file in files(name, args.recursive)? {
-            let (shown, text) = match text_of(&file) {
+            let (shown, text) = match text_of(&file, file != Path::new(name)) {
                 Ok(read) => read,
                 Err(failure) => {
                     failure.print(global.color);
@@ -39,9 +42,10 @@ fn read_with(global: &Global, args: &InputArgs, decode: fn(&str) -> Decoded) -> 
                 }
             };
             let decoded = decode(&text);
+            let source = Source::new(&shown, &text);
             for problem in &decoded.problems {
                 if problem.severity == Severity::Error || !global.quiet {
-                    eprintln!("{}", render(problem, &shown, &text, global.color));
+                    eprintln!("{}", render(problem, &source, global.color));
                 }
                 errors += usize::from(problem.severity == Severity::Error);
             }
@@ -50,7 +54,7 @@ fn read_with(global: &Global, args: &InputArgs, decode: fn(&str) -> Decoded) -> 
                     Ok(()) => given.push(Given { document }),
                     Err(message) => {
                         let problem = Problem::error("metadata.namespace", message).at(document.position);
-                        eprintln!("{}", render(&problem, &shown, &text, global.color));
+                        eprintln!("{}", render(&problem, &source, global.color));
                         errors += 1;
                     }
                 }
@@ -94,41 +98,62 @@ fn files(name: &str, recursive: bool) -> Result<Vec<PathBuf>, Failure> {
     if name == "-" || !path.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
-    let unreadable =
-        |error: std::io::Error| Failure::new(Code::Invalid, format!("cannot read folder `{name}`: {error}"));
+    let mut found = Vec::new();
+    add_folder(path, recursive, &mut BTreeSet::new(), &mut found)?;
+    Ok(found)
+}
+
+/// Adds the files of a folder. A folder that links lead to a second time was read already: links may form a circle.
+fn add_folder(
+    path: &Path,
+    recursive: bool,
+    visited: &mut BTreeSet<PathBuf>,
+    found: &mut Vec<PathBuf>,
+) -> Result<(), Failure> {
+    let unreadable = |error: std::io::Error| {
+        Failure::new(Code::Invalid, format!("cannot read folder `{}`: {error}", path.display()))
+    };
+    if !visited.insert(std::fs::canonicalize(path).map_err(unreadable)?) {
+        return Ok(());
+    }
     let mut entries: Vec<PathBuf> = std::fs::read_dir(path)
         .map_err(unreadable)?
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<Result<_, _>>()
         .map_err(unreadable)?;
     entries.sort();
-    let mut found = Vec::new();
     for entry in entries {
         if entry.is_dir() {
             if recursive {
-                found.extend(files(&entry.to_string_lossy(), true)?);
+                add_folder(&entry, true, visited, found)?;
             }
         } else if entry.extension().is_some_and(|e| e == "yaml" || e == "yml" || e == "json") {
             found.push(entry);
         }
     }
-    Ok(found)
+    Ok(())
 }
 
-fn text_of(file: &Path) -> Result<(String, String), Failure> {
+/// How a file is called in messages, and its text. What is named may be a pipe; what a folder holds is a file.
+fn text_of(file: &Path, is_in_folder: bool) -> Result<(String, String), Failure> {
     let is_stdin = file == Path::new("-");
     let shown = if is_stdin { "<stdin>".to_owned() } else { file.display().to_string() };
-    let bytes = if is_stdin {
-        let mut bytes = Vec::new();
-        std::io::stdin().read_to_end(&mut bytes).map(|_| bytes)
-    } else {
-        std::fs::read(file)
+    const LEN_MAX: u64 = TEXT_LEN_MAX as u64;
+    let bytes = match is_stdin {
+        true => bounded::read_from(std::io::stdin().lock(), LEN_MAX),
+        false if is_in_folder => bounded::read_regular(file, LEN_MAX),
+        false => bounded::read(file, LEN_MAX),
     };
     let bytes = bytes.map_err(|error| {
         let failure = Failure::new(Code::Invalid, format!("cannot read `{shown}`: {error}"));
-        match error.kind() {
-            std::io::ErrorKind::NotFound => failure.with_hint("is the path right? `-f -` reads standard input"),
-            std::io::ErrorKind::PermissionDenied => failure.with_hint("who runs this may not read the file"),
+        match error {
+            BoundedError::TooLong { .. } => failure.with_hint("divide it into several files"),
+            _ if error.io_kind() == Some(ErrorKind::NotFound) => {
+                failure.with_hint("is the path right? `-f -` reads standard input")
+            }
+            _ if error.io_kind() == Some(ErrorKind::PermissionDenied) => {
+                failure.with_hint("who runs this may not read the file")
+            }
             _ => failure,
         }
     })?;
@@ -138,8 +163,33 @@ fn text_of(file: &Path) -> Result<(String, String), Failure> {
     })
 }
 
+/// A text and where its lines begin, so that showing a mistake takes no longer for a long text.
+struct Source<'a> {
+    file: &'a str,
+    text: &'a str,
+    lines: Vec<usize>,
+}
+
+impl<'a> Source<'a> {
+    fn new(file: &'a str, text: &'a str) -> Self {
+        // No part of the first line, and no column counts it.
+        let mark = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
+        let behind = text.match_indices('\n').map(|(at, _)| at + 1);
+        Self { file, text, lines: std::iter::once(mark).chain(behind).collect() }
+    }
+
+    /// The line of a position, and the bytes of the position in it. Lines and characters count from 1.
+    fn line(&self, position: Position) -> (&'a str, std::ops::Range<usize>) {
+        let start = self.lines.get(position.line - 1).copied().unwrap_or(self.text.len());
+        let line = self.text[start..].split('\n').next().unwrap_or_default();
+        let byte = |characters: usize| line.char_indices().nth(characters).map_or(line.len(), |(at, _)| at);
+        let from = byte(position.column - 1);
+        (line, from..byte(position.column - 1 + position.width).max(from))
+    }
+}
+
 /// One problem with its line and a caret.
-fn render(problem: &Problem, file: &str, text: &str, color: Color) -> String {
+fn render(problem: &Problem, source: &Source<'_>, color: Color) -> String {
     let level = match problem.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
@@ -152,26 +202,15 @@ fn render(problem: &Problem, file: &str, text: &str, color: Color) -> String {
     let mut group =
         level.primary_title(title.as_str()).elements(Vec::<Snippet<'_, annotate_snippets::Annotation<'_>>>::new());
     if let Some(position) = problem.position {
-        let span = span(text, position);
-        group = group.element(Snippet::source(text).path(file).annotation(AnnotationKind::Primary.span(span)));
+        let (line, span) = source.line(position);
+        let snippet = Snippet::source(line).line_start(position.line).path(source.file);
+        group = group.element(snippet.annotation(AnnotationKind::Primary.span(span)));
     }
     if let Some(hint) = &problem.hint {
         group = group.element(Level::HELP.message(hint.as_str()));
     }
     let renderer = if color.is_on_stderr() { Renderer::styled() } else { Renderer::plain() };
     renderer.render(&[group])
-}
-
-/// The bytes of a position, which counts lines and characters from 1.
-fn span(text: &str, position: Position) -> std::ops::Range<usize> {
-    let mark = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
-    let body = &text[mark..];
-    let start: usize = body.split_inclusive('\n').take(position.line - 1).map(str::len).sum();
-    let line = body[start..].split('\n').next().unwrap_or_default();
-    let byte = |characters: usize| line.char_indices().nth(characters).map_or(line.len(), |(at, _)| at);
-    let from = mark + start + byte(position.column - 1);
-    let to = mark + start + byte(position.column - 1 + position.width);
-    from..to.max(from)
 }
 
 /// Order of dependency: what others name comes first (cli.md section 2.4).

@@ -133,6 +133,50 @@ fn what_cannot_be_read_is_named() {
 }
 
 #[test]
+fn input_without_end_or_of_another_kind_is_refused_and_never_waited_for() {
+    let cli = Cli::new();
+    cli.fails(&["apply", "-f", "/dev/zero"], "", 3, "cannot read `/dev/zero`: it is longer than 64 MiB");
+    cli.fails(&["apply", "-f", "/dev/zero"], "", 3, "divide it into several files");
+    let long = cli.file("long.yaml", "");
+    std::fs::File::options().write(true).open(cli.folder.path().join(&long)).unwrap().set_len((64 << 20) + 1).unwrap();
+    cli.fails(&["validate", "-f", &long], "", 3, "it is longer than 64 MiB");
+    std::fs::create_dir(cli.folder.path().join("d")).unwrap();
+    nix::unistd::mkfifo(&cli.folder.path().join("d/pipe.yaml"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    cli.fails(&["apply", "-f", "d"], "", 3, "pipe.yaml`: it is not a regular file");
+    // A pipe that is named is read to its end.
+    let run = cli.run_with(&["apply", "-f", "/dev/stdin"], HEP);
+    assert_eq!(run.code, 0, "{}", run.err);
+}
+
+#[test]
+fn links_in_a_circle_are_read_once() {
+    let cli = Cli::new();
+    std::fs::create_dir_all(cli.folder.path().join("d/e")).unwrap();
+    for name in ["d/e/up", "d/e/again", "d/self"] {
+        std::os::unix::fs::symlink(cli.folder.path().join("d"), cli.folder.path().join(name)).unwrap();
+    }
+    cli.file("d/e/a.yaml", HEP);
+    let run = cli.run(&["apply", "-R", "-f", "d"]);
+    assert_eq!((run.code, run.out.lines().count()), (0, 1), "{}{}", run.out, run.err);
+}
+
+#[test]
+fn what_a_document_blows_up_to_is_refused_with_its_place() {
+    let cli = Cli::new();
+    let levels = ["b: &b", "c: &c", "d: &d", "e: &e", "f: &f", "g: &g"];
+    let mut laughs = "a: &a [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for (level, before) in levels.iter().zip('a'..) {
+        laughs += &format!("{level} [{}]\n", vec![format!("*{before}"); 10].join(", "));
+    }
+    cli.fails(&["apply", "-f", "-"], &laughs, 3, "anchors and aliases repeat more than 100000 nodes");
+    cli.fails(&["apply", "-f", "-"], &laughs, 3, "<stdin>:5:");
+    let deep = format!("spec: {}{}", "[".repeat(5000), "]".repeat(5000));
+    cli.fails(&["apply", "-f", "-"], &deep, 3, "nested more than 100 levels deep");
+    let json = format!("{}{}", "{\"a\":".repeat(5000), "}".repeat(5000));
+    cli.fails(&["apply", "-f", "-"], &json, 3, "nested more than 100 levels deep");
+}
+
+#[test]
 fn the_sample_of_the_specification_is_stored_and_returned_without_an_agent_d3() {
     let cli = Cli::new();
     let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/1-sample.yaml");

@@ -17,6 +17,9 @@ const FILLED: [(&str, &str); 4] = [
     ("bpfHostNetworkedNATWithoutCTLB", "Enabled"),
 ];
 
+/// Unknown names of one source that are compared with the known ones.
+const HINTS_MAX: usize = 20;
+
 /// Notes, in a fixed order; names that nobody knows become problems (E-603).
 pub(super) fn notes(
     sources: &Sources<'_>,
@@ -50,30 +53,37 @@ pub(super) fn notes(
 }
 
 fn unknown_local(local: &Local, source: &ValueSource) -> Vec<SettingProblem> {
-    let unknown = local.keys().filter(|name| !is_local_name(name));
-    let problem = |name: &String| {
-        let lower: Vec<String> = local_names().map(str::to_lowercase).collect();
-        unknown_name(name, source, nearest(name, lower.iter().map(String::as_str)))
+    let lower: Vec<String> = local_names().map(str::to_lowercase).collect();
+    let unknown = local.keys().filter(|name| !is_local_name(name)).enumerate();
+    let problem = |(number, name): (usize, &String)| {
+        unknown_name(name, source, nearest_of_few(number, name, lower.iter().map(String::as_str)))
     };
     unknown.map(problem).collect()
+}
+
+/// The name that was probably meant, for the first unknown ones of a source: comparing is slow, and where there are more,
+/// none of them is a slip.
+fn nearest_of_few<'a>(number: usize, name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    (number < HINTS_MAX).then(|| nearest(name, names)).flatten()
 }
 
 fn unknown_stored(configuration: &FelixConfiguration, source: &ValueSource) -> Vec<SettingProblem> {
     let known = |origin| SETTINGS.iter().filter(move |setting| setting.origin == origin).map(|setting| setting.name);
     let fields = || known(Origin::Felix).chain(NOT_APPLICABLE.iter().copied());
     let of_spec = configuration.values.keys().filter(|name| fields().all(|known| known != name.as_str()));
-    let of_spec = of_spec.map(|name| unknown_name(name, source, nearest(name, fields())));
+    let of_spec = of_spec.enumerate();
+    let of_spec = of_spec.map(|(number, name)| unknown_name(name, source, nearest_of_few(number, name, fields())));
     let own = own_annotations(configuration).map(|(name, _)| name);
     // Commit-confirm is no setting (D-15).
     let own = own.filter(|name| *name != "confirm" && known(Origin::Tortie).all(|k| !k.eq_ignore_ascii_case(name)));
-    let own = own.map(|name| {
+    let own = own.enumerate().map(|(number, name)| {
         let annotation = format!("tortie.dev/{name}");
         match fields().find(|field| field.eq_ignore_ascii_case(name)) {
             Some(field) => SettingProblem {
                 message: format!("it is ignored: write it as `spec.{field}`"),
                 ..unknown_name(&annotation, source, None)
             },
-            None => unknown_name(&annotation, source, nearest(name, known(Origin::Tortie))),
+            None => unknown_name(&annotation, source, nearest_of_few(number, name, known(Origin::Tortie))),
         }
     });
     of_spec.chain(own).collect()
