@@ -21,6 +21,10 @@ use tokio_rustls::rustls::{
 use tokio_rustls::server::TlsStream;
 use tortie_calc::settings::operation::{ClientAuth, Prometheus};
 
+use crate::bounded;
+
+/// Bytes of a file of certificates, or of a key.
+const FILE_LEN_MAX: u64 = 4 << 20;
 /// How long a client may take to shake hands.
 const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
 /// Handshakes at one time; more wait.
@@ -56,7 +60,7 @@ impl Tls {
         let certificate = named(self.certificate.as_deref(), "prometheusMetricsCertFile")?;
         let key = named(self.key.as_deref(), "prometheusMetricsKeyFile")?;
         let chain = certificates(certificate)?;
-        let key = PrivateKeyDer::from_pem_file(key).map_err(|error| unreadable(key, &error))?;
+        let key = PrivateKeyDer::from_pem_slice(&read(key)?).map_err(|error| unreadable(key, &error))?;
         let provider = Arc::new(ring::default_provider());
         let builder = ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions();
         let builder = builder.map_err(|error| error.to_string())?;
@@ -93,12 +97,16 @@ fn named<'a>(file: Option<&'a Path>, setting: &str) -> Result<&'a Path, String> 
 }
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    match read {
+    match CertificateDer::pem_slice_iter(&read(file)?).collect::<Result<Vec<_>, _>>() {
         Ok(list) if list.is_empty() => Err(format!("`{}` holds no certificate", file.display())),
         Ok(list) => Ok(list),
         Err(error) => Err(unreadable(file, &error)),
     }
+}
+
+/// Reads a file that the settings name. Whoever writes a stored configuration may name any: a device, for instance.
+fn read(file: &Path) -> Result<Vec<u8>, String> {
+    bounded::read_regular(file, FILE_LEN_MAX).map_err(|error| unreadable(file, &error))
 }
 
 fn unreadable(file: &Path, error: &dyn std::fmt::Display) -> String {
@@ -314,6 +322,8 @@ mod tests {
             (Tls { key: empty, ..good.clone() }, "empty`: "),
             (Tls { client_auth: ClientAuth::RequireAndVerify, ..good.clone() }, "`prometheusMetricsCAFile` is not set"),
             (Tls { certificate: Some("/nowhere".into()), ..good.clone() }, "cannot use `/nowhere`"),
+            (Tls { certificate: Some("/dev/zero".into()), ..good.clone() }, "`/dev/zero`: it is not a regular file"),
+            (Tls { key: Some("/dev/zero".into()), ..good.clone() }, "`/dev/zero`: it is not a regular file"),
         ] {
             let error = tls.acceptor().err().unwrap();
             assert!(error.contains(part), "{error}");
