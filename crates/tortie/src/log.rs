@@ -2,9 +2,11 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use nix::libc;
 use tortie_agent::settings::{Log, Severity};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -104,7 +106,8 @@ impl Sink {
         *open = None;
         if let Some(path) = path {
             // Appended to, so that whoever rotates the file may cut it off.
-            let file = OpenOptions::new().create(true).append(true).open(path)?;
+            // A pipe that nobody reads must not stop the agent.
+            let file = OpenOptions::new().create(true).append(true).custom_flags(libc::O_NONBLOCK).open(path)?;
             *open = Some((path.clone(), file));
         }
         Ok(())
@@ -134,5 +137,20 @@ impl Write for Sink {
     fn flush(&mut self) -> io::Result<()> {
         // A file has no buffer of its own.
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pipe_that_nobody_reads_keeps_nobody_waiting() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let sink = Sink::default();
+        assert!(sink.set(Some(&pipe)).is_err());
+        sink.set(Some(&folder.path().join("file"))).unwrap();
     }
 }
