@@ -107,7 +107,7 @@ pub(super) fn trim(connection: &Connection, revision: Revision, now_ms: i64) -> 
         .prepare_cached("SELECT rev FROM log WHERE rev <= ?1 AND at > ?2 ORDER BY rev LIMIT 1")?
         .query_row(params![Revision(newest), now_ms.saturating_sub(millis(KEEP_TIME))], |row| row.get(0))
         .optional()?;
-    let through = first_young.map_or(newest, |young| young.0 - 1);
+    let through = first_young.map_or(newest, |young| young.0.saturating_sub(1));
     trim_through(connection, Revision(through))
 }
 
@@ -158,6 +158,14 @@ mod tests {
         let mixed = filled(10_500, now);
         let partly = now + 24 * HOUR_MS - 10_400 * 1000;
         assert_eq!(after_trim(&mixed, 10_500, partly), (100, 10_400), "the first hundred are older than a day");
+    }
+
+    #[test]
+    fn a_change_before_the_first_revision_is_left_alone() {
+        // No writer makes one; a file may hold one all the same.
+        let connection = filled(3, 1_000 * HOUR_MS);
+        append(&connection, Revision(0), 0, "k", PUT, Some(b"v"), None, 1_000 * HOUR_MS).unwrap();
+        assert_eq!(after_trim(&connection, 3, 1_000 * HOUR_MS), (0, 4));
     }
 
     #[test]
