@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Empty, Limited};
 use hyper::Request;
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
@@ -11,6 +11,9 @@ use tokio::net::UnixStream;
 use tortie_agent::Status;
 
 use crate::exit::{Code, Failure};
+
+/// Bytes of an answer: far more than any status has.
+const ANSWER_LEN_MAX: usize = 64 << 20;
 
 /// The agent's status; with `wait`, as soon as the present revision and links are in the kernel.
 pub(crate) fn status(socket: &Path, wait: Option<Duration>, patience: Duration) -> Result<Status, Failure> {
@@ -74,7 +77,9 @@ async fn request(socket: &Path, path: &str) -> Result<Status, Failure> {
         .map_err(|error| Failure::new(Code::General, error.to_string()))?;
     let response = sender.send_request(request).await.map_err(broken)?;
     let code = response.status();
-    let body = response.into_body().collect().await.map_err(broken)?.to_bytes();
+    let body = Limited::new(response.into_body(), ANSWER_LEN_MAX).collect().await;
+    let body =
+        body.map_err(|error| Failure::new(Code::Unreachable, format!("the agent broke off: {error}")))?.to_bytes();
     if code.is_success() {
         return serde_json::from_slice(&body)
             .map_err(|error| Failure::new(Code::General, format!("the agent's answer is not understood: {error}")));

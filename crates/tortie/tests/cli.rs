@@ -2,7 +2,7 @@
 //! 2.2), and nothing half-written.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -146,6 +146,22 @@ fn input_without_end_or_of_another_kind_is_refused_and_never_waited_for() {
     // A pipe that is named is read to its end.
     let run = cli.run_with(&["apply", "-f", "/dev/stdin"], HEP);
     assert_eq!(run.code, 0, "{}", run.err);
+}
+
+#[test]
+fn an_answer_without_end_is_not_read_to_its_end() {
+    let cli = Cli::new();
+    let socket = cli.folder.path().join("agent.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let _request = stream.read(&mut [0; 1 << 10]).unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+        // Until the client has had enough.
+        while stream.write_all(&[b' '; 1 << 16]).is_ok() {}
+    });
+    cli.fails(&["status", "--socket", "agent.sock"], "", 7, "length limit exceeded");
+    server.join().unwrap();
 }
 
 #[test]
