@@ -148,8 +148,11 @@ pub fn nearest<'a>(text: &str, words: impl IntoIterator<Item = &'a str>) -> Opti
         return None;
     }
     let lower = text.to_lowercase();
+    let len = lower.chars().count();
     words
         .into_iter()
+        // No distance is less than the difference of lengths, which costs nothing.
+        .filter(|word| word.len().abs_diff(len) <= word.len().max(text.len()) / 3)
         .map(|word| (strsim::damerau_levenshtein(&lower, &word.to_lowercase()), word))
         .filter(|(distance, word)| *distance <= word.len().max(text.len()) / 3)
         .min_by_key(|(distance, _)| *distance)
