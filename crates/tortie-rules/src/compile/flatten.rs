@@ -146,11 +146,15 @@ fn action(action: Action, next: usize, prefix: impl FnOnce() -> String) -> FlatA
     }
 }
 
+/// Bytes that the kernel keeps of a prefix: `NF_LOG_PREFIXLEN` less the end.
+const LOG_PREFIX_LEN_MAX: usize = 127;
+
 /// The prefix of kernel log lines (E-355): `%t` tier, `%k` short kind, `%n` name, `%p` namespace and name; others stay.
 fn log_prefix(pattern: &str, id: &PolicyId) -> String {
     let mut out = String::with_capacity(pattern.len() + 2);
     let mut chars = pattern.chars().peekable();
-    while let Some(c) = chars.next() {
+    // No more is kept than fits, however long the pattern is.
+    while let Some(c) = chars.next().filter(|_| out.len() <= LOG_PREFIX_LEN_MAX) {
         let replaced = match (c, chars.peek()) {
             ('%', Some('t')) => Some(id.tier.clone()),
             ('%', Some('k')) => Some(short_kind(id.kind).to_owned()),
@@ -170,8 +174,7 @@ fn log_prefix(pattern: &str, id: &PolicyId) -> String {
         }
     }
     out.push_str(": ");
-    // The kernel keeps 127 bytes (NF_LOG_PREFIXLEN less the end). Names are ASCII, so this never cuts a character.
-    while out.len() > 127 {
+    while out.len() > LOG_PREFIX_LEN_MAX {
         out.pop();
     }
     out
