@@ -3,7 +3,7 @@
 
 /// Bytes of one text: a file, or standard input. Whoever reads one reads no more.
 pub const TEXT_LEN_MAX: usize = 64 << 20;
-/// Length of one document (cli.md section 1.4), counted in characters.
+/// Length of one document (cli.md section 1.3), counted in characters.
 pub const DOCUMENT_LEN_MAX: usize = 10 << 20;
 /// Documents of one text.
 pub const DOCUMENTS_MAX: usize = 100_000;
