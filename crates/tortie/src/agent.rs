@@ -1,5 +1,6 @@
 //! `agent`: reads its settings, and runs until a signal.
 
+use std::ffi::OsString;
 use std::path::Path;
 
 use nix::sys::signal::{SigSet, Signal};
@@ -84,12 +85,12 @@ pub(crate) fn local_settings() -> Result<(Local, Local), Failure> {
         Some(file) => settings_file(file)?,
         None => Local::new(),
     };
-    Ok((settings_of_environment(variables()), file))
+    Ok((settings_of_environment(texts(std::env::vars_os())), file))
 }
 
 /// The variables of the environment. What is no text names no setting, and is no value of one.
-fn variables() -> impl Iterator<Item = (String, String)> {
-    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+fn texts(variables: impl Iterator<Item = (OsString, OsString)>) -> impl Iterator<Item = (String, String)> {
+    variables.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 /// Says what `--restore` did. An open host is no failure: that is what is asked for where nothing was saved.
@@ -140,4 +141,44 @@ fn settings_file(path: &str) -> Result<Local, Failure> {
         tracing::warn!("{path}:{line}: `{name}` is set a second time, this one counts");
     }
     Ok(found.settings)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStringExt;
+
+    use super::*;
+
+    #[test]
+    fn a_variable_that_is_no_text_is_passed_over() {
+        let no_text = || OsString::from_vec(vec![0xff]);
+        let variables = [("A".into(), no_text()), (no_text(), "b".into()), ("FELIX_LOGPREFIX".into(), "x".into())];
+        let found: Vec<_> = texts(variables.into_iter()).collect();
+        assert_eq!(found, [("FELIX_LOGPREFIX".to_owned(), "x".to_owned())]);
+    }
+
+    #[test]
+    fn a_settings_file_is_read_up_to_its_limit_and_what_is_wrong_with_it_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("agent.cfg");
+        let shown = path.display().to_string();
+        let read = |content: &[u8]| {
+            std::fs::write(&path, content).unwrap();
+            settings_file(&shown).map_err(|failure| failure.messages.join("; "))
+        };
+        let text = |len: u64| format!("LogPrefix = x\n#{}", " ".repeat(len as usize - 15));
+        assert_eq!(read(text(FILE_LEN_MAX).as_bytes()).unwrap()["logprefix"], "x");
+        for (content, words) in [
+            (text(FILE_LEN_MAX + 1).into_bytes(), "it is longer than 1 MiB"),
+            (b"LogPrefix = \xff\n".to_vec(), "it is not UTF-8 text"),
+            (b"[global]\nLogPrefix\n".to_vec(), "line 2: expected `name = value`"),
+        ] {
+            let error = read(&content).unwrap_err();
+            assert!(error.contains(&shown) && error.contains(words), "{error}");
+        }
+        std::fs::remove_file(&path).unwrap();
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let error = settings_file(&shown).unwrap_err().messages.join("; ");
+        assert!(error.contains("it is not a regular file"), "{error}");
+    }
 }
