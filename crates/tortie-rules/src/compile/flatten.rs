@@ -150,6 +150,7 @@ fn action(action: Action, next: usize, prefix: impl FnOnce() -> String) -> FlatA
 const LOG_PREFIX_LEN_MAX: usize = 127;
 
 /// The prefix of kernel log lines (E-355): `%t` tier, `%k` short kind, `%n` name, `%p` namespace and name; others stay.
+/// Control characters become question marks.
 fn log_prefix(pattern: &str, id: &PolicyId) -> String {
     let mut out = String::with_capacity(pattern.len() + 2);
     let mut chars = pattern.chars().peekable();
@@ -174,6 +175,9 @@ fn log_prefix(pattern: &str, id: &PolicyId) -> String {
         }
     }
     out.push_str(": ");
+    // The kernel ends a prefix at a zero byte, so what it holds would differ from this for ever; and a line feed would
+    // begin a line of the log that the kernel never wrote.
+    let mut out = out.replace(char::is_control, "?");
     while out.len() > LOG_PREFIX_LEN_MAX {
         out.pop();
     }
@@ -210,6 +214,7 @@ mod tests {
             ("%t|%k|%n|%p", None, "sec|gnp|web|web: "),
             ("%p", Some("ns"), "ns/web: "),
             ("100% %x %", None, "100% %x %: "),
+            ("a\0b\nc", None, "a?b?c: "),
         ] {
             assert_eq!(log_prefix(pattern, &id(namespace)), expected, "{pattern}");
         }
