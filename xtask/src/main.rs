@@ -9,6 +9,7 @@ mod coverage;
 mod demo;
 mod faults;
 mod fire;
+mod fuzz;
 mod links;
 mod packages;
 mod run;
@@ -47,6 +48,7 @@ const TASKS: &[Task] = &[
         "policy changes 10,000 times under packets and kills; `--changes N`, `--seed S`, `--one-transaction`",
         fire::fire,
     ),
+    ("fuzz", "run the fuzz targets on new input; `TARGET`, `--seconds N`, `--minimise`", fuzz::fuzz),
     ("golden", "rewrite the golden files of all tests", test::golden),
 ];
 
