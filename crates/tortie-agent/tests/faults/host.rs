@@ -84,6 +84,7 @@ impl Host {
             kv: self.store.clone(),
             socket: self.socket(),
             environment: Default::default(),
+            planner: None,
             file: Default::default(),
             state_dir: self.path.join("state"),
             is_once,
