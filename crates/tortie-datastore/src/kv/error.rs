@@ -72,7 +72,7 @@ pub enum FaultKind {
         waited_s: u64,
     },
     /// The file is damaged.
-    #[error("it is damaged; restore a backup made by `tortie datastore backup`")]
+    #[error("it is damaged; restore a backup, and take the `-wal` and `-shm` files beside it away")]
     Corrupt,
     /// The file holds nothing any more.
     #[error("it is empty, and held a store before; restore a backup, or remove it to begin with a new store")]
