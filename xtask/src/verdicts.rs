@@ -8,7 +8,7 @@ use crate::run::{capture, cargo, command, root, run};
 /// Packets that CI judges without the kernel, and with it.
 const CI: [(&str, &[&str]); 2] = [("2000000", &[]), ("50000", &["--kernel"])];
 /// Random updates that CI walks, without the kernel and with it.
-const CI_STEPS: [(&str, &[&str]); 2] = [("20000", &[]), ("4000", &["--kernel"])];
+const CI_STEPS: [(&str, &[&str]); 2] = [("60000", &[]), ("20000", &["--kernel"])];
 
 pub(crate) fn verdicts(arguments: &[String]) -> Result<()> {
     build()?;

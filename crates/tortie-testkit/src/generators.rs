@@ -477,6 +477,11 @@ fn plain(random: &mut Random, rule: Rule) -> Rule {
     match rule.protocol {
         Some(protocol) if protocol.has_ports() => {
             plain.destination.ports = (0..=random.below(2)).map(|_| port(random, Some(protocol))).collect();
+            if random.one_in(4) {
+                // E-329: the port of endpoints that a selector finds.
+                plain.destination.ports = vec![Port::Named(PORT_NAMES[0].to_owned())];
+                plain.destination.selector = Some(selector(random));
+            }
         }
         None => {
             let mut net = net(random);

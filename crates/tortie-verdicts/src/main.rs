@@ -29,6 +29,9 @@ struct Arguments {
     /// The number of the first world.
     #[arg(long, default_value_t = 0)]
     first: u64,
+    /// One world by the seed that a message named, instead of those of --seed.
+    #[arg(long, value_name = "SEED")]
+    world: Option<u64>,
     /// Threads, or processes with --kernel [default: one per core].
     #[arg(long)]
     jobs: Option<usize>,
@@ -45,7 +48,8 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let search = Search { seed: arguments.seed, first: arguments.first, packets: arguments.count };
+    let search =
+        Search { seed: arguments.seed, first: arguments.first, packets: arguments.count, only: arguments.world };
     let jobs = arguments.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, Into::into)).max(1);
     if arguments.part {
         return part(search, arguments.cases.as_deref());
@@ -141,6 +145,9 @@ fn in_processes(search: Search, jobs: usize, folder: Option<&Path>) -> (Tally, b
             command.args(["--part", "--seed", &search.seed.to_string(), "--count", &share.to_string()]);
             // Worlds have numbers: shares far from each other never overlap.
             command.args(["--first", &(search.first + (job << 40)).to_string()]);
+            if let Some(world) = search.only {
+                command.args(["--world", &world.to_string()]);
+            }
             if let Some(folder) = folder {
                 command.arg("--cases").arg(folder);
             }

@@ -133,7 +133,8 @@ pub struct Probe {
 
 /// Draws a packet that the lab can send.
 pub fn probe(world: &World, random: &mut Random) -> Probe {
-    let is_v6 = random.one_in(2);
+    let mut packet = aimed(world, random);
+    let is_v6 = packet.source.is_ipv6();
     let of_family = |list: &[&'static str]| -> Vec<IpAddr> {
         let all = list.iter().map(|text| text.parse::<IpAddr>().expect("the table holds addresses"));
         all.filter(|address| address.is_ipv6() == is_v6).collect()
@@ -141,18 +142,27 @@ pub fn probe(world: &World, random: &mut Random) -> Probe {
     let own: Vec<IpAddr> = SEGMENTS.iter().flat_map(|segment| of_family(segment.own)).collect();
     let near: Vec<IpAddr> = SEGMENTS.iter().flat_map(|segment| of_family(segment.near)).collect();
     let is_link_local = |address: IpAddr| matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
-    let segment = if random.one_in(2) { &SEGMENTS[0] } else { random.pick(&SEGMENTS) };
+    // Where the lab has the address that the packet was aimed at, it is often kept.
+    let aimed_from = SEGMENTS.iter().find(|segment| has(segment.near, packet.source)).filter(|_| random.one_in(2));
+    let segment = match aimed_from {
+        Some(segment) => segment,
+        None if random.one_in(2) => &SEGMENTS[0],
+        None => random.pick(&SEGMENTS),
+    };
+    let is_known = own.contains(&packet.destination) || near.contains(&packet.destination);
     let from = (!random.one_in(3)).then_some(segment.interface);
     let (source, destination) = loop {
         let source = match from {
             None if random.one_in(8) => of_family(&["127.0.0.1", "::1"])[0],
             None => *random.pick(&own),
+            Some(_) if aimed_from.is_some() && random.one_in(2) => packet.source,
             Some(_) if random.one_in(8) => *random.pick(&near),
             Some(_) if random.one_in(8) => of_family(&["203.0.113.5", "2001:dead::5"])[0],
             Some(_) => *random.pick(&of_family(segment.near)),
         };
         let destination = match from {
             None if source.is_loopback() => source,
+            _ if is_known && random.one_in(2) => packet.destination,
             None if random.one_in(4) => *random.pick(&own),
             Some(_) if random.one_in(10) => of_family(&EVERYBODY)[0],
             Some(_) if random.one_in(2) => *random.pick(&own),
@@ -173,7 +183,6 @@ pub fn probe(world: &World, random: &mut Random) -> Probe {
             break (source, destination);
         }
     };
-    let mut packet = aimed(world, random);
     // Kernels ask for the checksum of UDP-Lite with the number of UDP, and so find every packet that arrives invalid
     // (`udplite_error` in `nf_conntrack_proto_udp.c`).
     if from.is_some() && packet.protocol == Protocol::UDPLITE {
@@ -330,7 +339,7 @@ fn out(to: IpAddr) -> &'static str {
 }
 
 /// Whether an untracked policy takes the packet out of connection tracking (E-414): alone, nothing else accepts it.
-fn is_untracked(world: &World, packet: &Packet) -> bool {
+pub(super) fn is_untracked(world: &World, packet: &Packet) -> bool {
     let mut world = world.clone();
     world
         .resources

@@ -85,10 +85,12 @@ impl Road {
 
     /// Turns the kernel to `world`, from whichever it holds, with foreign hands on the mark or without.
     pub fn enter(&mut self, world: World, is_marked: bool) {
-        let empty = "table inet marks { }\ndelete table inet marks\n";
-        let marks = if is_marked { empty.to_owned() + &marks(world.mark_mask) } else { empty.to_owned() };
-        host::run("nft", &["-f", "-"], &marks);
+        // While it turns nothing is counted: the kernel's own packets may come at any time, and meet the old world's mask.
+        host::run("nft", &["-f", "-"], "table inet marks { }\ndelete table inet marks\n");
         self.turn(world);
+        if is_marked {
+            host::run("nft", &["-f", "-"], &marks(self.world.mark_mask));
+        }
     }
 
     /// Turns the kernel to `world`, by as little as there is to change.
@@ -194,6 +196,8 @@ impl Road {
         let is_untracked = |policy: &Policy| policy.class == PolicyClass::Untracked && policy.governs_egress;
         let has_untracked =
             self.world.resources.iter().any(|resource| matches!(resource, Resource::Policy(p) if is_untracked(p)));
+        // What is not tracked has no flow to which the answer could belong: egress policy judges it (E-416).
+        let has_untracked = has_untracked || draw::is_untracked(&self.world, packet);
         let is_simple = matches!(packet.protocol, Protocol::TCP | Protocol::UDP) && packet.state == ConnState::New;
         let is_everybody = packet.destination.is_multicast() || packet.destination == Ipv4Addr::BROADCAST;
         let has_way = packet.way_back != WayBack::Nowhere;
