@@ -149,7 +149,8 @@ fn of_resource(resource: &Resource) -> Vec<Edit<Resource>> {
                 on(policy_of, |policy| policy.service_account_selector = None),
                 on(policy_of, |policy| policy.selector = tortie_selector::Selector::all()),
                 on(policy_of, |policy| policy.class = PolicyClass::Normal),
-                on(policy_of, |policy| (policy.governs_ingress, policy.governs_egress) = (true, false)),
+                on(policy_of, |policy| policy.governs_egress &= !policy.governs_ingress),
+                on(policy_of, |policy| policy.governs_ingress &= !policy.governs_egress),
                 on(policy_of, |policy| policy.ingress.clear()),
                 on(policy_of, |policy| policy.egress.clear()),
             ];

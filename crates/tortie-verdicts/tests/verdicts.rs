@@ -103,7 +103,9 @@ fn a_world_is_made_as_small_as_it_can_be() {
                 _ => 0,
             })
             .sum();
-        assert_eq!(rules, 1, "seed {seed}: {:#?}", small.resources);
+        // One rule decides; what is forwarded may have to pass another one before.
+        let rules_max = if matches!(packet.route, Route::Forwarded { .. }) { 2 } else { 1 };
+        assert!((1..=rules_max).contains(&rules), "seed {seed}: {:#?}", small.resources);
         found += 1;
         if found == 10 {
             break;

@@ -104,13 +104,33 @@ struct Deaf(AtomicBool);
 
 impl Tap for Deaf {
     fn receive(&self, kernel: &dyn Fn() -> io::Result<Vec<u8>>) -> io::Result<Vec<u8>> {
-        let bytes = kernel()?;
+        let mut bytes = kernel()?;
         if self.0.swap(false, Ordering::SeqCst) {
-            while kernel().is_ok() {}
+            // All of the commit, which the kernel tells in several datagrams one after the other.
+            while !ends_a_commit(&bytes) {
+                match kernel() {
+                    Ok(more) => bytes = more,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::yield_now(),
+                    Err(error) => return Err(error),
+                }
+            }
             return Err(io::Error::from_raw_os_error(nix::libc::ENOBUFS));
         }
         Ok(bytes)
     }
+}
+
+/// Whether a message of the datagram names the new generation (`NFT_MSG_NEWGEN` of `linux/netfilter/nf_tables.h`).
+fn ends_a_commit(mut datagram: &[u8]) -> bool {
+    const NEWGEN: u16 = 10 << 8 | 15;
+    while let Some((header, _)) = datagram.split_first_chunk::<16>() {
+        if u16::from_ne_bytes([header[4], header[5]]) == NEWGEN {
+            return true;
+        }
+        let len = u32::from_ne_bytes([header[0], header[1], header[2], header[3]]) as usize;
+        datagram = datagram.get(len.next_multiple_of(4).max(16)..).unwrap_or_default();
+    }
+    false
 }
 
 #[test]
