@@ -113,7 +113,7 @@ features! { OF_WORLDS, "Features of worlds.", fn(&Drawn<'_>) -> bool,
         matches!(resource, Resource::NetworkSet(set) if set.nets.iter().any(|net| net.prefix_len() == 0))
     });
     "E-403" "every mark mask" |drawn| drawn.world.mark_mask != 0xffff_0000;
-    "E-609/610" "rejects" |drawn| drawn.world.rejects;
+    "E-610" "rejects" |drawn| drawn.world.rejects;
     "pass flatten" "several sections" |drawn| drawn.has_rule(|origin| matches!(origin, Origin::TierEnd { .. }));
     "pass simplify" "an endpoint's chain without what nobody reaches" |drawn| {
         let count = |world: &World| -> usize {
