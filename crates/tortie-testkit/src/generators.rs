@@ -477,10 +477,23 @@ fn plain(random: &mut Random, rule: Rule) -> Rule {
     match rule.protocol {
         Some(protocol) if protocol.has_ports() => {
             plain.destination.ports = (0..=random.below(2)).map(|_| port(random, Some(protocol))).collect();
-            if random.one_in(4) {
+            let named = || vec![Port::Named(PORT_NAMES[0].to_owned())];
+            match random.below(8) {
                 // E-329: the port of endpoints that a selector finds.
-                plain.destination.ports = vec![Port::Named(PORT_NAMES[0].to_owned())];
-                plain.destination.selector = Some(selector(random));
+                0..=2 => {
+                    plain.protocol = plain.protocol.filter(|_| random.one_in(3));
+                    plain.destination.ports = named();
+                    plain.destination.selector =
+                        Some(if random.one_in(2) { Selector::all() } else { selector(random) });
+                }
+                // E-332: any port but that of the endpoints that the positive selector finds.
+                3 => {
+                    plain.destination.ports.clear();
+                    plain.destination.not_ports = named();
+                    plain.destination.selector = Some(Selector::all());
+                    plain.destination.not_selector = Some(selector(random));
+                }
+                _ => {}
             }
         }
         None => {
