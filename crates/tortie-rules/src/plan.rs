@@ -162,10 +162,14 @@ pub fn plan(desired: &Ruleset, actual: Option<&Ruleset>) -> Result<Plan, PlanErr
         let staying: BTreeSet<&Name> = chosen.kept.values().collect();
         let leaves =
             |name: &Name, chain: &Chain| chain.base.is_none() && live.contains(name) && !staying.contains(name);
+        // A packet meets several stages, and all that changes with one plan shows at once (E-232): where something turns,
+        // no members change beside it.
+        let turns = has_table && !Anchors::compare(desired, actual, &chosen, &misshapen).turn.is_empty();
         for (name, set) in &desired.sets {
             let Some(kept) = chosen.kept.get(name) else { continue };
             if actual.sets[kept].elements != set.elements
-                && (desired.chains.iter().any(|(chain, c)| chosen.is_new(chain) && uses(c, name))
+                && (turns
+                    || desired.chains.iter().any(|(chain, c)| chosen.is_new(chain) && uses(c, name))
                     || actual.chains.iter().any(|(chain, c)| leaves(chain, c) && uses(c, kept)))
             {
                 renewed_sets.insert(name.clone());
