@@ -140,12 +140,10 @@ pub fn plan(desired: &Ruleset, actual: Option<&Ruleset>) -> Result<Plan, PlanErr
     let misshapen = misshapen(desired, actual);
     let uses_misshapen = |chain: &Chain| misshapen.iter().any(|set| uses(chain, set));
 
-    let mut chosen;
-    let mut renewed_sets: BTreeSet<Name> = BTreeSet::new();
-    loop {
-        chosen = Choice::default();
+    let choose = |renewed: &BTreeSet<&Name>| {
+        let mut chosen = Choice::default();
         for (name, set) in desired.sets.iter().filter(|(name, set)| is_instanced_set(desired, name, set)) {
-            let kept = (!renewed_sets.contains(name)).then(|| instances.set(name, set, &live)).flatten();
+            let kept = (!renewed.contains(name)).then(|| instances.set(name, set, &live)).flatten();
             chosen.settle(name, kept, instances.next_set(name));
         }
         for name in &order {
@@ -156,27 +154,19 @@ pub fn plan(desired: &Ruleset, actual: Option<&Ruleset>) -> Result<Plan, PlanErr
                 chosen.settle(name, kept, instances.next_chain(name));
             }
         }
-        // A set whose members change and that a turned chain uses is built anew, and so are all chains that use it: the
-        // turned chain may be the new one, or the one in use that it takes the place of.
-        let before = renewed_sets.len();
-        let staying: BTreeSet<&Name> = chosen.kept.values().collect();
-        let leaves =
-            |name: &Name, chain: &Chain| chain.base.is_none() && live.contains(name) && !staying.contains(name);
-        // A packet meets several stages, and all that changes with one plan shows at once (E-232): where something turns,
-        // no members change beside it.
-        let turns = has_table && !Anchors::compare(desired, actual, &chosen, &misshapen).turn.is_empty();
-        for (name, set) in &desired.sets {
-            let Some(kept) = chosen.kept.get(name) else { continue };
-            if actual.sets[kept].elements != set.elements
-                && (turns
-                    || desired.chains.iter().any(|(chain, c)| chosen.is_new(chain) && uses(c, name))
-                    || actual.chains.iter().any(|(chain, c)| leaves(chain, c) && uses(c, kept)))
-            {
-                renewed_sets.insert(name.clone());
-            }
-        }
-        if renewed_sets.len() == before {
-            break;
+        let anchors = Anchors::compare(desired, actual, &chosen, &misshapen);
+        (chosen, anchors)
+    };
+    let (mut chosen, mut anchors) = choose(&BTreeSet::new());
+    // A packet meets several stages, and all that changes with one plan shows at once (E-232): where something turns, no
+    // members change beside it. Their sets are built anew, and so are all chains that use them.
+    if !anchors.turn.is_empty() {
+        let changes = |(name, set): &(&Name, &Arc<Set>)| {
+            chosen.kept.get(*name).is_some_and(|kept| actual.sets[kept].elements != set.elements)
+        };
+        let renewed: BTreeSet<&Name> = desired.sets.iter().filter(changes).map(|(name, _)| name).collect();
+        if !renewed.is_empty() {
+            (chosen, anchors) = choose(&renewed);
         }
     }
 
@@ -186,7 +176,6 @@ pub fn plan(desired: &Ruleset, actual: Option<&Ruleset>) -> Result<Plan, PlanErr
             transactions.push(Transaction { phase, ops });
         }
     };
-    let anchors = Anchors::compare(desired, actual, &chosen, &misshapen);
     // What was built for a turn that never came goes before the next one is built: while turns fail, nothing piles up.
     let unwanted = Unwanted::find(desired, actual, &chosen);
     let goes_first = |name: &Name| !anchors.turn.is_empty() && unwanted.dead.contains(name);
