@@ -3,11 +3,9 @@
 //! Agents run in this process, in network namespaces of their own, on the real kernel; only refusals are made up.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::io::{self, Read, Write};
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
@@ -21,7 +19,9 @@ use tortie_rules::plan::{Op, Transaction};
 use tortie_rules::ruleset::{Field, Match, Rule};
 use tortie_testkit::sandbox::in_network_namespace;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+mod support;
+
+use support::{AgentThread, PATIENCE};
 
 /// What the kernel is said not to take.
 #[derive(Default)]
@@ -43,8 +43,7 @@ struct Host {
 }
 
 struct Running {
-    stop: Box<dyn Fn() + Send>,
-    thread: Option<JoinHandle<()>>,
+    _thread: AgentThread,
     /// The number of the loop's thread.
     number: i32,
 }
@@ -55,16 +54,6 @@ impl Running {
         let text = std::fs::read_to_string(format!("/proc/self/task/{}/stat", self.number)).unwrap();
         let fields: Vec<&str> = text.rsplit_once(')').unwrap().1.split_whitespace().collect();
         Duration::from_millis(10 * (fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()))
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        (self.stop)();
-        if let Some(thread) = self.thread.take() {
-            let ended = thread.join();
-            assert!(ended.is_ok() || std::thread::panicking());
-        }
     }
 }
 
@@ -129,26 +118,17 @@ impl Host {
             planner: None,
         })
         .unwrap();
-        let stop = Box::new(agent.stopper());
-        // A thread inherits the network namespace of the one that starts it.
         let (tell, told) = std::sync::mpsc::channel();
-        let thread = std::thread::spawn(move || {
+        let thread = AgentThread::start(agent.stopper(), move || {
             tell.send(nix::unistd::gettid().as_raw()).unwrap();
             agent.run().unwrap();
         });
-        Running { stop, thread: Some(thread), number: told.recv().unwrap() }
+        Running { _thread: thread, number: told.recv().unwrap() }
     }
 
     /// The status once everything stored is dealt with.
     fn settled(&self) -> Value {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            match ask(&self.socket(), "/v1/status?wait=30") {
-                Ok(status) => return status,
-                Err(error) => assert!(Instant::now() < deadline, "{error}"),
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        support::settled(&self.socket())
     }
 
     /// Objects that are refused, each with its rule and whether an older form is in force.
@@ -207,18 +187,6 @@ impl Refusals {
             false => CommitError::RefusedWhole(source),
         })
     }
-}
-
-fn ask(socket: &Path, path: &str) -> io::Result<Value> {
-    let mut stream = UnixStream::connect(socket)?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: agent\r\nConnection: close\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    let (head, body) = answer.split_once("\r\n\r\n").ok_or(io::ErrorKind::UnexpectedEof)?;
-    if !head.starts_with("HTTP/1.1 200") {
-        return Err(io::Error::other(body.to_owned()));
-    }
-    serde_json::from_str(body).map_err(io::Error::other)
 }
 
 fn ports(list: &[(&str, u16)]) -> Vec<(String, u16)> {

@@ -1,10 +1,7 @@
 //! A host in the namespace of the present thread: a store, and agents with a wire that can be tapped.
 
-use std::io::{self, Read, Write};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
@@ -18,10 +15,8 @@ use tortie_nftables::{Kernel, Tap};
 use tortie_rules::plan;
 
 use crate::log::Lines;
+use crate::support::{self, AgentThread, PATIENCE};
 use crate::worlds::{Object, ruleset};
-
-/// Everything happens sooner; only a broken build waits this long.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Host {
     path: PathBuf,
@@ -29,21 +24,10 @@ pub(crate) struct Host {
     _folder: Option<TempDir>,
 }
 
-/// An agent on a thread of its own.
+/// An agent, and what it logs.
 pub(crate) struct Running {
-    stop: Box<dyn Fn() + Send>,
-    thread: Option<JoinHandle<()>>,
+    _thread: AgentThread,
     pub(crate) lines: Lines,
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        (self.stop)();
-        if let Some(thread) = self.thread.take() {
-            let ended = thread.join();
-            assert!(ended.is_ok() || std::thread::panicking());
-        }
-    }
 }
 
 impl Host {
@@ -109,43 +93,18 @@ impl Host {
     pub(crate) fn agent_with(&self, config: Config, kernel: Arc<dyn Tap>, events: Arc<dyn Tap>) -> Running {
         let mut agent = Agent::prepare(config).unwrap();
         agent.set_taps(kernel, events);
-        let stop = Box::new(agent.stopper());
         let lines = Lines::default();
         let there = lines.clone();
-        // A thread inherits the network namespace of the one that starts it.
-        let thread = std::thread::spawn(move || {
+        let thread = AgentThread::start(agent.stopper(), move || {
             let _guard = there.listen();
             agent.run().unwrap();
         });
-        Running { stop, thread: Some(thread), lines }
+        Running { _thread: thread, lines }
     }
 
     /// The status once everything stored is dealt with.
     pub(crate) fn settled(&self) -> Value {
-        self.ask("/v1/status?wait=30")
-    }
-
-    fn ask(&self, path: &str) -> Value {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            match self.try_to_ask(path) {
-                Ok(status) => return status,
-                Err(error) => assert!(Instant::now() < deadline, "{error}"),
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-
-    fn try_to_ask(&self, path: &str) -> io::Result<Value> {
-        let mut stream = UnixStream::connect(self.socket())?;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: agent\r\nConnection: close\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        let (head, body) = answer.split_once("\r\n\r\n").ok_or(io::ErrorKind::UnexpectedEof)?;
-        if !head.starts_with("HTTP/1.1 200") {
-            return Err(io::Error::other(body.to_owned()));
-        }
-        serde_json::from_str(body).map_err(io::Error::other)
+        support::settled(&self.socket())
     }
 
     /// What the kernel lacks of what these objects ask for; empty when it holds exactly that.

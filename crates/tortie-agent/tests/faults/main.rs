@@ -12,5 +12,7 @@ mod kill;
 mod log;
 mod netlink;
 mod sample;
+#[path = "../support/mod.rs"]
+mod support;
 mod wire;
 mod worlds;
