@@ -34,19 +34,5 @@ pub(crate) fn class_name(class: PolicyClass) -> &'static str {
 /// An endpoint without any policy.
 #[cfg(test)]
 fn bare(name: &str) -> tortie_calc::policy::EndpointPolicy {
-    use tortie_calc::policy::{ClassPolicy, EndpointPolicy};
-    let none = ClassPolicy::default;
-    EndpointPolicy {
-        name: name.to_owned(),
-        normal_ingress: none(),
-        normal_egress: none(),
-        forward_ingress: none(),
-        forward_egress: none(),
-        pre_dnat: none(),
-        untracked_ingress: none(),
-        untracked_egress: none(),
-        profiles_ingress: Vec::new(),
-        profiles_egress: Vec::new(),
-        reverse_path: None,
-    }
+    tortie_calc::policy::EndpointPolicy { name: name.to_owned(), ..Default::default() }
 }

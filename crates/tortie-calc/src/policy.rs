@@ -48,7 +48,7 @@ pub struct Dispatch {
 }
 
 /// The policy of one endpoint, per class and direction.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct EndpointPolicy {
     /// The endpoint's resource name.
     pub name: String,

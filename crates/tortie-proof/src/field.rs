@@ -6,11 +6,7 @@ use tortie_rules::ruleset::{Field, Hook, ct_state};
 use crate::diagram::Node;
 use crate::logic::{Logic, Made, Stop};
 use crate::place::Place;
-use crate::space::{Dimension, Ranges};
-
-/// The states that a packet may have.
-const STATES: [u32; 5] =
-    [ct_state::NEW, ct_state::ESTABLISHED, ct_state::RELATED, ct_state::INVALID, ct_state::UNTRACKED];
+use crate::space::{Dimension, Ranges, STATES};
 
 /// A big-endian value; a shorter one is filled up with `rest`. `None` when it is longer than the field.
 pub(crate) fn number(value: &[u8], field: Field, rest: u8) -> Option<u128> {

@@ -127,7 +127,7 @@ pub(crate) const NFPROTO_IPV4: u128 = 2;
 pub(crate) const NFPROTO_IPV6: u128 = 10;
 
 /// The states of a packet, the usual one first.
-const STATES: [u32; 5] =
+pub(crate) const STATES: [u32; 5] =
     [ct_state::NEW, ct_state::ESTABLISHED, ct_state::RELATED, ct_state::INVALID, ct_state::UNTRACKED];
 
 pub(crate) fn number(address: IpAddr) -> u128 {

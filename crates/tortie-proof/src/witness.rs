@@ -66,7 +66,7 @@ impl Witness {
         };
         let values = BTreeMap::from([
             (Dimension::Family, if is_v4 { NFPROTO_IPV4 } else { NFPROTO_IPV6 }),
-            (Dimension::State, u128::from(bit_of(packet.state))),
+            (Dimension::State, u128::from(ct_state::bit(packet.state))),
             (Dimension::InInterface, names::value(input)),
             (Dimension::OutInterface, names::value(output)),
             (Dimension::WayBack, way_back),
@@ -139,16 +139,6 @@ impl Witness {
             },
         };
         Witness { packet, mark, status: status & !ct_status::DST_NAT }
-    }
-}
-
-const fn bit_of(state: ConnState) -> u32 {
-    match state {
-        ConnState::New => ct_state::NEW,
-        ConnState::Established => ct_state::ESTABLISHED,
-        ConnState::Related => ct_state::RELATED,
-        ConnState::Invalid => ct_state::INVALID,
-        ConnState::Untracked => ct_state::UNTRACKED,
     }
 }
 

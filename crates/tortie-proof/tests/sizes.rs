@@ -21,19 +21,10 @@ fn host(rules: Vec<ResolvedRule>, sets: BTreeMap<SetId, Arc<SetMembers>>) -> Hos
     let id = PolicyId { kind: Kind::GlobalNetworkPolicy, namespace: None, name: "p".into(), tier: "default".into() };
     let rules = PolicyRules { id, is_staged: false, rules: rules.into_iter().map(Arc::new).collect() };
     let tier = TierPolicies { name: "default".into(), end: TierEnd::Deny, policies: vec![Arc::new(rules)] };
-    let none = ClassPolicy::default;
     let endpoint = EndpointPolicy {
         name: "h".into(),
         normal_ingress: ClassPolicy { tiers: vec![tier] },
-        normal_egress: none(),
-        forward_ingress: none(),
-        forward_egress: none(),
-        pre_dnat: none(),
-        untracked_ingress: none(),
-        untracked_egress: none(),
-        reverse_path: None,
-        profiles_ingress: vec![],
-        profiles_egress: vec![],
+        ..EndpointPolicy::default()
     };
     HostPolicy {
         dispatch: Dispatch { interfaces: [("eth0".into(), "h".into())].into(), ..Dispatch::default() },

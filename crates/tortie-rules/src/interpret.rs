@@ -316,7 +316,7 @@ impl View<'_> {
             Field::CtState => Some(match (skb.is_no_track, self.is_before_tracking) {
                 (true, _) => ct_state::UNTRACKED.to_be_bytes().to_vec(),
                 (false, true) => ct_state::INVALID.to_be_bytes().to_vec(),
-                (false, false) => state_bit(packet.state).to_be_bytes().to_vec(),
+                (false, false) => ct_state::bit(packet.state).to_be_bytes().to_vec(),
             }),
             Field::CtStatus => {
                 let status = if packet.dnat.is_some() { ct_status::DST_NAT } else { 0 };
@@ -371,15 +371,5 @@ fn v6(address: IpAddr) -> Option<Vec<u8>> {
     match address {
         IpAddr::V4(_) => None,
         IpAddr::V6(v6) => Some(v6.octets().to_vec()),
-    }
-}
-
-fn state_bit(state: ConnState) -> u32 {
-    match state {
-        ConnState::New => ct_state::NEW,
-        ConnState::Established => ct_state::ESTABLISHED,
-        ConnState::Related => ct_state::RELATED,
-        ConnState::Invalid => ct_state::INVALID,
-        ConnState::Untracked => ct_state::UNTRACKED,
     }
 }

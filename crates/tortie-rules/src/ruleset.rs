@@ -190,6 +190,8 @@ impl Field {
 
 /// Bits of [`Field::CtState`] (`NF_CT_STATE_BIT` in `linux/netfilter/nf_conntrack_common.h`).
 pub mod ct_state {
+    use tortie_api::packet::ConnState;
+
     /// No sense in it.
     pub const INVALID: u32 = 1;
     /// Part of a known flow.
@@ -200,6 +202,17 @@ pub mod ct_state {
     pub const NEW: u32 = 8;
     /// Not tracked.
     pub const UNTRACKED: u32 = 64;
+
+    /// The bit of a state.
+    pub const fn bit(state: ConnState) -> u32 {
+        match state {
+            ConnState::New => NEW,
+            ConnState::Established => ESTABLISHED,
+            ConnState::Related => RELATED,
+            ConnState::Invalid => INVALID,
+            ConnState::Untracked => UNTRACKED,
+        }
+    }
 }
 
 /// Bits of [`Field::CtStatus`] (`enum ip_conntrack_status`).

@@ -10,6 +10,7 @@ use tortie_calc::{Engine, Settings};
 use tortie_reference::{By, Judgement, Stage, Verdict};
 use tortie_rules::interpret::{Decision, Outcome};
 use tortie_rules::ruleset::Origin;
+use tortie_rules::{Ruleset, compile};
 use tortie_testkit::generators::{NODE, World};
 
 /// The settings of `world` as the calculation takes them.
@@ -57,6 +58,11 @@ pub fn engine(world: &World, resources: &[Resource], is_backwards: bool) -> Engi
     }
     engine.flush();
     engine
+}
+
+/// The ruleset of `world`'s host.
+pub fn ruleset(world: &World) -> Ruleset {
+    compile(engine(world, &world.resources, false).policy())
 }
 
 /// The verdict of the reference.

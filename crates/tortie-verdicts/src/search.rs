@@ -183,7 +183,7 @@ fn two_roads(seed: u64, tally: &mut Tally) -> Result<(), Found> {
 
 /// How reference and ruleset part over a packet.
 pub fn part(world: &World, packet: &Packet) -> Option<String> {
-    let ruleset = compile(roads::engine(world, &world.resources, false).policy());
+    let ruleset = roads::ruleset(world);
     let judged = roads::judge(world, packet);
     match interpret(&ruleset, packet) {
         Ok(found) if roads::agrees(&judged, &found) => None,

@@ -50,7 +50,7 @@ fn any_number_of_tiers_is_taken_and_judged_c2() {
     in_network_namespace(|| {
         for seed in 0..25 {
             let world = with_many_tiers(world(seed));
-            let desired = compile(roads::engine(&world, &world.resources, false).policy());
+            let desired = roads::ruleset(&world);
             let mut kernel = Kernel::open().unwrap();
             let actual = kernel.read().unwrap();
             for transaction in plan(&desired, actual.ruleset.as_ref()).unwrap().transactions {

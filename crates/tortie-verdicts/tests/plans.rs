@@ -23,7 +23,7 @@ fn two_states(seed: u64) -> (World, Ruleset, Ruleset) {
             changed.push(resource.clone());
         }
     }
-    let before = compile(roads::engine(&first, &first.resources, false).policy());
+    let before = roads::ruleset(&first);
     let after = compile(roads::engine(&first, &changed, false).policy());
     (first, before, after)
 }

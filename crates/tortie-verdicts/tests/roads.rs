@@ -10,8 +10,8 @@ use tortie_api::model::Protocol;
 use tortie_api::packet::{ConnState, Route};
 use tortie_calc::{Engine, Settings};
 use tortie_reference::Stage;
+use tortie_rules::interpret;
 use tortie_rules::interpret::Decision;
-use tortie_rules::{compile, interpret};
 use tortie_testkit::generators::{NODE, Random, World, packet, world};
 use tortie_verdicts::roads::{self, agrees, judge};
 use tortie_verdicts::search::{Search, without_kernel};
@@ -81,7 +81,7 @@ fn an_endpoint_without_policy_denies_and_its_failsafes_stay_open_b1_b2() {
     world.resources = vec![tortie_api::model::Resource::HostEndpoint(hep)];
     world.failsafes = [vec![(Protocol::TCP, 22, None)], vec![]];
     (world.filter_allow_returns, world.polices_ipv6, world.drops_invalid) = (false, true, true);
-    let ruleset = compile(roads::engine(&world, &world.resources, false).policy());
+    let ruleset = roads::ruleset(&world);
     let mut sample = packet(&mut Random::new(7));
     sample.source = "192.0.2.9".parse().unwrap();
     sample.destination = "192.0.2.1".parse().unwrap();

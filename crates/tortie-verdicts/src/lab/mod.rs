@@ -10,7 +10,7 @@ use tortie_nftables::Kernel;
 use tortie_reference::{Judgement, Stage, Verdict};
 use tortie_rules::interpret::Outcome;
 use tortie_rules::ruleset::Origin;
-use tortie_rules::{Ruleset, compile, interpret, plan};
+use tortie_rules::{Ruleset, interpret, plan};
 use tortie_testkit::generators::World;
 
 mod bytes;
@@ -96,7 +96,7 @@ impl Road {
     /// Turns the kernel to `world`, by as little as there is to change.
     pub fn turn(&mut self, world: World) {
         self.world = world;
-        self.ruleset = compile(roads::engine(&self.world, &self.world.resources, false).policy());
+        self.ruleset = roads::ruleset(&self.world);
         let actual = self.kernel.read().expect("the table can be read");
         let plan = plan(&self.ruleset, actual.ruleset.as_ref()).expect("a ruleset can be planned");
         for transaction in plan.transactions {
