@@ -75,15 +75,15 @@ fn of_element(element: &Element, key: &[Field]) -> String {
 }
 
 fn of_rule(rule: &Rule) -> String {
+    if let Origin::Unread(why) = &rule.origin {
+        return format!("# {why}");
+    }
     let mut words: Vec<String> = rule.matches.iter().map(of_match).collect();
     words.extend(rule.statements.iter().map(of_statement));
     match &rule.end {
         End::Next => {}
         End::Verdict(verdict) => words.push(of_verdict(verdict)),
         End::Map { key, map } => words.push(format!("{} vmap @{map}", keys(key))),
-    }
-    if let Origin::Unread(why) = &rule.origin {
-        return format!("# {why}");
     }
     words.push(format!("comment \"{}\"", rule.origin.comment()));
     words.join(" ")

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use nix::sched::{CloneFlags, unshare};
 use serde_json::json;
 
-use crate::host::{Host, allow_udp, endpoint, on_a_host, policy, sh};
+use crate::host::{Host, Process, allow_udp, endpoint, on_a_host, policy, sh};
 
 /// A small disk in memory, seen by the present thread and what it starts.
 struct Disk(PathBuf);
@@ -150,7 +150,7 @@ fn a_full_disk_under_the_log_stops_nothing() {
         let mut command = host.command(&["agent", "--node", "n1"]);
         command.env("TORTIE_logFilePath", &log).env("TORTIE_logSeverityFile", "Debug");
         command.stdin(Stdio::null()).stderr(std::fs::File::options().write(true).open("/dev/full").unwrap());
-        let mut agent = Ended(command.spawn().unwrap());
+        let mut agent = Process(command.spawn().unwrap());
         host.settle();
         for port in 9000..9010 {
             host.apply(&allow_udp("web", &port.to_string()));
@@ -161,16 +161,6 @@ fn a_full_disk_under_the_log_stops_nothing() {
         host.apply(&allow_udp("web", "9011"));
         host.wait("a line in the log", || std::fs::read_to_string(&log).is_ok_and(|text| text.contains("programmed")));
     });
-}
-
-/// A process that ends with its test.
-struct Ended(std::process::Child);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 /// The lock and the socket are all that an agent must be able to make.

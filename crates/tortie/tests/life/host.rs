@@ -16,7 +16,7 @@ use tortie_testkit::sandbox::{in_network_namespace, new_network_namespace};
 #[path = "../support/mod.rs"]
 mod support;
 
-pub(crate) use support::PATIENCE;
+pub(crate) use support::{PATIENCE, Process};
 
 /// The host's address on `eth0`, where its neighbour is.
 pub(crate) const HOST: &str = "192.0.2.1";
@@ -42,7 +42,7 @@ impl Deref for Host {
 }
 
 /// An agent that ends with its test.
-pub(crate) struct Agent(support::Process);
+pub(crate) struct Agent(Process);
 
 impl Agent {
     pub(crate) fn kill(mut self) {
@@ -66,7 +66,7 @@ impl Host {
     /// Starts an agent and does not wait for anything.
     pub(crate) fn start(&self, variables: &[(&str, &str)]) -> Agent {
         let mut command = self.command(&["agent", "--node", "n1", "--log-level", "off"]);
-        Agent(support::Process(command.envs(variables.iter().copied()).stdin(Stdio::null()).spawn().unwrap()))
+        Agent(Process(command.envs(variables.iter().copied()).stdin(Stdio::null()).spawn().unwrap()))
     }
 
     /// Starts an agent and waits until everything stored is enforced.
