@@ -17,13 +17,15 @@ use std::time::Instant;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::os::fd::AsFd;
 use tokio::sync::oneshot;
+use tortie_api::Kind;
 use tortie_api::facts::Links;
 use tortie_api::model::Labels;
 use tortie_calc::settings::operation::Log;
 use tortie_calc::settings::{Local, Remembered, Resolved, Sources, resolve};
 use tortie_calc::{Engine, Settings};
+use tortie_datastore::Store;
 use tortie_datastore::kv::Revision;
-use tortie_datastore::{Kv, Syncer};
+use tortie_datastore::store::{KindRevisions, Scope};
 use tortie_netmon::Monitor;
 use tortie_nftables::{Events, Kernel, OpenError, Tap};
 use tortie_rules::Ruleset;
@@ -50,7 +52,7 @@ pub struct Config {
     /// The node whose host endpoints it enforces.
     pub node: String,
     /// The store.
-    pub kv: Arc<dyn Kv>,
+    pub store: Arc<dyn Store>,
     /// The Unix socket of the local API.
     pub socket: PathBuf,
     /// Settings of the environment, names in lower case without prefix.
@@ -194,15 +196,20 @@ impl Agent {
         let monitor = Monitor::start(move |event| forward(&link_events, Event::Links(event)))
             .map_err(|source| AgentError::Start { what: "watch links", source })?;
         listen(events, kernel_events).map_err(|source| AgentError::Start { what: "listen to rulesets", source })?;
-        let _syncer = Syncer::start(config.kv.clone(), move |event| forward(&store_events, Event::Store(event)))
+        let scope = scope(&config.node);
+        let deliver = Box::new(move |event| forward(&store_events, Event::Store(event)));
+        let _syncer = config
+            .store
+            .clone()
+            .sync(scope, deliver)
             .map_err(|source| AgentError::Start { what: "read the store", source })?;
-        let reporter = Reporter::start(config.kv.clone())
+        let reporter = Reporter::start(config.store.clone())
             .map_err(|source| AgentError::Start { what: "report to the store", source })?;
         let saver_events = sender.clone();
         let saver = Saver::start(config.state_dir.clone(), move |error| forward(&saver_events, Event::Saved(error)))
             .map_err(|source| AgentError::Start { what: "save the state", source })?;
         let (observe, served) = Observe::new(reporter, sender.clone());
-        api::serve(&config.socket, sender, config.kv.clone(), served)
+        api::serve(&config.socket, sender, config.store.clone(), served)
             .map_err(|source| AgentError::Socket { socket: config.socket.clone(), source })?;
         let socket = config.socket.clone();
         let result = Loop::new(config, kernel, observe, saver, monitor).run(&receiver);
@@ -211,6 +218,20 @@ impl Agent {
         let _ = std::fs::remove_file(socket);
         result
     }
+}
+
+/// What an agent reads (datastore.md section 4). What no rule of a host can need is left out.
+fn scope(node: &str) -> Scope {
+    let kinds = Kind::all().filter(|kind| {
+        !matches!(
+            kind,
+            Kind::NetworkPolicy
+                | Kind::StagedNetworkPolicy
+                | Kind::StagedKubernetesNetworkPolicy
+                | Kind::KubeControllersConfiguration
+        )
+    });
+    Scope { kinds: kinds.collect(), node: Some(node.to_owned()) }
 }
 
 fn forward(sender: &Sender<Event>, event: Event) {
@@ -281,6 +302,10 @@ struct Loop {
     links: Option<Links>,
     /// The revision that the engine has.
     revision: Revision,
+    /// The newest revision of each kind that the engine has, where no number counts the whole store.
+    kinds: KindRevisions,
+    /// The same of what the kernel has.
+    enforced_kinds: KindRevisions,
     needs_programming: bool,
     /// Whether rules came since open flows were last judged by them (E-731). True at first: a former process may have
     /// ended between the two.
@@ -305,7 +330,7 @@ impl Loop {
         let mut hold = Hold::default();
         hold.remember(saved.iter().flat_map(|saved| saved.objects.iter().cloned()));
         let store =
-            StoreStatus { place: config.kv.describe(), state: "connecting".to_owned(), ..StoreStatus::default() };
+            StoreStatus { place: config.store.place(), state: "connecting".to_owned(), ..StoreStatus::default() };
         let mut this = Self {
             engine: Engine::new(Settings { node: config.node.clone(), ..Settings::default() }),
             programmer: Programmer::new(kernel, config.fault.clone()).with_planner(config.planner.clone()),
@@ -327,6 +352,8 @@ impl Loop {
             is_in_sync: false,
             links: None,
             revision: Revision::ZERO,
+            kinds: KindRevisions::new(),
+            enforced_kinds: KindRevisions::new(),
             needs_programming: true,
             needs_recheck: true,
             retry_at: None,

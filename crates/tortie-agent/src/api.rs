@@ -13,7 +13,7 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use tokio::net::UnixListener;
 use tokio::sync::oneshot;
-use tortie_datastore::Kv;
+use tortie_datastore::Store;
 
 use crate::event::{Event, Request};
 use crate::http::{self, Limits};
@@ -27,11 +27,16 @@ const WAIT_MAX_S: f64 = 86_400.0;
 #[derive(Clone)]
 struct Shared {
     events: Sender<Event>,
-    kv: Arc<dyn Kv>,
+    store: Arc<dyn Store>,
 }
 
 /// Serves until the process ends, on a thread of its own, which health and metrics share.
-pub(crate) fn serve(socket: &Path, events: Sender<Event>, kv: Arc<dyn Kv>, served: Served) -> std::io::Result<()> {
+pub(crate) fn serve(
+    socket: &Path,
+    events: Sender<Event>,
+    store: Arc<dyn Store>,
+    served: Served,
+) -> std::io::Result<()> {
     if let Some(folder) = socket.parent() {
         std::fs::create_dir_all(folder)?;
     }
@@ -47,7 +52,7 @@ pub(crate) fn serve(socket: &Path, events: Sender<Event>, kv: Arc<dyn Kv>, serve
         UnixListener::bind(socket)?
     };
     std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o660))?;
-    let app = router(events, kv);
+    let app = router(events, store);
     let serve = move || {
         runtime.block_on(async {
             tokio::spawn(notify::watchdog(served.board.clone()));
@@ -62,12 +67,12 @@ pub(crate) fn serve(socket: &Path, events: Sender<Event>, kv: Arc<dyn Kv>, serve
 }
 
 /// Requests by their path.
-pub(crate) fn router(events: Sender<Event>, kv: Arc<dyn Kv>) -> Router {
+pub(crate) fn router(events: Sender<Event>, store: Arc<dyn Store>) -> Router {
     Router::new()
         .route("/v1/status", get(status))
         .route("/v1/counters", get(counters))
         .route("/v1/sets", get(sets))
-        .with_state(Shared { events, kv })
+        .with_state(Shared { events, store })
 }
 
 #[derive(Deserialize)]
@@ -118,8 +123,8 @@ async fn status(State(shared): State<Shared>, Query(query): Query<StatusQuery>) 
     let patience = Duration::from_secs_f64(if seconds.is_finite() { seconds.clamp(0.0, WAIT_MAX_S) } else { 0.0 });
     let wait = async {
         // Read afresh, so that everything written before this request counts (D-14).
-        let kv = shared.kv.clone();
-        let fresh = tokio::task::spawn_blocking(move || (kv.resource_revision(), tortie_netmon::list_now()));
+        let store = shared.store.clone();
+        let fresh = tokio::task::spawn_blocking(move || (store.present(), tortie_netmon::list_now()));
         let (revision, links) = fresh.await.map_err(|_| ending())?;
         let revision = revision.map_err(|e| failure(StatusCode::BAD_GATEWAY, format!("cannot read the store: {e}")))?;
         let links = links.map_err(|e| failure(StatusCode::INTERNAL_SERVER_ERROR, format!("cannot list links: {e}")))?;

@@ -11,13 +11,12 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use tortie_datastore::Kv;
-use tortie_datastore::kv::{KvError, Op, Txn};
+use tortie_datastore::Store;
+use tortie_datastore::kv::{Kv, KvError, Op, Txn};
+pub use tortie_datastore::store::REPORT_PREFIX;
 
 use crate::watching::Reports;
 
-/// Reports lie at this prefix and the node's name.
-pub const REPORT_PREFIX: &str = "/tortie/v1/agents/";
 /// How often a report is renewed where the host's own record is switched off (E-628).
 const INTERVAL: Duration = Duration::from_secs(30);
 /// How long it lives without being renewed.
@@ -38,6 +37,9 @@ pub struct AgentReport {
     pub version: String,
     /// The revision that is enforced; absent before the first programming.
     pub revision: Option<u64>,
+    /// For each kind, by its plural, the newest revision that is enforced; empty where one number counts the whole store.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub kinds: BTreeMap<String, String>,
     /// When this was written, RFC 3339 UTC.
     pub time: String,
     /// What is wrong, one sentence each.
@@ -60,10 +62,11 @@ pub(crate) struct Reporter {
 }
 
 impl Reporter {
-    pub(crate) fn start(kv: Arc<dyn Kv>) -> std::io::Result<Self> {
+    pub(crate) fn start(store: Arc<dyn Store>) -> std::io::Result<Self> {
         let (sender, receiver) = channel();
-        let thread =
-            std::thread::Builder::new().name("reporter".to_owned()).spawn(move || Writer::new(&*kv).run(&receiver))?;
+        let thread = std::thread::Builder::new()
+            .name("reporter".to_owned())
+            .spawn(move || Writer::new(&*store).run(&receiver))?;
         Ok(Self { sender: Some(sender), thread: Some(thread) })
     }
 
@@ -86,7 +89,7 @@ impl Drop for Reporter {
 }
 
 struct Writer<'a> {
-    kv: &'a dyn Kv,
+    store: &'a dyn Store,
     start: Instant,
     present: Option<Told>,
     /// When the report is due; changes make it due at once.
@@ -103,10 +106,10 @@ struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    fn new(kv: &'a dyn Kv) -> Self {
+    fn new(store: &'a dyn Store) -> Self {
         let start = Instant::now();
         Self {
-            kv,
+            store,
             start,
             present: None,
             report_at: start,
@@ -138,10 +141,7 @@ impl<'a> Writer<'a> {
     }
 
     fn take(&mut self, told: Told) {
-        let is_same = |old: &Told| {
-            (&old.report.node, old.report.revision, &old.report.problems, old.settings)
-                == (&told.report.node, told.report.revision, &told.report.problems, told.settings)
-        };
+        let is_same = |old: &Told| (&old.report, old.settings) == (&told.report, told.settings);
         if !self.present.as_ref().is_some_and(is_same) {
             self.report_at = Instant::now();
         }
@@ -150,7 +150,7 @@ impl<'a> Writer<'a> {
 
     fn next_wake(&self) -> Option<Instant> {
         let told = self.present.as_ref()?;
-        let states = match wanted(told) {
+        let states = match wanted(told).filter(|_| self.store.keys().is_some()) {
             None => None,
             Some(wanted) if self.held.as_ref() != Some(&wanted) => Some(self.states_at),
             Some(_) if told.settings.has_endpoints => Some(self.recheck_at),
@@ -164,11 +164,23 @@ impl<'a> Writer<'a> {
     fn beat(&mut self, told: &Told, now: Instant) {
         let interval = told.settings.interval.unwrap_or(INTERVAL).max(Duration::from_secs(1));
         let ttl = if told.settings.interval.is_some() { told.settings.ttl } else { TTL };
-        let ttl = Some(ttl.max(Duration::from_secs(1)));
+        let ttl = ttl.max(Duration::from_secs(1));
         let node = &told.report.node;
         let time = self::now();
-        let mut ops = Vec::new();
         let is_record = has_record(told) && self.record_at <= now;
+        if !is_record && self.report_at > now {
+            return;
+        }
+        // One write for both, where both are renewed by time.
+        self.report_at = now + interval;
+        let report = AgentReport { time: time.clone(), ..told.report.clone() };
+        let report = serde_json::to_vec(&report).expect("a report is plain data");
+        let Some(keys) = self.store.keys() else {
+            self.record_at = now + interval;
+            return tell(self.store.report(node, &report, ttl));
+        };
+        let ttl = Some(ttl);
+        let mut ops = vec![Op::Put { key: format!("{REPORT_PREFIX}{node}"), value: report, ttl }];
         if is_record {
             let value = host_record(&time, now - self.start, !self.has_record);
             let folder = format!("/calico/felix/v2/no-region/host/{node}");
@@ -176,25 +188,19 @@ impl<'a> Writer<'a> {
             ops.push(Op::Put { key: format!("{folder}/last_reported_status"), value, ttl: None });
             self.record_at = now + interval;
         }
-        // One write for both, where both are renewed by time.
-        if is_record || self.report_at <= now {
-            let report = AgentReport { time, ..told.report.clone() };
-            let value = serde_json::to_vec(&report).expect("a report is plain data");
-            ops.push(Op::Put { key: format!("{REPORT_PREFIX}{node}"), value, ttl });
-            self.report_at = now + interval;
+        let record = ops[1..].to_vec();
+        let mut result = keys.txn(&Txn { compares: Vec::new(), ops });
+        // The grants of existing installations know the record only (section 2.9).
+        if is_record && result.as_ref().is_err_and(KvError::is_unauthorized) {
+            result = keys.txn(&Txn { compares: Vec::new(), ops: record });
         }
-        if ops.is_empty() {
-            return;
-        }
-        match self.kv.txn(&Txn { compares: Vec::new(), ops }) {
-            Ok(_) => self.has_record |= is_record,
-            // Reporting is optional (datastore.md section 2.9).
-            Err(error) => tracing::debug!("cannot report to the store: {error}"),
-        }
+        self.has_record |= is_record && result.is_ok();
+        tell(result);
     }
 
     /// Writes the states that changed, not more often than the settings allow.
     fn states(&mut self, told: &Told, now: Instant) {
+        let Some(keys) = self.store.keys() else { return };
         let Some(wanted) = wanted(told) else { return };
         if self.held.is_none() && !told.settings.has_endpoints {
             // Nothing was written by this process, so nothing of it is left.
@@ -208,7 +214,7 @@ impl<'a> Writer<'a> {
             self.held = None;
             self.recheck_at = now + jittered(told.settings.endpoint_delay.max(Duration::from_secs(1)) * RECHECK_DELAYS);
         }
-        let result = self.write_states(&told.report.node, &wanted);
+        let result = self.write_states(keys, &told.report.node, &wanted);
         let delay = jittered(told.settings.endpoint_delay);
         self.states_at = now + if result.is_ok() { delay } else { delay.max(RETRY) };
         if let Err(error) = result {
@@ -217,19 +223,26 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn write_states(&mut self, node: &str, wanted: &BTreeMap<String, Vec<u8>>) -> Result<(), KvError> {
+    fn write_states(&mut self, keys: &dyn Kv, node: &str, wanted: &BTreeMap<String, Vec<u8>>) -> Result<(), KvError> {
         let held = match self.held.take() {
             Some(held) => held,
             None => {
-                let (entries, _) = self.kv.range(&endpoint_prefix(node))?;
+                let (entries, _) = keys.range(&endpoint_prefix(node))?;
                 entries.into_iter().map(|entry| (entry.key, entry.value)).collect()
             }
         };
         for ops in changes(&held, wanted).chunks(OPS_MAX) {
-            self.kv.txn(&Txn { compares: Vec::new(), ops: ops.to_vec() })?;
+            keys.txn(&Txn { compares: Vec::new(), ops: ops.to_vec() })?;
         }
         self.held = Some(wanted.clone());
         Ok(())
+    }
+}
+
+/// Reporting is optional (datastore.md section 2.9).
+fn tell<T>(result: Result<T, KvError>) {
+    if let Err(error) = result {
+        tracing::debug!("cannot report to the store: {error}");
     }
 }
 

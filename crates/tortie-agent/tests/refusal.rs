@@ -107,7 +107,7 @@ impl Host {
         let fault: Fault = Arc::new(move |transaction| refusals.lock().unwrap().answer(transaction));
         let agent = Agent::prepare(Config {
             node: "n1".to_owned(),
-            kv: self.store.clone(),
+            store: self.store.clone(),
             socket: self.socket(),
             environment: Default::default(),
             file: Default::default(),

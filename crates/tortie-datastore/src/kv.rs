@@ -189,6 +189,11 @@ pub trait Kv: Send + Sync {
     /// The place of the store as a user would name it, for messages and status; without quotes.
     fn describe(&self) -> String;
 
+    /// The largest number of operations of one transaction, if there is one.
+    fn ops_max(&self) -> Option<usize> {
+        None
+    }
+
     /// Reads one key.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 //! * [`kv`]: what a store is, in the shape of etcd: keys, one revision, transactions with compares, watches;
 //! * [`embedded`]: that contract over one SQLite file that several processes share;
 //! * [`keys`]: where a resource lies in a store, and what its bytes look like there;
+//! * [`store`]: what a store of resources is, whatever lies behind;
 //! * [`resources`]: create, update, apply, delete, get and list, alone or as one atomic batch, with the store's rules;
 //! * [`syncer`]: one consistent snapshot, then every change, for an agent.
 //!
@@ -16,9 +17,11 @@ pub mod embedded;
 pub mod keys;
 pub mod kv;
 pub mod resources;
+pub mod store;
 pub mod syncer;
 
 pub use embedded::{Access, Embedded};
 pub use kv::{Kv, KvError, Revision};
 pub use resources::{ResourceError, Resources};
+pub use store::Store;
 pub use syncer::{SyncEvent, Syncer};

@@ -1,12 +1,20 @@
 //! Resources over a store: what may be written, by whom, and what the store adds (datastore.md section 1).
 
-use serde_json::{Map, Value, json};
-use tortie_api::limits::STORED_LEN_MAX;
-use tortie_api::{DEFAULT_TIER, Kind, ResourceKey, is_built_in};
-use uuid::Uuid;
+mod error;
+mod init;
+mod metadata;
+mod prepare;
+mod rules;
 
+use serde_json::{Map, Value, json};
+use tortie_api::{Kind, ResourceKey, is_built_in};
+
+use self::prepare::{Prepared, Stored};
 use crate::keys;
-use crate::kv::{Compare, Entry, Kv, KvError, Op, Revision, Span, Txn, TxnOutcome};
+use crate::kv::KvError;
+use crate::store::{Commit, Item, Select, Step, Store};
+
+pub use error::ResourceError;
 
 /// Times a write is tried again when somebody else changed the object meanwhile.
 const TRIES: usize = 5;
@@ -17,7 +25,7 @@ const FIXED_TIERS: [(&str, i64, &str); 3] =
 
 /// Resources of one store.
 pub struct Resources<'a> {
-    kv: &'a dyn Kv,
+    store: &'a dyn Store,
 }
 
 /// One object as users see it.
@@ -55,6 +63,15 @@ pub struct Change {
     pub resource_version: Option<String>,
 }
 
+/// A change that was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// What became of it.
+    pub done: Done,
+    /// The object's revision now; of a deletion that of the commit, where the store tells one.
+    pub revision: String,
+}
+
 /// What became of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Done {
@@ -68,70 +85,13 @@ pub enum Done {
     Deleted,
 }
 
-/// Why resources could not be read or written. The texts up to the first colon are those of Calico's tools.
-#[derive(Debug, thiserror::Error)]
-pub enum ResourceError {
-    /// An object of this name is there.
-    #[error("resource already exists: {0}")]
-    AlreadyExists(ResourceKey),
-    /// There is no such object.
-    #[error("resource does not exist: {0}")]
-    DoesNotExist(ResourceKey),
-    /// The tier of a policy does not exist.
-    #[error("resource does not exist: {tier}: {policy} names it as its tier")]
-    NoTier {
-        /// The missing tier.
-        tier: ResourceKey,
-        /// The policy.
-        policy: ResourceKey,
-    },
-    /// The object was changed by somebody else.
-    #[error("update conflict: {0}")]
-    Conflict(ResourceKey),
-    /// This cannot be done to this object.
-    #[error("operation {operation} is not supported on {id}: {reason}")]
-    NotSupported {
-        /// The verb.
-        operation: &'static str,
-        /// The object.
-        id: ResourceKey,
-        /// Why.
-        reason: &'static str,
-    },
-    /// A revision that is no number.
-    #[error("error with field ResourceVersion = '{0}'")]
-    BadRevision(String),
-    /// A revision was given where none may be.
-    #[error("error with field Metadata.ResourceVersion = '{0}' (field must not be set for a Create request)")]
-    RevisionOnCreate(String),
-    /// What lies in the store is no object.
-    #[error("failed to parse datastore entry key={key}: {cause}")]
-    Unparsable {
-        /// The store's key.
-        key: String,
-        /// Why.
-        cause: String,
-    },
-    /// An object that no reader would take.
-    #[error("object too large: {id} has {len} bytes in the store, at most {STORED_LEN_MAX} are read")]
-    TooLarge {
-        /// The object.
-        id: ResourceKey,
-        /// Its length.
-        len: usize,
-    },
-    /// The store itself.
-    #[error(transparent)]
-    Store(#[from] KvError),
-}
-
 /// One object's error among several.
 pub type Failure = (ResourceKey, ResourceError);
 
 impl<'a> Resources<'a> {
-    /// Resources of `kv`.
-    pub fn new(kv: &'a dyn Kv) -> Self {
-        Self { kv }
+    /// Resources of `store`.
+    pub fn new(store: &'a dyn Store) -> Self {
+        Self { store }
     }
 
     /// Reads one object; a policy is also found under the key of older versions.
@@ -142,11 +102,16 @@ impl<'a> Resources<'a> {
         if is_built_in(key.kind, &key.name) {
             return Ok(built_in());
         }
-        let entry = match (self.kv.get(&keys::key(key))?, keys::legacy(key)) {
-            (None, Some(legacy)) => self.kv.get(&keys::key(&legacy))?,
+        let found = match (self.find(key)?, keys::legacy(key)) {
+            (None, Some(legacy)) => self.find(&legacy)?,
             (found, _) => found,
         };
-        object(&entry.ok_or_else(|| ResourceError::DoesNotExist(key.clone()))?)
+        object(found.ok_or_else(|| ResourceError::DoesNotExist(key.clone()))?)
+    }
+
+    fn find(&self, key: &ResourceKey) -> Result<Option<Item>, KvError> {
+        let lists = self.store.select(&[Select::Object(key.clone())])?;
+        Ok(lists.into_iter().next().and_then(|mut list| list.items.pop()))
     }
 
     /// Reads all objects of a kind, of one namespace if given, sorted by key, and the revision of the list.
@@ -155,330 +120,120 @@ impl<'a> Resources<'a> {
     ///
     /// # Errors
     /// The store's own.
-    pub fn list(&self, kind: Kind, namespace: Option<&str>) -> Result<(Vec<Object>, Revision), ResourceError> {
-        let (entries, revision) = self.kv.range(&keys::prefix(kind, namespace))?;
-        let mut objects: Vec<Object> = entries
-            .iter()
-            .filter(|entry| keys::parse(&entry.key).is_some_and(|key| key.kind == kind))
-            .filter_map(|entry| object(entry).ok())
-            .collect();
+    pub fn list(&self, kind: Kind, namespace: Option<&str>) -> Result<(Vec<Object>, String), ResourceError> {
+        let lists = self.store.select(&[Select::Kind(kind, namespace.map(str::to_owned))])?;
+        let list = lists.into_iter().next().unwrap_or_default();
+        let mut objects: Vec<Object> = list.items.into_iter().filter_map(|item| object(item).ok()).collect();
         if kind == Kind::Profile {
             objects.push(built_in());
             objects.sort_by(|a, b| a.key.cmp(&b.key));
         }
-        Ok((objects, revision))
+        Ok((objects, list.revision))
     }
 
-    /// Makes ClusterInformation and the fixed tiers where they are missing (datastore.md section 2.8).
+    /// Carries out all changes, or none: one revision, one event for watchers where the store has transactions. More than one
+    /// transaction takes are written in groups, in their order.
     ///
     /// # Errors
-    /// The store's own.
-    pub fn ensure_initialised(&self) -> Result<(), ResourceError> {
-        let cluster = ResourceKey::global(Kind::ClusterInformation, "default");
-        let mut missing = Vec::new();
-        let guid = Uuid::new_v4().simple().to_string();
-        let spec = json!({"clusterGUID": guid, "datastoreReady": true});
-        missing.push((cluster, spec, None));
-        for (name, order, action) in FIXED_TIERS {
-            let spec = json!({"order": order, "defaultAction": action});
-            missing.push((ResourceKey::global(Kind::Tier, name), spec, Some(json!({}))));
-        }
-        let spans: Vec<Span> = missing.iter().map(|(key, ..)| Span::Key(keys::key(key))).collect();
-        let found = self.kv.read(&spans)?;
-        let mut txn = Txn::default();
-        for ((key, spec, status), entries) in missing.into_iter().zip(found.spans) {
-            if !entries.is_empty() {
-                continue;
-            }
-            let mut value = Map::new();
-            value.insert("metadata".to_owned(), json!({"name": key.name}));
-            value.insert("spec".to_owned(), spec);
-            if let Some(status) = status {
-                value.insert("status".to_owned(), status);
-            }
-            stamp(&mut value);
-            txn.compares.push(Compare::Absent(keys::key(&key)));
-            txn.ops.push(put(&key, &value)?);
-        }
-        if !txn.ops.is_empty() {
-            // Somebody else may have made them meanwhile: that is as good.
-            self.kv.txn(&txn)?;
-        }
-        Ok(())
-    }
-
-    /// Carries out all changes in one transaction, or none: one revision, one event for watchers.
-    ///
-    /// # Errors
-    /// Every change that is at fault, with its reason; nothing was written then.
-    pub fn write(&self, changes: &[Change]) -> Result<Vec<Done>, Vec<Failure>> {
-        let whole = |error: KvError| {
-            let key = changes.first().map_or_else(|| ResourceKey::global(Kind::Tier, ""), |change| change.key.clone());
-            vec![(key, ResourceError::Store(error))]
-        };
-        for attempt in 1..=TRIES {
-            let read = self.read_for(changes).map_err(whole)?;
-            let mut txn = Txn::default();
-            let mut done = Vec::with_capacity(changes.len());
-            let mut failures = Vec::new();
-            for (change, found) in changes.iter().zip(&read.found) {
-                match prepare(change, found, &read, changes, &mut txn) {
-                    Ok(what) => done.push(what),
-                    Err(error) => failures.push((change.key.clone(), error)),
+    /// Every change that is at fault, with its reason. Nothing was written then, but for [`ResourceError::Partial`].
+    pub fn write(&self, changes: &[Change]) -> Result<Vec<Written>, Vec<Failure>> {
+        let mut written = Vec::with_capacity(changes.len());
+        let mut tries = 0;
+        while written.len() < changes.len() {
+            let left = &changes[written.len()..];
+            let before = written.len();
+            match self.write_more(left, changes, &mut written) {
+                Ok(None) => {}
+                // Somebody else wrote meanwhile: what they wrote counts for the next try.
+                Ok(Some(_)) if written.len() > before => tries = 0,
+                Ok(Some(_)) if tries + 1 < TRIES => tries += 1,
+                Ok(Some(key)) => {
+                    let failure = (key.clone(), ResourceError::Conflict(key));
+                    return Err(partial(vec![failure], written.len(), changes.len()));
                 }
-            }
-            if !failures.is_empty() {
-                return Err(failures);
-            }
-            if txn.ops.is_empty() {
-                return Ok(done);
-            }
-            match self.kv.txn(&txn).map_err(whole)? {
-                TxnOutcome::Committed { .. } => return Ok(done),
-                TxnOutcome::Failed { compare, .. } if attempt == TRIES => {
-                    let key = conflicting(&txn.compares[compare], changes);
-                    return Err(vec![(key.clone(), ResourceError::Conflict(key))]);
-                }
-                TxnOutcome::Failed { .. } => {}
+                Err(failures) => return Err(partial(failures, written.len(), changes.len())),
             }
         }
-        unreachable!("the last try returns")
+        Ok(written)
     }
 
-    fn read_for(&self, changes: &[Change]) -> Result<Read, KvError> {
-        let mut spans = Vec::new();
-        for change in changes {
-            spans.push(Span::Key(keys::key(&change.key)));
-            let legacy = keys::legacy(&change.key).unwrap_or_else(|| change.key.clone());
-            spans.push(Span::Key(keys::key(&legacy)));
-        }
-        spans.push(Span::Prefix(keys::prefix(Kind::Tier, None)));
-        let deletes_tier = changes.iter().any(|change| change.mode == Mode::Delete && change.key.kind == Kind::Tier);
-        let policy_kinds: Vec<Kind> =
-            if deletes_tier { Kind::all().filter(|k| k.is_tiered_policy()).collect() } else { vec![] };
-        spans.extend(policy_kinds.iter().map(|kind| Span::Prefix(keys::prefix(*kind, None))));
-        let deleted_nodes: Vec<String> = changes
-            .iter()
-            .filter(|change| change.mode == Mode::Delete && change.key.kind == Kind::Node)
-            .map(|change| change.key.name.clone())
-            .collect();
-        let owned_kinds = if deleted_nodes.is_empty() {
-            vec![]
-        } else {
-            vec![Kind::HostEndpoint, Kind::WorkloadEndpoint, Kind::FelixConfiguration]
-        };
-        spans.extend(owned_kinds.iter().map(|kind| Span::Prefix(keys::prefix(*kind, None))));
-
-        let mut lists = self.kv.read(&spans)?.spans.into_iter();
-        let mut found = Vec::new();
-        for change in changes {
-            let own = lists.next().and_then(|mut entries| entries.pop());
-            let legacy = lists.next().and_then(|mut entries| entries.pop());
-            let may_be_legacy = change.mode != Mode::Create && change.mode != Mode::Apply;
-            found.push(own.or(legacy.filter(|_| may_be_legacy)));
-        }
-        let tiers = lists.next().unwrap_or_default();
-        let tiers = tiers.iter().filter_map(|entry| keys::parse(&entry.key)).map(|key| key.name).collect();
-        let policies = lists.by_ref().take(policy_kinds.len()).flatten().collect();
-        let owned = lists.flatten().filter(|entry| belongs_to(entry, &deleted_nodes)).collect();
-        Ok(Read { found, tiers, policies, owned })
-    }
-}
-
-/// What a batch of changes depends on, from one snapshot.
-struct Read {
-    found: Vec<Option<Entry>>,
-    tiers: Vec<String>,
-    /// All policies, when a tier is to be deleted.
-    policies: Vec<Entry>,
-    /// What goes with nodes that are to be deleted.
-    owned: Vec<Entry>,
-}
-
-fn belongs_to(entry: &Entry, nodes: &[String]) -> bool {
-    let Some(key) = keys::parse(&entry.key) else { return false };
-    if key.kind == Kind::FelixConfiguration {
-        return key.name.strip_prefix("node.").is_some_and(|node| nodes.iter().any(|n| n == node));
-    }
-    let node = keys::from_bytes(key.kind, &entry.value, entry.mod_rev)
-        .ok()
-        .and_then(|object| object["spec"].get("node").and_then(Value::as_str).map(str::to_owned));
-    node.is_some_and(|node| nodes.contains(&node))
-}
-
-/// Checks one change and adds it to the transaction.
-fn prepare(
-    change: &Change,
-    found: &Option<Entry>,
-    read: &Read,
-    changes: &[Change],
-    txn: &mut Txn,
-) -> Result<Done, ResourceError> {
-    let Change { mode, key, value, resource_version } = change;
-    refuse_unsupported(*mode, key)?;
-    let expected = match resource_version {
-        Some(text) if *mode == Mode::Create => return Err(ResourceError::RevisionOnCreate(text.clone())),
-        Some(text) => Some(text.parse::<Revision>().map_err(|_| match mode {
-            // The reference compares the texts first, and so never sees that it is no number.
-            Mode::Apply | Mode::Replace => ResourceError::Conflict(key.clone()),
-            _ => ResourceError::BadRevision(text.clone()),
-        })?),
-        None => None,
-    };
-    if let (Some(expected), Some(entry)) = (expected, found)
-        && entry.mod_rev != expected
-    {
-        return Err(ResourceError::Conflict(key.clone()));
-    }
-    if *mode == Mode::Delete {
-        let entry = found.as_ref().ok_or_else(|| ResourceError::DoesNotExist(key.clone()))?;
-        if key.kind == Kind::Tier {
-            let is_used = |name: &Entry| policy_tier(name).as_deref() == Some(key.name.as_str());
-            let goes_too =
-                |name: &Entry| changes.iter().any(|c| c.mode == Mode::Delete && keys::key(&c.key) == name.key);
-            if read.policies.iter().any(|policy| is_used(policy) && !goes_too(policy)) {
-                let reason = "Cannot delete a non-empty tier";
-                return Err(ResourceError::NotSupported { operation: "delete", id: key.clone(), reason });
+    /// Writes `left`, group by group; ends early with the key of a conflict.
+    fn write_more(
+        &self,
+        left: &[Change],
+        all: &[Change],
+        written: &mut Vec<Written>,
+    ) -> Result<Option<ResourceKey>, Vec<Failure>> {
+        let failed = |error: KvError| vec![(left[0].key.clone(), ResourceError::Store(error))];
+        let stored = Stored::read(self.store, left).map_err(failed)?;
+        let mut prepared = Vec::with_capacity(left.len());
+        let mut failures = Vec::new();
+        for (position, change) in left.iter().enumerate() {
+            match stored.prepare(self.store, position, change, all) {
+                Ok(change) => prepared.push(change),
+                Err(error) => failures.push((change.key.clone(), error)),
             }
         }
-        delete(entry, txn);
-        if key.kind == Kind::Node {
-            read.owned.iter().for_each(|owned| delete(owned, txn));
+        if !failures.is_empty() {
+            return Err(failures);
         }
-        return Ok(Done::Deleted);
-    }
-
-    if key.kind.is_tiered_policy() {
-        let tier = value["spec"].get("tier").and_then(Value::as_str).unwrap_or(DEFAULT_TIER);
-        let is_made = |c: &Change| c.mode != Mode::Delete && c.key == ResourceKey::global(Kind::Tier, tier);
-        let exists = read.tiers.iter().any(|name| name == tier) || FIXED_TIERS.iter().any(|(name, ..)| *name == tier);
-        if !exists && !changes.iter().any(is_made) {
-            let tier = ResourceKey::global(Kind::Tier, tier);
-            return Err(ResourceError::NoTier { tier, policy: key.clone() });
+        let groups = groups(prepared, self.store.steps_max());
+        if groups.len() > 1 {
+            tracing::warn!(
+                "{} changes are more than one transaction takes: {} follow each other",
+                left.len(),
+                groups.len()
+            );
         }
-    }
-    match found {
-        Some(_) if *mode == Mode::Create => Err(ResourceError::AlreadyExists(key.clone())),
-        None if *mode == Mode::Replace || expected.is_some() => Err(ResourceError::DoesNotExist(key.clone())),
-        None => {
-            let mut value = value.clone();
-            keep_own_metadata(&mut value);
-            stamp(&mut value);
-            txn.compares.push(Compare::Absent(keys::key(key)));
-            txn.ops.push(put(key, &value)?);
-            Ok(Done::Created)
-        }
-        Some(entry) => {
-            let stored = object(entry)?.value;
-            let value = with_stored_metadata(value, &stored);
-            let bytes = to_bytes(key, &value)?;
-            if *mode == Mode::Apply && is_same(&bytes, &entry.value) {
-                return Ok(Done::Unchanged);
+        for group in groups {
+            let steps: Vec<Step> = group.iter().flat_map(|change| change.steps.iter().cloned()).collect();
+            let revisions = match steps.is_empty() {
+                true => Vec::new(),
+                false => match self.store.commit(&steps).map_err(failed)? {
+                    Commit::Done(revisions) => revisions,
+                    Commit::Refused { step } => return Ok(Some(steps[step].at().clone())),
+                },
+            };
+            let mut revisions = revisions.into_iter();
+            for change in group {
+                let own = revisions.by_ref().take(change.steps.len()).last();
+                written.push(Written { done: change.done, revision: own.unwrap_or(change.revision) });
             }
-            txn.compares.push(Compare::Unchanged(entry.key.clone(), entry.mod_rev));
-            txn.ops.push(Op::Put { key: entry.key.clone(), value: bytes, ttl: None });
-            Ok(Done::Configured)
         }
+        Ok(None)
     }
 }
 
-fn refuse_unsupported(mode: Mode, key: &ResourceKey) -> Result<(), ResourceError> {
-    let refuse = |operation, reason| Err(ResourceError::NotSupported { operation, id: key.clone(), reason });
-    match key.kind {
-        _ if is_built_in(key.kind, &key.name) => match mode {
-            Mode::Create => Err(ResourceError::AlreadyExists(key.clone())),
-            Mode::Delete => refuse("delete", "the built-in profile is always there"),
-            Mode::Apply | Mode::Replace => refuse("update", "the built-in profile never changes"),
-        },
-        Kind::ClusterInformation => match mode {
-            Mode::Delete => refuse("delete", "it is written by initialisation and by agents only"),
-            _ => refuse("create or apply", "it is written by initialisation and by agents only"),
-        },
-        Kind::WorkloadEndpoint if mode != Mode::Delete => {
-            refuse("create or apply", "workload endpoints are written by the network plugin")
+/// Changes that are committed together: those of one group take at most `max` steps, if there is a limit.
+fn groups(prepared: Vec<Prepared>, max: Option<usize>) -> Vec<Vec<Prepared>> {
+    let mut groups: Vec<Vec<Prepared>> = Vec::new();
+    let mut steps = 0;
+    for change in prepared {
+        let is_full = max.is_some_and(|max| steps > 0 && steps + change.steps.len() > max);
+        if groups.is_empty() || is_full {
+            groups.push(Vec::new());
+            steps = 0;
         }
-        Kind::NetworkPolicy if key.name.starts_with("knp.default.") => {
-            refuse("create or apply", "kubernetes network policies must be managed through the kubernetes API")
-        }
-        Kind::Tier if mode == Mode::Delete && FIXED_TIERS.iter().any(|(name, ..)| *name == key.name) => {
-            refuse("delete", "this tier is always there")
-        }
-        _ => Ok(()),
+        steps += change.steps.len();
+        groups.last_mut().expect("one was pushed").push(change);
     }
+    groups
 }
 
-fn policy_tier(entry: &Entry) -> Option<String> {
-    let key = keys::parse(&entry.key)?;
-    let object = keys::from_bytes(key.kind, &entry.value, entry.mod_rev).ok()?;
-    Some(object["spec"].get("tier").and_then(Value::as_str).unwrap_or(DEFAULT_TIER).to_owned())
-}
-
-fn delete(entry: &Entry, txn: &mut Txn) {
-    if txn.ops.iter().any(|op| op.key() == entry.key) {
-        return;
+fn partial(failures: Vec<Failure>, done: usize, all: usize) -> Vec<Failure> {
+    if done == 0 {
+        return failures;
     }
-    txn.compares.push(Compare::Unchanged(entry.key.clone(), entry.mod_rev));
-    txn.ops.push(Op::Delete { key: entry.key.clone() });
+    let wrap = |(key, cause)| (key, ResourceError::Partial { done, all, cause: Box::new(cause) });
+    failures.into_iter().map(wrap).collect()
 }
 
-fn put(key: &ResourceKey, value: &Map<String, Value>) -> Result<Op, ResourceError> {
-    Ok(Op::Put { key: keys::key(key), value: to_bytes(key, value)?, ttl: None })
-}
-
-fn to_bytes(key: &ResourceKey, value: &Map<String, Value>) -> Result<Vec<u8>, ResourceError> {
-    let bytes = keys::to_bytes(key.kind, value);
-    match bytes.len() {
-        len if len > STORED_LEN_MAX => Err(ResourceError::TooLarge { id: key.clone(), len }),
-        _ => Ok(bytes),
+fn object(item: Item) -> Result<Object, ResourceError> {
+    let key = item.at;
+    match item.value {
+        Ok(value) => Ok(Object { key, value }),
+        Err(cause) => Err(ResourceError::Unparsable { key: keys::key(&key), cause }),
     }
-}
-
-/// On create only name, namespace, labels and annotations of the document count (cli.md section 1.3).
-fn keep_own_metadata(value: &mut Map<String, Value>) {
-    if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.retain(|name, _| ["name", "namespace", "labels", "annotations"].contains(&name.as_str()));
-    }
-}
-
-/// On update labels and annotations come from the document, everything else of the metadata from the store.
-fn with_stored_metadata(value: &Map<String, Value>, stored: &Map<String, Value>) -> Map<String, Value> {
-    let mut value = value.clone();
-    let mut metadata = stored.get("metadata").and_then(Value::as_object).cloned().unwrap_or_default();
-    for name in ["labels", "annotations"] {
-        metadata.remove(name);
-        if let Some(given) = value["metadata"].get(name) {
-            metadata.insert(name.to_owned(), given.clone());
-        }
-    }
-    value.insert("metadata".to_owned(), Value::Object(metadata));
-    value
-}
-
-/// Gives a new object its identity and time of creation.
-fn stamp(value: &mut Map<String, Value>) {
-    if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.insert("uid".to_owned(), json!(Uuid::new_v4().to_string()));
-        let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-        metadata.insert("creationTimestamp".to_owned(), json!(now));
-    }
-}
-
-fn is_same(a: &[u8], b: &[u8]) -> bool {
-    let parse = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).ok();
-    matches!((parse(a), parse(b)), (Some(a), Some(b)) if a == b)
-}
-
-fn object(entry: &Entry) -> Result<Object, ResourceError> {
-    let unparsable = |cause: String| ResourceError::Unparsable { key: entry.key.clone(), cause };
-    let key = keys::parse(&entry.key).ok_or_else(|| unparsable("not the key of a resource".to_owned()))?;
-    let value = keys::from_bytes(key.kind, &entry.value, entry.mod_rev).map_err(unparsable)?;
-    Ok(Object { key, value })
-}
-
-fn conflicting(compare: &Compare, changes: &[Change]) -> ResourceKey {
-    let (Compare::Absent(text) | Compare::Present(text) | Compare::Unchanged(text, _) | Compare::NoPutSince(text, _)) =
-        compare;
-    keys::parse(text).unwrap_or_else(|| changes[0].key.clone())
 }
 
 /// The built-in profile: always there, never stored, revision 1 (datastore.md section 1).

@@ -18,6 +18,7 @@ use tortie_api::{Kind, ResourceKey, with_causes};
 use self::delivered::Delivered;
 use crate::keys;
 use crate::kv::{Event, EventBatch, Kv, KvError, RESOURCE_PREFIX, Revision, Span, WatchEvent, watch_receiver};
+use crate::store::KindRevisions;
 
 /// The first pause after trouble with the store; it doubles until the store was well for longer than this.
 const PAUSE_MIN: Duration = Duration::from_millis(250);
@@ -42,10 +43,12 @@ pub enum SyncEvent {
     Updates {
         /// The changed objects, each once. Empty when only the revision moved on.
         updates: Vec<Update>,
-        /// The store's revision.
+        /// The store's revision; where no number counts the whole store, one that grows with each delivery.
         revision: Revision,
         /// Whether this completes a snapshot: the consumer has all of the store now.
         is_snapshot: bool,
+        /// The newest revision of each kind, where no number counts the whole store.
+        kinds: KindRevisions,
     },
     /// The store is there, and says that it must not be used now (`datastoreReady` is not true).
     Locked,
@@ -53,13 +56,23 @@ pub enum SyncEvent {
     Lost(String),
 }
 
-/// A running syncer; dropping it stops its thread.
+/// A running syncer; dropping it ends it, and waits until nothing more is delivered.
 pub struct Syncer {
+    _running: Box<dyn Send>,
+}
+
+/// The thread that reads a key-value store.
+struct Thread {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Syncer {
+    /// One that runs until `running` is dropped.
+    pub fn new(running: impl Send + 'static) -> Syncer {
+        Syncer { _running: Box::new(running) }
+    }
+
     /// Starts to read `kv` on a thread of its own.
     pub fn start(kv: Arc<dyn Kv>, deliver: impl FnMut(SyncEvent) + Send + 'static) -> std::io::Result<Syncer> {
         let stop = Arc::new(AtomicBool::new(false));
@@ -73,11 +86,11 @@ impl Syncer {
             well_since: None,
         };
         let thread = std::thread::Builder::new().name("syncer".to_owned()).spawn(move || worker.run())?;
-        Ok(Syncer { stop, thread: Some(thread) })
+        Ok(Syncer::new(Thread { stop, thread: Some(thread) }))
     }
 }
 
-impl Drop for Syncer {
+impl Drop for Thread {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
@@ -152,7 +165,7 @@ impl Worker {
             let is_same_store = self.store == snapshot.store;
             self.store = snapshot.store;
             let updates = self.delivered.snapshot(found, !is_same_store);
-            (self.deliver)(SyncEvent::Updates { updates, revision, is_snapshot: true });
+            (self.deliver)(SyncEvent::Updates { updates, revision, is_snapshot: true, kinds: KindRevisions::new() });
         }
 
         self.well_since = Some(Instant::now());
@@ -188,7 +201,8 @@ impl Worker {
         for event in &batch.events {
             is_to_read |= self.delivered.change(event, batch.revision, &mut updates);
         }
-        (self.deliver)(SyncEvent::Updates { updates, revision: batch.revision, is_snapshot: false });
+        let (revision, kinds) = (batch.revision, KindRevisions::new());
+        (self.deliver)(SyncEvent::Updates { updates, revision, is_snapshot: false, kinds });
         is_to_read
     }
 }

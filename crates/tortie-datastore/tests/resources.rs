@@ -32,7 +32,7 @@ fn change(mode: Mode, kind: Kind, name: &str, spec: Value) -> Change {
 
 /// Writes one change; the error as text.
 fn write(kv: &Embedded, change: Change) -> Result<Done, String> {
-    Resources::new(kv).write(&[change]).map(|done| done[0]).map_err(|failures| failures[0].1.to_string())
+    Resources::new(kv).write(&[change]).map(|written| written[0].done).map_err(|failures| failures[0].1.to_string())
 }
 
 fn endpoint(mode: Mode, node: &str) -> Change {

@@ -44,17 +44,17 @@ pub(crate) fn agent(global: &Global, args: &AgentArgs, logging: Logging) -> Resu
         None => host_name()?,
     };
     let is_known = has_saved_state(&state_dir);
-    let kv = match (args.once, is_known) {
+    let store = match (args.once, is_known) {
         (false, _) => store::open_for_agent(global, is_known)?,
         (true, true) => store::open_known(global)?,
         (true, false) => store::open(global, Access::Write)?,
     };
     if args.once {
-        initialise(&*kv);
+        initialise(&*store);
     }
     let config = Config {
         node,
-        kv,
+        store,
         socket: global.socket.clone(),
         environment,
         file,

@@ -17,8 +17,8 @@ pub(crate) fn get(global: &Global, args: &GetArgs) -> Result<Code, Failure> {
         return Err(Failure::new(Code::Usage, "cannot use both --namespace and --all-namespaces"));
     }
     let wanted = keys(global, &args.what)?;
-    let kv = store::open(global, Access::Read)?;
-    let resources = Resources::new(&*kv);
+    let store = store::open(global, Access::Read)?;
+    let resources = Resources::new(&*store);
     if wanted.is_empty() {
         return counts(&resources, global);
     }

@@ -4,44 +4,44 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tortie_api::with_causes;
 use tortie_datastore::kv::{Revision, Snapshot, Span, Txn, TxnOutcome, Watch, WatchSink};
-use tortie_datastore::{Kv, KvError, Resources};
+use tortie_datastore::{Kv, KvError, Resources, Store};
 
 /// Opens the store once more.
-type Open = Box<dyn Fn() -> Result<Arc<dyn Kv>, KvError> + Send + Sync>;
+type Open<K> = Box<dyn Fn() -> Result<K, KvError> + Send + Sync>;
 
 /// A store behind a door that may be locked now. Every call tries it until it opens once.
-pub(crate) struct Late {
+pub(crate) struct Late<K> {
     place: String,
-    open: Open,
-    store: Mutex<Option<Arc<dyn Kv>>>,
+    open: Open<K>,
+    store: Mutex<Option<Arc<K>>>,
 }
 
-impl Late {
-    pub(crate) fn new(place: String, open: Open) -> Self {
+impl<K: Kv + 'static> Late<K> {
+    pub(crate) fn new(place: String, open: Open<K>) -> Self {
         Self { place, open, store: Mutex::new(None) }
     }
 
-    fn store(&self) -> Result<Arc<dyn Kv>, KvError> {
+    fn store(&self) -> Result<Arc<K>, KvError> {
         // Whoever panicked while it had the lock left either a store or none.
         let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(store) = &*store {
             return Ok(store.clone());
         }
-        let opened = (self.open)()?;
+        let opened = Arc::new((self.open)()?);
         initialise(&*opened);
         Ok(store.insert(opened).clone())
     }
 }
 
 /// Whoever opens a missing store makes and initialises it (D-13).
-pub(crate) fn initialise(kv: &dyn Kv) {
-    if let Err(error) = Resources::new(kv).ensure_initialised() {
+pub(crate) fn initialise(store: &dyn Store) {
+    if let Err(error) = Resources::new(store).ensure_initialised() {
         // A store that can be read is enforced, even when nothing can be written to it now.
         tracing::warn!("cannot initialise the store: {}", with_causes(&error));
     }
 }
 
-impl Kv for Late {
+impl<K: Kv + 'static> Kv for Late<K> {
     fn read(&self, spans: &[Span]) -> Result<Snapshot, KvError> {
         self.store()?.read(spans)
     }

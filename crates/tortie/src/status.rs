@@ -37,8 +37,8 @@ pub(crate) fn version(global: &Global, args: &VersionArgs) -> Result<Code, Failu
     let client = env!("CARGO_PKG_VERSION");
     let mut value = json!({"clientVersion": client});
     if !args.client {
-        let kv = store::open(global, Access::Read)?;
-        let cluster = Resources::new(&*kv).get(&ResourceKey::global(Kind::ClusterInformation, "default"));
+        let store = store::open(global, Access::Read)?;
+        let cluster = Resources::new(&*store).get(&ResourceKey::global(Kind::ClusterInformation, "default"));
         let spec = cluster.as_ref().ok().and_then(|object| object.value.get("spec")).cloned().unwrap_or_default();
         let text = |name: &str| spec.get(name).and_then(Value::as_str).unwrap_or("unknown").to_owned();
         value["clusterVersion"] = json!(text("calicoVersion"));

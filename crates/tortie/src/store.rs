@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tortie_api::with_causes;
 use tortie_datastore::kv::FaultKind;
-use tortie_datastore::{Access, Embedded, Kv, KvError, ResourceError};
+use tortie_datastore::{Access, Embedded, KvError, ResourceError, Store};
 
 use crate::args::Global;
 use crate::exit::{Code, Failure};
@@ -15,36 +15,35 @@ use crate::late::{Late, initialise};
 const DEFAULT_PATH: &str = "/var/lib/tortie/store.db";
 
 /// Opens the store.
-pub(crate) fn open(global: &Global, access: Access) -> Result<Arc<dyn Kv>, Failure> {
+pub(crate) fn open(global: &Global, access: Access) -> Result<Arc<dyn Store>, Failure> {
     Ok(Arc::new(embedded(global, access)?))
 }
 
 /// Opens the store for an agent: one that cannot be opened now may be later, and what is enforced stays until then (E-703).
 ///
 /// `is_known` is an agent that has saved what its store held: it does not take a missing one for an empty one (D-13).
-pub(crate) fn open_for_agent(global: &Global, is_known: bool) -> Result<Arc<dyn Kv>, Failure> {
+pub(crate) fn open_for_agent(global: &Global, is_known: bool) -> Result<Arc<dyn Store>, Failure> {
     let path = path(global.store.as_deref())?;
     let opened = if is_known { open_known(global) } else { open(global, Access::Write) };
     match opened {
-        Ok(kv) => {
-            initialise(&*kv);
-            Ok(kv)
+        Ok(store) => {
+            initialise(&*store);
+            Ok(store)
         }
         Err(failure) => {
             tracing::error!("{}: trying again until it can be opened", failure.messages.join("; "));
             let place = path.display().to_string();
-            let again = move || match is_known {
+            let open = move || match is_known {
                 true => Embedded::open_known(&path),
                 false => Embedded::open(&path, Access::Write),
             };
-            let open = move || Ok(Arc::new(again()?) as Arc<dyn Kv>);
             Ok(Arc::new(Late::new(place, Box::new(open))))
         }
     }
 }
 
 /// Opens a store that was there before.
-pub(crate) fn open_known(global: &Global) -> Result<Arc<dyn Kv>, Failure> {
+pub(crate) fn open_known(global: &Global) -> Result<Arc<dyn Store>, Failure> {
     let path = path(global.store.as_deref())?;
     let known = Embedded::open_known(&path).map_err(|error| kv_failure(&error))?;
     Ok(Arc::new(known))
@@ -111,6 +110,7 @@ pub(crate) fn resource_code(error: &ResourceError) -> Code {
         | ResourceError::BadRevision(_)
         | ResourceError::RevisionOnCreate(_)
         | ResourceError::TooLarge { .. } => Code::Invalid,
+        ResourceError::Partial { .. } => Code::Partial,
         // What may not be written is refused like any other bad input.
         ResourceError::NotSupported { operation, .. } if *operation != "delete" => Code::Invalid,
         ResourceError::NotSupported { .. } | ResourceError::Unparsable { .. } => Code::General,

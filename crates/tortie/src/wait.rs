@@ -1,15 +1,18 @@
 //! `apply --wait`: waits until the hosts concerned report that they enforce the change (D-14).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::ops::ControlFlow;
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tortie_agent::{AgentReport, REPORT_PREFIX};
+use tortie_agent::AgentReport;
 use tortie_api::Kind;
 use tortie_api::model::{Policy, Resource};
 use tortie_api::read_stored;
-use tortie_datastore::kv::watch_receiver;
-use tortie_datastore::resources::{Change, Object};
+use tortie_datastore::resources::{Change, Object, Written};
+use tortie_datastore::store::Reported;
 use tortie_datastore::{Access, Resources};
 use tortie_selector::scope;
 
@@ -17,36 +20,41 @@ use crate::args::Global;
 use crate::exit::{Code, Failure};
 use crate::store::{self, kv_failure, resource_failure};
 
-pub(crate) fn for_hosts(global: &Global, changes: &[Change], patience: Duration) -> Result<(), Failure> {
-    let kv = store::open(global, Access::Read)?;
-    let resources = Resources::new(&*kv);
+pub(crate) fn for_hosts(
+    global: &Global,
+    changes: &[Change],
+    written: &[Written],
+    patience: Duration,
+) -> Result<(), Failure> {
+    let store = store::open(global, Access::Read)?;
+    let resources = Resources::new(&*store);
     let deadline = Instant::now() + patience;
-    let revision = kv.resource_revision().map_err(|error| kv_failure(&error))?;
+    let target = Target::new(changes, written);
     let nodes = concerned(&resources, changes)?;
     if nodes.is_empty() {
         eprintln!("no host is concerned");
         return Ok(());
     }
-    // The watch starts before the first look, so that no report is missed between the two.
-    let (entries, seen) = kv.range(REPORT_PREFIX).map_err(|error| kv_failure(&error))?;
-    let watch = watch_receiver(&*kv, &[REPORT_PREFIX], seen.next()).map_err(|error| kv_failure(&error))?;
+    let (sender, receiver) = channel();
+    let sink = move |reported| match sender.send(reported) {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(_) => ControlFlow::Break(()),
+    };
+    let _watch = store.watch_reports(Box::new(sink)).map_err(|error| kv_failure(&error))?;
     let mut reports: BTreeMap<String, AgentReport> = BTreeMap::new();
-    for entry in entries {
-        take(&mut reports, &entry.value);
-    }
     loop {
-        let behind: Vec<&String> = nodes
-            .iter()
-            .filter(|node| reports.get(*node).and_then(|report| report.revision).is_none_or(|r| r < revision.0))
-            .collect();
+        for reported in receiver.try_iter() {
+            take(&mut reports, reported.map_err(|error| kv_failure(&error))?);
+        }
+        let is_behind = |node: &&String| !reports.get(*node).is_some_and(|report| target.is_reached(report));
+        let behind: Vec<&String> = nodes.iter().filter(is_behind).collect();
         if behind.is_empty() {
             eprintln!("enforced on {} of {} hosts", nodes.len(), nodes.len());
             return Ok(());
         }
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            let mut messages =
-                vec![format!("{} of {} hosts do not enforce revision {revision} yet", behind.len(), nodes.len())];
+            let mut messages = vec![format!("{} of {} hosts do not enforce {target} yet", behind.len(), nodes.len())];
             for node in behind {
                 messages.push(match reports.get(node) {
                     None => format!("{node}: unknown, its agent does not report"),
@@ -56,25 +64,54 @@ pub(crate) fn for_hosts(global: &Global, changes: &[Change], patience: Duration)
             }
             return Err(Failure { code: Code::NotReached, messages, hint: None });
         }
-        if let Some(batch) = watch.next_batch(left).map_err(|error| kv_failure(&error))? {
-            for event in batch.events {
-                match event.value {
-                    Some(value) => take(&mut reports, &value),
-                    None => {
-                        reports.remove(event.key.trim_start_matches(REPORT_PREFIX));
-                    }
-                }
-            }
+        if let Ok(reported) = receiver.recv_timeout(left) {
+            take(&mut reports, reported.map_err(|error| kv_failure(&error))?);
         }
     }
 }
 
-fn take(reports: &mut BTreeMap<String, AgentReport>, value: &[u8]) {
-    match serde_json::from_slice::<AgentReport>(value) {
+fn take(reports: &mut BTreeMap<String, AgentReport>, reported: Reported) {
+    let Some(bytes) = reported.report else {
+        reports.remove(&reported.node);
+        return;
+    };
+    match serde_json::from_slice::<AgentReport>(&bytes) {
         Ok(report) => {
             reports.insert(report.node.clone(), report);
         }
-        Err(error) => tracing::debug!("a report is not understood: {error}"),
+        Err(error) => tracing::debug!("the report of {} is not understood: {error}", reported.node),
+    }
+}
+
+/// What hosts must have reached: the newest revision written of each kind.
+struct Target(BTreeMap<Kind, u64>);
+
+impl Target {
+    fn new(changes: &[Change], written: &[Written]) -> Self {
+        let mut newest = BTreeMap::new();
+        for (change, written) in changes.iter().zip(written) {
+            // Objects of one kind have revisions that are numbers, and grow (Kubernetes: from 1.35 on by promise).
+            let revision = written.revision.parse().unwrap_or(0);
+            let kept: &mut u64 = newest.entry(change.key.kind).or_default();
+            *kept = revision.max(*kept);
+        }
+        Self(newest)
+    }
+
+    fn is_reached(&self, report: &AgentReport) -> bool {
+        self.0.iter().all(|(kind, target)| match report.kinds.is_empty() {
+            true => report.revision.is_some_and(|revision| revision >= *target),
+            false => {
+                let reached = report.kinds.get(kind.plural()).and_then(|text| text.parse::<u64>().ok());
+                report.revision.is_some() && reached.is_some_and(|reached| reached >= *target)
+            }
+        })
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "revision {}", self.0.values().max().unwrap_or(&0))
     }
 }
 

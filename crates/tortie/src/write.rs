@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use tortie_api::{Kind, ResourceKey, with_causes};
-use tortie_datastore::resources::{Change, Done, Mode};
+use tortie_datastore::resources::{Change, Done, Mode, Written};
 use tortie_datastore::{Access, ResourceError, Resources};
 
 use crate::args::{ApplyArgs, DeleteArgs, DryRun, Global, InputArgs, WriteArgs};
@@ -15,23 +15,22 @@ use crate::{get, lint, wait};
 pub(crate) fn apply(global: &Global, args: &ApplyArgs) -> Result<Code, Failure> {
     let given = input::read(global, &args.write.input)?;
     let changes = changes(given, Mode::Apply);
-    let code = write(global, &args.write, &changes, Verb::APPLY)?;
+    let written = write(global, &args.write, &changes, Verb::APPLY)?;
     match args.wait {
-        Some(patience) if args.write.dry_run.is_none() && !changes.is_empty() => {
-            wait::for_hosts(global, &changes, patience).map(|()| code)
-        }
-        _ => Ok(code),
+        Some(patience) if !written.is_empty() => wait::for_hosts(global, &changes, &written, patience)?,
+        _ => {}
     }
+    Ok(Code::Success)
 }
 
 pub(crate) fn create(global: &Global, args: &WriteArgs) -> Result<Code, Failure> {
     let changes = changes(input::read(global, &args.input)?, Mode::Create);
-    write(global, args, &changes, Verb::CREATE)
+    write(global, args, &changes, Verb::CREATE).map(|_| Code::Success)
 }
 
 pub(crate) fn replace(global: &Global, args: &WriteArgs) -> Result<Code, Failure> {
     let changes = changes(input::read(global, &args.input)?, Mode::Replace);
-    write(global, args, &changes, Verb::REPLACE)
+    write(global, args, &changes, Verb::REPLACE).map(|_| Code::Success)
 }
 
 pub(crate) fn validate(global: &Global, args: &InputArgs) -> Result<Code, Failure> {
@@ -66,13 +65,12 @@ pub(crate) fn delete(global: &Global, args: &DeleteArgs) -> Result<Code, Failure
         println!("No resources specified");
         return Ok(Code::Success);
     }
-    let kv = store::open(global, Access::Write)?;
-    let resources = Resources::new(&*kv);
+    let store = store::open(global, Access::Write)?;
+    let resources = Resources::new(&*store);
     let kinds: Vec<Kind> = changes.iter().map(|change| change.key.kind).collect();
+    let skips = |error: &ResourceError| args.skip_not_exists && matches!(error, ResourceError::DoesNotExist(_));
     if args.filename.is_empty() || changes.len() == 1 {
-        return one_by_one(&resources, &changes, Verb::DELETE, |error| {
-            args.skip_not_exists && matches!(error, ResourceError::DoesNotExist(_))
-        });
+        return one_by_one(&resources, &changes, Verb::DELETE, skips).map(|_| Code::Success);
     }
     match resources.write(&changes) {
         Ok(_) => {
@@ -80,9 +78,7 @@ pub(crate) fn delete(global: &Global, args: &DeleteArgs) -> Result<Code, Failure
             Ok(Code::Success)
         }
         // One that is missing does not keep the others alive.
-        Err(_) => one_by_one(&resources, &changes, Verb::DELETE, |error| {
-            args.skip_not_exists && matches!(error, ResourceError::DoesNotExist(_))
-        }),
+        Err(_) => one_by_one(&resources, &changes, Verb::DELETE, skips).map(|_| Code::Success),
     }
 }
 
@@ -101,9 +97,9 @@ fn named(global: &Global, words: &[String]) -> Result<Vec<Change>, Failure> {
 }
 
 pub(crate) fn init(global: &Global) -> Result<Code, Failure> {
-    let kv = store::open(global, Access::Write)?;
-    Resources::new(&*kv).ensure_initialised().map_err(|error| resource_failure(&error))?;
-    println!("store `{}` is initialised", kv.describe());
+    let store = store::open(global, Access::Write)?;
+    Resources::new(&*store).ensure_initialised().map_err(|error| resource_failure(&error))?;
+    println!("store `{}` is initialised", store.place());
     Ok(Code::Success)
 }
 
@@ -145,10 +141,11 @@ fn changes(given: Vec<Given>, mode: Mode) -> Vec<Change> {
     changes
 }
 
-fn write(global: &Global, args: &WriteArgs, changes: &[Change], verb: Verb) -> Result<Code, Failure> {
+/// Writes all of it, and gives what became of each change; nothing with `--dry-run`.
+fn write(global: &Global, args: &WriteArgs, changes: &[Change], verb: Verb) -> Result<Vec<Written>, Failure> {
     if changes.is_empty() {
         println!("No resources specified");
-        return Ok(Code::Success);
+        return Ok(Vec::new());
     }
     let mut seen = BTreeSet::new();
     if let Some(twice) = changes.iter().find(|change| !seen.insert(&change.key)) {
@@ -163,10 +160,10 @@ fn write(global: &Global, args: &WriteArgs, changes: &[Change], verb: Verb) -> R
         for change in changes {
             println!("{} would be {}", change.key, verb.past);
         }
-        return Ok(Code::Success);
+        return Ok(Vec::new());
     }
-    let kv = store::open(global, Access::Write)?;
-    let resources = Resources::new(&*kv);
+    let store = store::open(global, Access::Write)?;
+    let resources = Resources::new(&*store);
     lint::check(global, documents, Some(&resources), args.input.strict)?;
     if let Err(error) = resources.ensure_initialised() {
         // A failure here does not fail the user's command (datastore.md section 2.8): the command itself will.
@@ -179,15 +176,17 @@ fn write(global: &Global, args: &WriteArgs, changes: &[Change], verb: Verb) -> R
         return one_by_one(&resources, changes, verb, skips);
     }
     match resources.write(changes) {
-        Ok(done) => {
-            report(changes, &done, verb);
-            Ok(Code::Success)
+        Ok(written) => {
+            report(changes, &written, verb);
+            Ok(written)
         }
         Err(failures) => {
             let code = failures.first().map_or(Code::General, |(_, error)| resource_code(error));
             let mut failure = resource_failure(&failures[0].1);
             failure.messages = failures.iter().map(|(_, error)| with_causes(error)).collect();
-            failure.messages.push(format!("nothing was written: all {} objects or none", changes.len()));
+            if code != Code::Partial {
+                failure.messages.push(format!("nothing was written: all {} objects or none", changes.len()));
+            }
             failure.code = code;
             Err(failure)
         }
@@ -200,7 +199,7 @@ fn one_by_one(
     changes: &[Change],
     verb: Verb,
     skips: impl Fn(&ResourceError) -> bool,
-) -> Result<Code, Failure> {
+) -> Result<Vec<Written>, Failure> {
     let mut done = Vec::new();
     let mut good = Vec::new();
     let mut errors = Vec::new();
@@ -213,7 +212,7 @@ fn one_by_one(
             Err(failures) => {
                 for (_, error) in failures {
                     if skips(&error) {
-                        done.push(Done::Unchanged);
+                        done.push(Written { done: Done::Unchanged, revision: String::new() });
                         good.push(change.clone());
                     } else {
                         errors.push(error);
@@ -224,7 +223,7 @@ fn one_by_one(
     }
     if errors.is_empty() {
         report(&good, &done, verb);
-        return Ok(Code::Success);
+        return Ok(done);
     }
     let mut failure = resource_failure(&errors[0]);
     failure.messages = errors.iter().map(|error| with_causes(error)).collect();
@@ -239,9 +238,9 @@ fn one_by_one(
 }
 
 /// The line that scripts know, and what became of the objects behind it.
-fn report(changes: &[Change], done: &[Done], verb: Verb) {
+fn report(changes: &[Change], written: &[Written], verb: Verb) {
     let kinds: Vec<Kind> = changes.iter().map(|change| change.key.kind).collect();
-    let count = |what: Done| done.iter().filter(|found| **found == what).count();
+    let count = |what: Done| written.iter().filter(|written| written.done == what).count();
     let parts: Vec<String> =
         [(Done::Created, "created"), (Done::Configured, "configured"), (Done::Unchanged, "unchanged")]
             .into_iter()

@@ -64,6 +64,7 @@ impl Loop {
             );
         }
         self.kernel.revision = Some(self.revision.0);
+        self.enforced_kinds.clone_from(&self.kinds);
         self.kernel.error = None;
         self.hold.accept();
         // What came and became invalid in one go is in force only now.

@@ -29,6 +29,11 @@ impl Loop {
                 node: self.config.node.clone(),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 revision: self.kernel.revision,
+                kinds: self
+                    .enforced_kinds
+                    .iter()
+                    .map(|(kind, text)| (kind.plural().to_owned(), text.clone()))
+                    .collect(),
                 time: String::new(),
                 problems: self.problems(),
             },

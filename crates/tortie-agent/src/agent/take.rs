@@ -54,7 +54,7 @@ impl Loop {
 
     fn take_store(&mut self, event: SyncEvent) {
         match event {
-            SyncEvent::Updates { updates, revision, is_snapshot } => {
+            SyncEvent::Updates { updates, revision, is_snapshot, kinds } => {
                 // An object of another store has no last valid form here.
                 let has_history = !is_snapshot || self.recognise(&updates, revision.0);
                 let is_setting = |update: &Update| matches!(update.key.kind, Kind::FelixConfiguration | Kind::Node);
@@ -75,6 +75,7 @@ impl Loop {
                     tracing::warn!("the store went back from revision {} to {revision}", self.revision);
                 }
                 self.revision = revision;
+                self.kinds = kinds;
                 self.is_unsaved = true;
                 if is_snapshot {
                     self.is_in_sync = true;

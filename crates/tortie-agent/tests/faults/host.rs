@@ -65,7 +65,7 @@ impl Host {
     pub(crate) fn config(&self, is_once: bool) -> Config {
         Config {
             node: "n1".to_owned(),
-            kv: self.store.clone(),
+            store: self.store.clone(),
             socket: self.socket(),
             environment: Default::default(),
             planner: None,

@@ -55,7 +55,7 @@ impl Inside {
     pub(crate) fn start(folder: &Path, planner: Planner) -> Inside {
         let agent = Agent::prepare(Config {
             node: "n1".to_owned(),
-            kv: Arc::new(Embedded::open(&folder.join("store.db"), Access::Write).unwrap()),
+            store: Arc::new(Embedded::open(&folder.join("store.db"), Access::Write).unwrap()),
             socket: folder.join("agent.sock"),
             environment: Default::default(),
             file: Default::default(),

@@ -1,0 +1,220 @@
+//! A store of resources as programs see it, whatever lies behind (datastore.md section 1).
+//!
+//! [`Resources`](crate::Resources) and [`Syncer`] stand on this trait alone. Every [`Kv`] is a store by the keys and values
+//! of section 2; a Kubernetes API server is one by itself. Revisions are opaque text here: one number counts the whole of a
+//! key-value store, but each kind of an API server has its own.
+
+mod over_kv;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use tortie_api::{Kind, ResourceKey};
+
+use crate::kv::{Kv, KvError, Revision, Watch};
+use crate::resources::Mode;
+use crate::syncer::{SyncEvent, Syncer};
+
+pub use over_kv::REPORT_PREFIX;
+
+/// Which objects a read asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Select {
+    /// The one at this key, if there is one.
+    Object(ResourceKey),
+    /// All of a kind, of one namespace if given.
+    Kind(Kind, Option<String>),
+}
+
+/// What one [`Select`] found.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct List {
+    /// The objects, sorted by key.
+    pub items: Vec<Item>,
+    /// The store's revision of the list.
+    pub revision: String,
+}
+
+/// One stored object.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Item {
+    /// The key it lies at, which may name it otherwise than the value does (section 2.4).
+    pub at: ResourceKey,
+    /// The revision of its last change.
+    pub revision: String,
+    /// The object as users see it, or a sentence on why what is stored is none.
+    pub value: Result<Map<String, Value>, String>,
+    /// What lies in the store.
+    pub raw: Raw,
+}
+
+/// An object in the form of its store.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Raw {
+    /// The bytes of a key-value store.
+    Bytes(Vec<u8>),
+    /// The object of an API server.
+    Json(Value),
+}
+
+/// One change of a commit. Each has a condition: what was read must not have changed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// Writes an object that does not exist.
+    Create {
+        /// Where it is to lie.
+        key: ResourceKey,
+        /// The object as users see it.
+        value: Map<String, Value>,
+    },
+    /// Writes over an object, wherever it lies.
+    Update {
+        /// What was read.
+        before: Item,
+        /// The object as users see it.
+        value: Map<String, Value>,
+    },
+    /// Removes an object.
+    Delete {
+        /// What was read.
+        before: Item,
+    },
+}
+
+impl Step {
+    /// The key that changes.
+    pub fn at(&self) -> &ResourceKey {
+        match self {
+            Step::Create { key, .. } => key,
+            Step::Update { before, .. } | Step::Delete { before } => &before.at,
+        }
+    }
+}
+
+/// How a commit ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Commit {
+    /// Everything was done; the revision of each step.
+    Done(Vec<String>),
+    /// The condition of this step did not hold, and nothing is changed.
+    Refused {
+        /// Its position.
+        step: usize,
+    },
+}
+
+/// What a syncer is to read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// The kinds that the consumer needs. A store that reads all of them at no more cost may deliver others too.
+    pub kinds: Vec<Kind>,
+    /// Of nodes only this one.
+    pub node: Option<String>,
+}
+
+/// The newest revision of each kind that a consumer has; empty where one revision counts the whole store.
+pub type KindRevisions = BTreeMap<Kind, String>;
+
+/// Where a syncer delivers. It must not block for long.
+pub type Deliver = Box<dyn FnMut(SyncEvent) + Send>;
+
+/// One agent's report, or that there is none any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reported {
+    /// The node.
+    pub node: String,
+    /// The report's bytes; `None` when its time ran out.
+    pub report: Option<Vec<u8>>,
+}
+
+/// Where reports are delivered: those that are there, then each change. The error that ended it comes last.
+pub type ReportSink = Box<dyn FnMut(Result<Reported, KvError>) -> ControlFlow<()> + Send>;
+
+/// A store of resources. Every call blocks, and must not be made from asynchronous code.
+///
+/// Implementations: every [`Kv`], and the Kubernetes store.
+pub trait Store: Send + Sync {
+    /// The place of the store as a user would name it; without quotes.
+    fn place(&self) -> String;
+
+    /// Reads several selections, one list for each; from one moment where [`Store::is_atomic`]. A kind that the store does not
+    /// have is empty.
+    ///
+    /// # Errors
+    /// [`KvError::Fault`] and others that say what to do.
+    fn select(&self, what: &[Select]) -> Result<Vec<List>, KvError>;
+
+    /// Makes all changes or none. Where the store has no transactions they come one after the other, checked before the
+    /// first and undone when a later one fails. No key may occur twice.
+    ///
+    /// # Errors
+    /// As [`Store::select`]. After [`KvError::is_indefinite`] errors the changes may or may not have been made.
+    fn commit(&self, steps: &[Step]) -> Result<Commit, KvError>;
+
+    /// Whether a commit is one transaction, and a read one moment.
+    fn is_atomic(&self) -> bool;
+
+    /// The largest number of steps of one commit, if there is one.
+    fn steps_max(&self) -> Option<usize> {
+        None
+    }
+
+    /// Whether writing `value` over an object would change nothing that the store keeps.
+    fn is_same(&self, item: &Item, value: &Map<String, Value>) -> bool;
+
+    /// Why this store never does this to such an object; the rules of every store are checked before.
+    fn refuses(&self, _mode: Mode, _key: &ResourceKey) -> Option<&'static str> {
+        None
+    }
+
+    /// The word that this store adds to the cluster's types (section 2.8).
+    fn cluster_type(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Delivers all objects, then every change, for ever (section 5). Dropping the syncer ends it.
+    ///
+    /// # Errors
+    /// When no thread can be made; trouble with the store is delivered.
+    fn sync(self: Arc<Self>, scope: Scope, deliver: Deliver) -> io::Result<Syncer>;
+
+    /// The revision, as [`SyncEvent`] counts it, with which a consumer of this handle's [`Store::sync`] has everything that is
+    /// stored at this moment, read afresh (D-14). May wait until the syncer has it.
+    ///
+    /// # Errors
+    /// As [`Store::select`].
+    fn present(&self) -> Result<Revision, KvError>;
+
+    /// The keys below the resources, where the store has such: status keys of section 2.7 go there.
+    fn keys(&self) -> Option<&dyn Kv> {
+        None
+    }
+
+    /// Writes an agent's report, which vanishes unless it is renewed within `ttl` (D-14).
+    ///
+    /// # Errors
+    /// As [`Store::commit`]; agents must do without where it is not allowed (section 2.9).
+    fn report(&self, node: &str, report: &[u8], ttl: Duration) -> Result<(), KvError>;
+
+    /// Delivers all reports, then each change, on a thread of the watch.
+    ///
+    /// # Errors
+    /// When no watch can be made.
+    fn watch_reports(&self, sink: ReportSink) -> Result<Watch, KvError>;
+
+    /// Takes the lease `name` for `holder`, or renews it; whether `holder` has it now. It is free again after `ttl`.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    fn lease(&self, name: &str, holder: &str, ttl: Duration) -> Result<bool, KvError>;
+
+    /// Gives the lease back, if `holder` has it.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    fn release(&self, name: &str, holder: &str) -> Result<(), KvError>;
+}
