@@ -9,12 +9,10 @@ use tortie_agent::{
 };
 use tortie_api::with_causes;
 use tortie_calc::settings::{FILE_LEN_MAX, Local, settings_of_file};
-use tortie_datastore::Access;
 use tortie_nftables::OpenError;
 
 use crate::args::{AgentArgs, Global};
 use crate::exit::{Code, Failure};
-use crate::late::initialise;
 use crate::log::Logging;
 use crate::store;
 
@@ -44,14 +42,8 @@ pub(crate) fn agent(global: &Global, args: &AgentArgs, logging: Logging) -> Resu
         None => host_name()?,
     };
     let is_known = has_saved_state(&state_dir);
-    let store = match (args.once, is_known) {
-        (false, _) => store::open_for_agent(global, is_known)?,
-        (true, true) => store::open_known(global)?,
-        (true, false) => store::open(global, Access::Write)?,
-    };
-    if args.once {
-        initialise(&*store);
-    }
+    let open = if args.once { store::open_once } else { store::open_for_agent };
+    let store = open(global, [&environment, &file], is_known)?;
     let config = Config {
         node,
         store,

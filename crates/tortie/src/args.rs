@@ -29,9 +29,16 @@ const DEFAULT_SOCKET: &str = "/run/tortie/agent.sock";
 
 #[derive(Args)]
 pub(crate) struct Global {
-    /// The store: `embedded:PATH` (a file, or a folder that holds `store.db`)
+    /// The store: `embedded:PATH` (a file, or a folder that holds `store.db`), `etcd://HOST:PORT,…`, `etcds://HOST:PORT,…`,
+    /// `kubernetes`, or `config:FILE`
     #[arg(long, global = true, env = "TORTIE_STORE", value_name = "URL", help_heading = "Connection")]
     pub(crate) store: Option<String>,
+    /// A file of kind CalicoAPIConfig that says how the store is reached
+    #[arg(short, long, global = true, value_name = "FILE", help_heading = "Connection")]
+    pub(crate) config: Option<PathBuf>,
+    /// The context of the kubeconfig
+    #[arg(long, global = true, value_name = "NAME", help_heading = "Connection")]
+    pub(crate) context: Option<String>,
     /// The socket of the agent on this host
     #[arg(
         long,
@@ -50,6 +57,9 @@ pub(crate) struct Global {
     /// When to use colours
     #[arg(long, global = true, value_enum, default_value = "auto", help_heading = "Output")]
     pub(crate) color: Color,
+    /// No line that says how far a long command is
+    #[arg(long, global = true, help_heading = "Output")]
+    pub(crate) no_progress: bool,
     /// Print results and errors only
     #[arg(short, long, global = true, help_heading = "Output")]
     pub(crate) quiet: bool,
@@ -145,6 +155,12 @@ pub(crate) enum Command {
     /// Look after the store
     #[command(before_help = "Example: tortie datastore check")]
     Datastore(DatastoreArgs),
+    /// Keep agents from following the store; what they enforce stays
+    #[command(before_help = "Example: tortie lock")]
+    Lock,
+    /// Let agents follow the store again
+    #[command(before_help = "Example: tortie unlock")]
+    Unlock,
     /// Print the completion script of a shell
     #[command(before_help = "Example: tortie completion bash > /etc/bash_completion.d/tortie")]
     Completion {
@@ -325,6 +341,62 @@ pub(crate) enum DatastoreCommand {
     Init,
     /// Check the integrity of the embedded store
     Check,
+    /// Copy the embedded store to a new file, while others use it
+    #[command(before_help = "Example: tortie datastore backup /var/backups/tortie.db")]
+    Backup(BackupArgs),
+    /// Forget the history of the embedded store, and give unused space back
+    Compact,
+    /// Write everything that the store holds as YAML
+    #[command(before_help = "Example: tortie datastore export -o fleet.yaml")]
+    Export(ExportArgs),
+    /// Write everything that an export holds into the store
+    #[command(before_help = "Example: tortie datastore import -f fleet.yaml")]
+    Import(ImportArgs),
+    /// Copy everything from one store to another, and lock the first
+    #[command(before_help = "Example: tortie datastore copy --from embedded:/var/lib/tortie --to etcd://10.0.0.1:2379")]
+    Copy(CopyArgs),
+}
+
+#[derive(Args)]
+pub(crate) struct BackupArgs {
+    /// The new file
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Args)]
+pub(crate) struct ExportArgs {
+    /// A new file; standard output without it
+    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct ImportArgs {
+    /// A file of `datastore export`, or `-` for standard input; may be repeated
+    #[arg(short, long, required = true, value_name = "FILE", help_heading = "Input")]
+    pub(crate) filename: Vec<String>,
+    /// Objects that exist already stay as they are, and count as success
+    #[arg(long, help_heading = "Safety")]
+    pub(crate) skip_exists: bool,
+    /// Say what would be written, and write nothing
+    #[arg(long, help_heading = "Safety")]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct CopyArgs {
+    /// The store to copy from, as for `--store`
+    #[arg(long, value_name = "URL", help_heading = "Connection")]
+    pub(crate) from: String,
+    /// The store to copy to, as for `--store`
+    #[arg(long, value_name = "URL", help_heading = "Connection")]
+    pub(crate) to: String,
+    /// Objects that exist already stay as they are, and count as success
+    #[arg(long, help_heading = "Safety")]
+    pub(crate) skip_exists: bool,
+    /// Do not lock the first store: what is written to it meanwhile may be missing in the copy
+    #[arg(long, help_heading = "Safety")]
+    pub(crate) no_lock: bool,
 }
 
 /// A duration: `90s`, `1m30s`, `1.5s`, `500ms`, or a bare number of seconds.

@@ -13,6 +13,7 @@ mod agent;
 mod args;
 mod clean;
 mod client;
+mod datastore;
 mod demo;
 mod dump;
 mod exit;
@@ -22,6 +23,7 @@ mod late;
 mod lint;
 mod log;
 mod output;
+mod progress;
 mod status;
 mod store;
 mod table;
@@ -65,10 +67,17 @@ fn run(cli: &Cli, logging: log::Logging) -> Result<Code, Failure> {
         Command::Clean(args) => clean::clean(&cli.global, args),
         Command::Demo(args) => demo::demo(args),
         Command::Version(args) => status::version(&cli.global, args),
-        Command::Datastore(args) => match args.command {
-            DatastoreCommand::Init => write::init(&cli.global),
-            DatastoreCommand::Check => write::check(&cli.global),
+        Command::Datastore(args) => match &args.command {
+            DatastoreCommand::Init => datastore::init(&cli.global),
+            DatastoreCommand::Check => datastore::check(&cli.global),
+            DatastoreCommand::Backup(args) => datastore::backup(&cli.global, args),
+            DatastoreCommand::Compact => datastore::compact(&cli.global),
+            DatastoreCommand::Export(args) => datastore::export(&cli.global, args),
+            DatastoreCommand::Import(args) => datastore::import(&cli.global, args),
+            DatastoreCommand::Copy(args) => datastore::copy(&cli.global, args),
         },
+        Command::Lock => datastore::lock(&cli.global),
+        Command::Unlock => datastore::unlock(&cli.global),
         Command::Completion { shell } => {
             let mut command = <Cli as clap::CommandFactory>::command();
             let mut script = Vec::new();

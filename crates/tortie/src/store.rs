@@ -1,34 +1,56 @@
-//! Opens the store that flags and environment name (D-13, datastore.md section 2.9).
+//! Opens the store that flags, environment and files name (D-13, datastore.md section 2.9).
 
-use std::path::PathBuf;
+mod place;
+mod values;
+
+use std::path::Path;
 use std::sync::Arc;
 
 use tortie_api::with_causes;
+use tortie_calc::settings::Local;
 use tortie_datastore::kv::FaultKind;
 use tortie_datastore::{Access, Embedded, KvError, ResourceError, Store};
 
+use self::place::Place;
 use crate::args::Global;
 use crate::exit::{Code, Failure};
 use crate::late::{Late, initialise};
 
-/// Where the embedded store lies when nothing names another place.
-const DEFAULT_PATH: &str = "/var/lib/tortie/store.db";
-
 /// Opens the store.
 pub(crate) fn open(global: &Global, access: Access) -> Result<Arc<dyn Store>, Failure> {
-    Ok(Arc::new(embedded(global, access)?))
+    connect(&named(global)?, access)
+}
+
+/// Opens the store of this URL; how it is reached comes from the same environment and files.
+pub(crate) fn open_url(global: &Global, url: &str, access: Access) -> Result<Arc<dyn Store>, Failure> {
+    connect(&place::of_global(global, Some(url), [&Local::new(), &Local::new()])?, access)
+}
+
+fn named(global: &Global) -> Result<Place, Failure> {
+    place::of_global(global, global.store.as_deref(), [&Local::new(), &Local::new()])
+}
+
+fn connect(place: &Place, access: Access) -> Result<Arc<dyn Store>, Failure> {
+    match place {
+        Place::Embedded(path, is_named) => Ok(Arc::new(embedded_at(path, *is_named, access)?)),
+        Place::Etcd(_) | Place::Kubernetes(_) => {
+            Err(Failure::new(Code::Usage, "this version knows the embedded store only"))
+        }
+    }
 }
 
 /// Opens the store for an agent: one that cannot be opened now may be later, and what is enforced stays until then (E-703).
 ///
 /// `is_known` is an agent that has saved what its store held: it does not take a missing one for an empty one (D-13).
-pub(crate) fn open_for_agent(global: &Global, is_known: bool) -> Result<Arc<dyn Store>, Failure> {
-    let path = path(global.store.as_deref())?;
-    let opened = if is_known { open_known(global) } else { open(global, Access::Write) };
+/// `felix` are its settings of environment and file.
+pub(crate) fn open_for_agent(global: &Global, felix: [&Local; 2], is_known: bool) -> Result<Arc<dyn Store>, Failure> {
+    let place = place::of_global(global, global.store.as_deref(), felix)?;
+    let Place::Embedded(path, is_named) = place else { return connect(&place, Access::Write) };
+    let opened = if is_known { known(&path) } else { embedded_at(&path, is_named, Access::Write) };
     match opened {
         Ok(store) => {
-            initialise(&*store);
-            Ok(store)
+            initialise(&store);
+            Ok(Arc::new(store))
         }
         Err(failure) => {
             tracing::error!("{}: trying again until it can be opened", failure.messages.join("; "));
@@ -42,18 +64,37 @@ pub(crate) fn open_for_agent(global: &Global, is_known: bool) -> Result<Arc<dyn 
     }
 }
 
-/// Opens a store that was there before.
-pub(crate) fn open_known(global: &Global) -> Result<Arc<dyn Store>, Failure> {
-    let path = path(global.store.as_deref())?;
-    let known = Embedded::open_known(&path).map_err(|error| kv_failure(&error))?;
-    Ok(Arc::new(known))
+/// Opens the store for an agent that programs once: now or not at all.
+pub(crate) fn open_once(global: &Global, felix: [&Local; 2], is_known: bool) -> Result<Arc<dyn Store>, Failure> {
+    match place::of_global(global, global.store.as_deref(), felix)? {
+        Place::Embedded(path, is_named) => {
+            let store = if is_known { known(&path)? } else { embedded_at(&path, is_named, Access::Write)? };
+            initialise(&store);
+            Ok(Arc::new(store))
+        }
+        other => connect(&other, Access::Write),
+    }
 }
 
-/// Opens the embedded store.
+/// Opens a store that was there before.
+fn known(path: &Path) -> Result<Embedded, Failure> {
+    Embedded::open_known(path).map_err(|error| kv_failure(&error))
+}
+
+/// Opens the embedded store, for what only that has.
 pub(crate) fn embedded(global: &Global, access: Access) -> Result<Embedded, Failure> {
-    let path = path(global.store.as_deref())?;
+    match named(global)? {
+        Place::Embedded(path, is_named) => embedded_at(&path, is_named, access),
+        Place::Etcd(_) => Err(Failure::new(Code::Usage, "etcd is not looked after by this command")
+            .with_hint("use etcd's own tools: `etcdctl endpoint status`, `snapshot save`, `compaction`, `defrag`")),
+        Place::Kubernetes(_) => Err(Failure::new(Code::Usage, "a cluster is not looked after by this command")
+            .with_hint("use the tools of the cluster; `tortie datastore export` copies what Tortie reads")),
+    }
+}
+
+fn embedded_at(path: &Path, is_named: bool, access: Access) -> Result<Embedded, Failure> {
     if access == Access::Write
-        && global.store.is_none()
+        && !is_named
         && let Some(folder) = path.parent()
     {
         std::fs::create_dir_all(folder).map_err(|error| {
@@ -63,29 +104,7 @@ pub(crate) fn embedded(global: &Global, access: Access) -> Result<Embedded, Fail
                 .with_hint("run as root, or name a store of your own with `--store embedded:PATH`")
         })?;
     }
-    Embedded::open(&path, access).map_err(|error| kv_failure(&error))
-}
-
-fn path(url: Option<&str>) -> Result<PathBuf, Failure> {
-    let Some(url) = url.filter(|url| !url.is_empty()) else { return Ok(PathBuf::from(DEFAULT_PATH)) };
-    if let Some(path) = url.strip_prefix("embedded:") {
-        let path = path.strip_prefix("//").unwrap_or(path);
-        if path.is_empty() {
-            return Err(
-                Failure::new(Code::Usage, "`--store embedded:` names no file").with_hint("write `embedded:PATH`")
-            );
-        }
-        return Ok(PathBuf::from(path));
-    }
-    let scheme = url.split(':').next().unwrap_or_default();
-    if ["etcd", "etcds", "kubernetes", "config"].contains(&scheme) {
-        let message = format!("store `{url}`: this version knows the embedded store only");
-        return Err(Failure::new(Code::Usage, message).with_hint("write `--store embedded:PATH`"));
-    }
-    if url.contains("://") {
-        return Err(Failure::new(Code::Usage, format!("`{url}` is not a store")).with_hint("write `embedded:PATH`"));
-    }
-    Ok(PathBuf::from(url))
+    Embedded::open(path, access).map_err(|error| kv_failure(&error))
 }
 
 /// The exit code of a store's error.

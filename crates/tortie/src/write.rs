@@ -1,4 +1,4 @@
-//! `apply`, `create`, `replace`, `delete`, `validate` and `datastore init` (cli.md sections 1.4 and 2.4).
+//! `apply`, `create`, `replace`, `delete` and `validate` (cli.md sections 1.4 and 2.4).
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use tortie_datastore::{Access, ResourceError, Resources};
 use crate::args::{ApplyArgs, DeleteArgs, DryRun, Global, InputArgs, WriteArgs};
 use crate::exit::{Code, Failure};
 use crate::input::{self, Given, rank};
-use crate::store::{self, kv_failure, resource_code, resource_failure};
+use crate::store::{self, resource_code, resource_failure};
 use crate::{get, lint, wait};
 
 pub(crate) fn apply(global: &Global, args: &ApplyArgs) -> Result<Code, Failure> {
@@ -94,25 +94,6 @@ fn named(global: &Global, words: &[String]) -> Result<Vec<Change>, Failure> {
         changes.push(delete(get::key(global, kind, &name)));
     }
     Ok(changes)
-}
-
-pub(crate) fn init(global: &Global) -> Result<Code, Failure> {
-    let store = store::open(global, Access::Write)?;
-    Resources::new(&*store).ensure_initialised().map_err(|error| resource_failure(&error))?;
-    println!("store `{}` is initialised", store.place());
-    Ok(Code::Success)
-}
-
-pub(crate) fn check(global: &Global) -> Result<Code, Failure> {
-    let embedded = store::embedded(global, Access::Read)?;
-    let report = embedded.check().map_err(|error| kv_failure(&error))?;
-    println!("revision {}, {} keys, history after revision {}", report.revision, report.keys, report.trimmed);
-    if report.problems.is_empty() {
-        println!("the store is sound");
-        return Ok(Code::Success);
-    }
-    let failure = Failure { code: Code::General, messages: report.problems, hint: None };
-    Err(failure.with_hint("stop what uses the store, and restore a backup"))
 }
 
 #[derive(Clone, Copy)]
