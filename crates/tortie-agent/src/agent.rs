@@ -9,6 +9,7 @@ mod take;
 pub(crate) use apply::pause_after;
 pub use settings::settings_of_environment;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -304,6 +305,8 @@ struct Loop {
     revision: Revision,
     /// The newest revision of each kind that the engine has, where no number counts the whole store.
     kinds: KindRevisions,
+    /// Where the store listens (E-467).
+    peers: Vec<SocketAddr>,
     /// The same of what the kernel has.
     enforced_kinds: KindRevisions,
     needs_programming: bool,
@@ -353,6 +356,7 @@ impl Loop {
             links: None,
             revision: Revision::ZERO,
             kinds: KindRevisions::new(),
+            peers: Vec::new(),
             enforced_kinds: KindRevisions::new(),
             needs_programming: true,
             needs_recheck: true,
@@ -364,6 +368,7 @@ impl Loop {
             waiters_for_state: Vec::new(),
             lints: None,
         };
+        this.follow_peers();
         this.read_settings();
         this
     }

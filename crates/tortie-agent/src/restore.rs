@@ -184,12 +184,16 @@ fn resolved(boot: &Boot<'_>, node: &str, saved: Option<&Saved>) -> Resolved {
         .and_then(|saved| saved.objects.iter().find(|(found, _)| *found == key))
         .map_or_else(Labels::new, |(_, form)| form.resource.meta().labels.clone());
     let none = Remembered::new();
-    resolve(&Sources {
+    let mut resolved = resolve(&Sources {
         node,
         node_labels: &labels,
         environment: boot.environment,
         file: boot.file,
         stored: &configurations(saved),
         remembered: saved.map_or(&none, |saved| &saved.settings),
-    })
+    });
+    if let (true, Some(saved)) = (resolved.operation.pins_datastore, saved) {
+        resolved.settings.pin(&saved.peers);
+    }
+    resolved
 }

@@ -5,7 +5,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -40,6 +40,8 @@ pub(crate) struct Saved {
     pub(crate) time: String,
     /// The last valid value of each setting of the store (D-12).
     pub(crate) settings: Remembered,
+    /// Where the store listens (E-467).
+    pub(crate) peers: Vec<SocketAddr>,
     /// Links and addresses of the host.
     pub(crate) links: Links,
     /// The objects in force, with the last valid forms of those that are invalid or refused now.
@@ -141,6 +143,8 @@ struct Body {
     revision: u64,
     time: String,
     settings: Remembered,
+    #[serde(default)]
+    peers: Vec<SocketAddr>,
     links: Vec<SavedLink>,
 }
 
@@ -266,6 +270,7 @@ impl Saved {
             revision: self.revision,
             time: self.time.clone(),
             settings: self.settings.clone(),
+            peers: self.peers.clone(),
             links: links.collect(),
         };
         let mut rest = line(&body);
@@ -341,6 +346,7 @@ pub(crate) fn parse(bytes: &[u8], path: &Path) -> Result<Saved, SavedError> {
         revision: body.revision,
         time: body.time,
         settings: body.settings,
+        peers: body.peers,
         links: links.collect(),
         objects,
     })
@@ -370,6 +376,7 @@ mod tests {
             cluster: Some("c".to_owned()),
             revision: 7,
             time: "2026-01-02T03:04:05Z".to_owned(),
+            peers: vec!["192.0.2.1:2379".parse().unwrap()],
             settings: [("logPrefix".to_owned(), "x".to_owned())].into(),
             links: [(link.name.clone(), link)].into(),
             objects: vec![(key, form)],

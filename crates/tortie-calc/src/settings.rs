@@ -1,5 +1,7 @@
 //! The agent's settings as far as they change what is enforced (enforcement.md section 6, D-12).
 
+use std::net::SocketAddr;
+
 use ipnet::IpNet;
 use tortie_api::model::Protocol;
 
@@ -137,6 +139,21 @@ impl Settings {
     pub fn is_workload_interface(&self, name: &str) -> bool {
         self.interface_prefixes.iter().any(|prefix| name.starts_with(prefix))
     }
+
+    /// Lets this host reach its store at these addresses whatever policy says (E-467).
+    pub fn pin(&mut self, peers: &[SocketAddr]) {
+        for peer in peers {
+            let net = IpNet::from(peer.ip().to_canonical());
+            let entry = Failsafe { protocol: Protocol::TCP, port: peer.port(), net: Some(net) };
+            let covers = |known: &Failsafe| {
+                (known.protocol, known.port) == (entry.protocol, entry.port)
+                    && known.net.is_none_or(|known| known == net)
+            };
+            if !self.failsafe_outbound.iter().any(covers) {
+                self.failsafe_outbound.push(entry);
+            }
+        }
+    }
 }
 
 impl Failsafe {
@@ -188,5 +205,22 @@ impl Default for Settings {
             drops_unknown_beside_known_only: false,
             set_size_max: 1_048_576,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pinned_store_is_reached_by_each_address_unless_it_was_open_before_e467() {
+        let mut settings = Settings::default();
+        let before = settings.failsafe_outbound.clone();
+        let peers = ["192.0.2.1:2379", "192.0.2.1:12379", "[2001:db8::1]:12379", "[::ffff:192.0.2.1]:12379"];
+        settings.pin(&peers.map(|peer| peer.parse().unwrap()));
+        let added: Vec<String> = settings.failsafe_outbound[before.len()..].iter().map(ToString::to_string).collect();
+        assert_eq!(settings.failsafe_outbound[..before.len()], before);
+        assert_eq!(added, ["tcp:192.0.2.1/32:12379", "tcp:[2001:db8::1/128]:12379"]);
+        assert_eq!(settings.failsafe_inbound, Settings::default().failsafe_inbound);
     }
 }

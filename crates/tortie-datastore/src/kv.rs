@@ -7,6 +7,7 @@ mod error;
 mod watch;
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -188,6 +189,11 @@ pub trait Kv: Send + Sync {
 
     /// The place of the store as a user would name it, for messages and status; without quotes.
     fn describe(&self) -> String;
+
+    /// Where the store listens, as far as it is reached across a network: the addresses that its clients need (E-467).
+    fn peers(&self) -> Vec<SocketAddr> {
+        Vec::new()
+    }
 
     /// The largest number of operations of one transaction, if there is one.
     fn ops_max(&self) -> Option<usize> {

@@ -8,6 +8,7 @@ mod over_kv;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -140,6 +141,12 @@ pub type ReportSink = Box<dyn FnMut(Result<Reported, KvError>) -> ControlFlow<()
 pub trait Store: Send + Sync {
     /// The place of the store as a user would name it; without quotes.
     fn place(&self) -> String;
+
+    /// Where the store listens, as far as it is reached across a network: the addresses that its clients need, sorted
+    /// (E-467). May change while it is used.
+    fn peers(&self) -> Vec<SocketAddr> {
+        Vec::new()
+    }
 
     /// Reads several selections, one list for each; from one moment where [`Store::is_atomic`]. A kind that the store does not
     /// have is empty.

@@ -55,6 +55,19 @@ impl Loop {
         self.needs_programming = true;
     }
 
+    /// Notes where the store listens now; whether that changed (E-467). Where it listened before counts until then, so that
+    /// a lost connection can come back.
+    pub(super) fn follow_peers(&mut self) -> bool {
+        let peers = self.config.store.peers();
+        if peers == self.peers {
+            return false;
+        }
+        tracing::info!("the store listens at {peers:?}");
+        self.peers = peers;
+        self.is_unsaved = true;
+        true
+    }
+
     /// Settings of what is in force.
     pub(super) fn resolve_settings(&mut self) {
         let node = self.config.node.clone();
@@ -80,7 +93,11 @@ impl Loop {
         }
         self.observe.set(Watching::of(&resolved.operation));
         self.observe.log(&resolved.operation.log, &self.config.set_log);
-        self.engine.set_settings(resolved.settings.clone());
+        let mut settings = resolved.settings.clone();
+        if resolved.operation.pins_datastore {
+            settings.pin(&self.peers);
+        }
+        self.engine.set_settings(settings);
         self.resolved = resolved;
         // Some settings change what is compiled, and not what is calculated.
         self.desired = None;

@@ -63,6 +63,7 @@ impl Loop {
             revision: self.revision.0,
             time: now(),
             settings: self.resolved.remembered.clone(),
+            peers: self.peers.clone(),
             links: self.links.clone().unwrap_or_default(),
             objects: self.hold.forms_to_save(),
         }

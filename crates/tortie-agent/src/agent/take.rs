@@ -53,6 +53,9 @@ impl Loop {
     }
 
     fn take_store(&mut self, event: SyncEvent) {
+        if self.follow_peers() {
+            self.read_settings();
+        }
         match event {
             SyncEvent::Updates { updates, revision, is_snapshot, kinds } => {
                 // An object of another store has no last valid form here.

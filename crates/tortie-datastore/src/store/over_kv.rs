@@ -1,6 +1,7 @@
 //! Every key-value store is a store of resources, by the keys and values of datastore.md section 2.
 
 use std::io;
+use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,10 @@ const LEASE_PREFIX: &str = "/tortie/v1/leases/";
 impl<K: Kv + 'static> Store for K {
     fn place(&self) -> String {
         self.describe()
+    }
+
+    fn peers(&self) -> Vec<SocketAddr> {
+        Kv::peers(self)
     }
 
     fn select(&self, what: &[Select]) -> Result<Vec<List>, KvError> {
