@@ -197,13 +197,6 @@ impl Agent {
         let monitor = Monitor::start(move |event| forward(&link_events, Event::Links(event)))
             .map_err(|source| AgentError::Start { what: "watch links", source })?;
         listen(events, kernel_events).map_err(|source| AgentError::Start { what: "listen to rulesets", source })?;
-        let scope = scope(&config.node);
-        let deliver = Box::new(move |event| forward(&store_events, Event::Store(event)));
-        let _syncer = config
-            .store
-            .clone()
-            .sync(scope, deliver)
-            .map_err(|source| AgentError::Start { what: "read the store", source })?;
         let reporter = Reporter::start(config.store.clone())
             .map_err(|source| AgentError::Start { what: "report to the store", source })?;
         let saver_events = sender.clone();
@@ -213,26 +206,18 @@ impl Agent {
         api::serve(&config.socket, sender, config.store.clone(), served)
             .map_err(|source| AgentError::Socket { socket: config.socket.clone(), source })?;
         let socket = config.socket.clone();
-        let result = Loop::new(config, kernel, observe, saver, monitor).run(&receiver);
+        let store = config.store.clone();
+        let agent = Loop::new(config, kernel, observe, saver, monitor);
+        let deliver = Box::new(move |event| forward(&store_events, Event::Store(event)));
+        let _syncer = store
+            .sync(agent.scope(), deliver)
+            .map_err(|source| AgentError::Start { what: "read the store", source })?;
+        let result = agent.run(&receiver);
         notify::stopping();
         // Whoever asks next is told at once that nobody is there.
         let _ = std::fs::remove_file(socket);
         result
     }
-}
-
-/// What an agent reads (datastore.md section 4). What no rule of a host can need is left out.
-fn scope(node: &str) -> Scope {
-    let kinds = Kind::all().filter(|kind| {
-        !matches!(
-            kind,
-            Kind::NetworkPolicy
-                | Kind::StagedNetworkPolicy
-                | Kind::StagedKubernetesNetworkPolicy
-                | Kind::KubeControllersConfiguration
-        )
-    });
-    Scope { kinds: kinds.collect(), node: Some(node.to_owned()) }
 }
 
 fn forward(sender: &Sender<Event>, event: Event) {
@@ -371,6 +356,22 @@ impl Loop {
         this.follow_peers();
         this.read_settings();
         this
+    }
+
+    /// What an agent reads (datastore.md section 4). What no rule of a host can need is left out.
+    fn scope(&self) -> Scope {
+        let kinds = Kind::all().filter(|kind| {
+            !matches!(
+                kind,
+                Kind::NetworkPolicy
+                    | Kind::StagedNetworkPolicy
+                    | Kind::StagedKubernetesNetworkPolicy
+                    | Kind::KubeControllersConfiguration
+            )
+        });
+        // Before a store is initialised it has no identity, and may hold nothing again.
+        let is_known = self.saved.as_ref().is_some_and(|saved| saved.cluster.is_some());
+        Scope { kinds: kinds.collect(), node: Some(self.config.node.clone()), is_known }
     }
 
     fn run(mut self, receiver: &Receiver<Event>) -> Result<(), AgentError> {

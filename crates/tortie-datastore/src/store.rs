@@ -115,6 +115,9 @@ pub struct Scope {
     pub kinds: Vec<Kind>,
     /// Of nodes only this one.
     pub node: Option<String>,
+    /// Whether the consumer has what this store held before. An empty one has lost it then, and counts as locked: taken at
+    /// its word it would open hosts.
+    pub is_known: bool,
 }
 
 /// The newest revision of each kind that a consumer has; empty where one revision counts the whole store.

@@ -50,7 +50,7 @@ pub enum SyncEvent {
         /// The newest revision of each kind, where no number counts the whole store.
         kinds: KindRevisions,
     },
-    /// The store is there, and says that it must not be used now (`datastoreReady` is not true).
+    /// The store is there, and says that it must not be used now (`datastoreReady` is not true), or has lost all it held.
     Locked,
     /// The store cannot be read; what was delivered stays valid.
     Lost(String),
@@ -73,8 +73,12 @@ impl Syncer {
         Syncer { _running: Box::new(running) }
     }
 
-    /// Starts to read `kv` on a thread of its own.
-    pub fn start(kv: Arc<dyn Kv>, deliver: impl FnMut(SyncEvent) + Send + 'static) -> std::io::Result<Syncer> {
+    /// Starts to read `kv` on a thread of its own; `is_known` is that of [`Scope`](crate::store::Scope).
+    pub fn start(
+        kv: Arc<dyn Kv>,
+        is_known: bool,
+        deliver: impl FnMut(SyncEvent) + Send + 'static,
+    ) -> std::io::Result<Syncer> {
         let stop = Arc::new(AtomicBool::new(false));
         let mut worker = Worker {
             kv,
@@ -82,6 +86,7 @@ impl Syncer {
             stop: stop.clone(),
             store: None,
             delivered: Delivered::default(),
+            is_known,
             is_locked: false,
             well_since: None,
         };
@@ -107,6 +112,8 @@ struct Worker {
     /// The store that `delivered` is from: revisions of two stores say nothing to each other.
     store: Option<String>,
     delivered: Delivered,
+    /// Whether the consumer has something of a store.
+    is_known: bool,
     is_locked: bool,
     /// When the present session had read everything.
     well_since: Option<Instant>,
@@ -158,7 +165,8 @@ impl Worker {
         for entry in entries {
             found.insert(entry.key, (entry.mod_rev, entry.value));
         }
-        self.is_locked = is_locked(&found);
+        self.is_locked = is_locked(&found, self.is_known);
+        self.is_known |= !self.is_locked && !found.is_empty();
         if self.is_locked {
             (self.deliver)(SyncEvent::Locked);
         } else {
@@ -207,10 +215,10 @@ impl Worker {
     }
 }
 
-/// An empty store is not locked: it holds nothing yet (D-14).
-fn is_locked(found: &BTreeMap<String, (Revision, Vec<u8>)>) -> bool {
+/// An empty store is not locked: it holds nothing yet (D-14), or else has lost what it held.
+fn is_locked(found: &BTreeMap<String, (Revision, Vec<u8>)>, is_known: bool) -> bool {
     let flag = keys::key(&ResourceKey::global(Kind::ClusterInformation, "default"));
-    !found.is_empty() && !is_ready(found.get(&flag).map(|(_, value)| value.as_slice()))
+    (is_known || !found.is_empty()) && !is_ready(found.get(&flag).map(|(_, value)| value.as_slice()))
 }
 
 fn is_ready(value: Option<&[u8]>) -> bool {

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use tortie_api::limits::STORED_LEN_MAX;
 use tortie_api::{Kind, ResourceKey};
-use tortie_datastore::kv::{Kv, Op, Txn};
+use tortie_datastore::kv::{Kv, Op, RESOURCE_PREFIX, Txn};
 use tortie_datastore::resources::{Change, Done, Mode};
 use tortie_datastore::{Access, Embedded, Resources, SyncEvent, Syncer, keys};
 
@@ -189,7 +189,7 @@ fn the_syncer_delivers_one_snapshot_then_each_revision_as_a_whole() {
     let (_folder, kv) = store();
     write(&kv, endpoint(Mode::Create, "n")).unwrap();
     let (sender, events) = channel();
-    let _syncer = Syncer::start(kv.clone(), move |event| sender.send(event).unwrap_or_default()).unwrap();
+    let _syncer = Syncer::start(kv.clone(), false, move |event| sender.send(event).unwrap_or_default()).unwrap();
     let first = next(&events);
     assert!(matches!(first, SyncEvent::Updates { is_snapshot: true, .. }));
     assert_eq!(names(&first), ["default", "a", "default", "kube-admin", "kube-baseline"]);
@@ -203,7 +203,7 @@ fn the_syncer_delivers_one_snapshot_then_each_revision_as_a_whole() {
 fn a_locked_store_delivers_nothing_until_it_is_unlocked() {
     let (_folder, kv) = store();
     let (sender, events) = channel();
-    let _syncer = Syncer::start(kv.clone(), move |event| sender.send(event).unwrap_or_default()).unwrap();
+    let _syncer = Syncer::start(kv.clone(), false, move |event| sender.send(event).unwrap_or_default()).unwrap();
     next(&events);
     let key = keys::key(&ResourceKey::global(Kind::ClusterInformation, "default"));
     let flag = |is_ready: bool| {
@@ -224,9 +224,34 @@ fn a_locked_store_delivers_nothing_until_it_is_unlocked() {
 fn a_value_that_is_no_object_is_delivered_as_what_is_wrong_with_it() {
     let (_folder, kv) = store();
     let (sender, events) = channel();
-    let _syncer = Syncer::start(kv.clone(), move |event| sender.send(event).unwrap_or_default()).unwrap();
+    let _syncer = Syncer::start(kv.clone(), false, move |event| sender.send(event).unwrap_or_default()).unwrap();
     next(&events);
     kv.put(&format!("{}x", keys::prefix(Kind::HostEndpoint, None)), b"{", None).unwrap();
     let SyncEvent::Updates { updates, .. } = next(&events) else { panic!("no update") };
     assert!(matches!(updates[0].value, Some(Err(_))));
+}
+
+#[test]
+fn a_store_that_lost_everything_is_no_empty_store() {
+    let (_folder, kv) = store();
+    write(&kv, endpoint(Mode::Create, "n")).unwrap();
+    let (sender, events) = channel();
+    let _syncer = Syncer::start(kv.clone(), false, move |event| sender.send(event).unwrap_or_default()).unwrap();
+    assert!(matches!(next(&events), SyncEvent::Updates { is_snapshot: true, .. }));
+    let entries = kv.range(RESOURCE_PREFIX).unwrap().0;
+    let ops = entries.into_iter().map(|entry| Op::Delete { key: entry.key }).collect();
+    kv.txn(&Txn { compares: vec![], ops }).unwrap();
+    assert_eq!(next(&events), SyncEvent::Locked);
+    // An agent that starts now and knows what the store held is told the same; one that does not sees that it is empty.
+    let (sender, later) = channel();
+    let _later = Syncer::start(kv.clone(), true, move |event| sender.send(event).unwrap_or_default()).unwrap();
+    assert_eq!(next(&later), SyncEvent::Locked);
+    let (sender, new) = channel();
+    let _new = Syncer::start(kv.clone(), false, move |event| sender.send(event).unwrap_or_default()).unwrap();
+    assert_eq!(names(&next(&new)), [""; 0]);
+    // Whoever initialises it anew means it.
+    Resources::new(&*kv).ensure_initialised().unwrap();
+    let expected = ["default", "default", "kube-admin", "kube-baseline", "-a"];
+    assert_eq!(names(&next(&events)), expected);
+    assert_eq!(names(&next(&later)), expected[..4]);
 }

@@ -55,7 +55,7 @@ impl Bench {
     fn of(folder: TempDir, file: PathBuf) -> Bench {
         let (sender, events) = channel();
         let kv: Arc<dyn Kv> = Arc::new(open(&file));
-        let syncer = Syncer::start(kv, move |event| sender.send(event).unwrap_or_default()).unwrap();
+        let syncer = Syncer::start(kv, false, move |event| sender.send(event).unwrap_or_default()).unwrap();
         let bench = Bench { _folder: folder, file, events, _syncer: syncer };
         assert!(!bench.updates().is_empty());
         bench
@@ -177,7 +177,7 @@ fn a_row_that_holds_something_else_affects_its_object_only_d11() {
     );
     let (sender, events) = channel();
     let kv: Arc<dyn Kv> = Arc::new(kv);
-    let _syncer = Syncer::start(kv.clone(), move |event| sender.send(event).unwrap_or_default()).unwrap();
+    let _syncer = Syncer::start(kv.clone(), false, move |event| sender.send(event).unwrap_or_default()).unwrap();
     let SyncEvent::Updates { updates, .. } = events.recv_timeout(PATIENCE).unwrap() else { panic!("a snapshot") };
     let of = |kind: Kind, name: &str| updates.iter().find(|u| u.key == ResourceKey::global(kind, name)).unwrap();
     assert_eq!(nets(of(Kind::GlobalNetworkSet, "sound")), "10.0.0.1");
@@ -340,7 +340,7 @@ fn a_reader_that_is_behind_when_the_log_is_compacted_misses_nothing() {
     Resources::new(&kv).ensure_initialised().unwrap();
     let (sender, events) = std::sync::mpsc::sync_channel(0);
     let reader: Arc<dyn Kv> = Arc::new(open(&file));
-    let syncer = Syncer::start(reader, move |event| sender.send(event).unwrap_or_default()).unwrap();
+    let syncer = Syncer::start(reader, false, move |event| sender.send(event).unwrap_or_default()).unwrap();
     assert!(matches!(events.recv_timeout(PATIENCE).unwrap(), SyncEvent::Updates { is_snapshot: true, .. }));
     for number in 0..700 {
         let name = format!("n{}", number % 5);

@@ -77,9 +77,9 @@ impl<K: Kv + 'static> Store for K {
         parse(stored).is_some_and(|stored| parse(&keys::to_bytes(item.at.kind, value)) == Some(stored))
     }
 
-    fn sync(self: Arc<Self>, _scope: Scope, deliver: Deliver) -> io::Result<Syncer> {
+    fn sync(self: Arc<Self>, scope: Scope, deliver: Deliver) -> io::Result<Syncer> {
         // One range and one watch tell all kinds at no more cost, in one order.
-        Syncer::start(self, deliver)
+        Syncer::start(self, scope.is_known, deliver)
     }
 
     fn present(&self) -> Result<Revision, KvError> {
