@@ -18,6 +18,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("tortie-proof", &["tortie-rules", "tortie-calc", "tortie-api"]),
     ("tortie-reference", &["tortie-api", "tortie-selector"]),
     ("tortie-datastore", &["tortie-api", "tortie-selector"]),
+    ("tortie-storetest", &["tortie-api", "tortie-datastore", "tortie-etcd", "tortie-kubernetes", "tortie-testkit"]),
     ("tortie-netlink", &[]),
     ("tortie-flows", &["tortie-netlink", "tortie-api"]),
     ("tortie-nftables", &["tortie-netlink", "tortie-rules", "tortie-calc", "tortie-api"]),
