@@ -9,11 +9,27 @@ use crate::run::{command, run};
 /// Programs, and the Debian package that holds each.
 const NEEDED: &[(&str, &str)] =
     &[("nft", "nftables"), ("ip", "iproute2"), ("python3", "python3"), ("cc", "build-essential"), ("strace", "strace")];
+/// Those of the tests of etcd and Kubernetes.
+const NEEDED_BY_STORES: &[(&str, &str)] =
+    &[("etcd", "etcd-server"), ("etcdctl", "etcd-client"), ("openssl", "openssl"), ("socat", "socat")];
 
 /// Makes sure that the programs are there: installs them as root, names the packages otherwise.
 pub(crate) fn ensure() -> Result<()> {
+    ensure_all(NEEDED)
+}
+
+/// Makes sure that the servers of etcd and Kubernetes are there, which the tests of these stores run.
+pub(crate) fn ensure_servers() -> Result<()> {
+    ensure_all(NEEDED_BY_STORES)?;
+    if !is_there("go") {
+        bail!("the Kubernetes API server of the tests is built with Go 1.26 or newer, and there is no `go`: install it");
+    }
+    run(&mut command("tools/kube-apiserver/build.sh", &[]))
+}
+
+fn ensure_all(needed: &[(&str, &str)]) -> Result<()> {
     let missing: Vec<&str> =
-        NEEDED.iter().filter(|(program, _)| !is_there(program)).map(|(_, package)| *package).collect();
+        needed.iter().filter(|(program, _)| !is_there(program)).map(|(_, package)| *package).collect();
     if missing.is_empty() {
         return Ok(());
     }

@@ -31,6 +31,7 @@ pub(crate) fn test(_arguments: &[String]) -> Result<()> {
     })?;
     step(&mut lines, "check", || check::check(&[]).map(|()| String::new()))?;
     step(&mut lines, "coverage of the specification", coverage::step)?;
+    step(&mut lines, "servers of etcd and Kubernetes", || packages::ensure_servers().map(|()| String::new()))?;
     let mut total = Counts::default();
     step(&mut lines, "tests", || {
         let (is_good, text) = capture(&mut command(&cargo(), &["test", "--workspace", "--locked", "--no-fail-fast"]))?;
