@@ -7,7 +7,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde_json::{Value, json};
 use tortie_selector::Selector;
 
-use crate::model::{Family, Port, PortRange, Protocol};
+use crate::model::{Family, InterfacePattern, Port, PortRange, Protocol};
 use crate::schema::Text;
 
 /// The longest selector in characters.
@@ -28,6 +28,14 @@ pub(crate) fn refuse<T>(message: impl Into<String>) -> Result<T, Refusal> {
 
 pub(crate) fn refuse_with<T>(message: impl Into<String>, hint: impl Into<String>) -> Result<T, Refusal> {
     Err(Refusal { message: message.into(), hint: Some(hint.into()) })
+}
+
+/// Whether a text keeps its rule.
+///
+/// # Errors
+/// A sentence that says what is wrong with it.
+pub fn check_text(rule: Text, text: &str) -> Result<(), String> {
+    self::text(rule, text).map(drop).map_err(|refusal| refusal.message)
 }
 
 /// Checks a text and gives the form in which it is stored.
@@ -81,9 +89,9 @@ pub(crate) fn text(rule: Text, text: &str) -> Result<Value, Refusal> {
         Text::Duration => duration(text, true).map(Value::from),
         Text::FreeDuration => duration(text, false).map(Value::from),
         Text::FailsafeProtocol => same(),
-        Text::Regex => match regex::Regex::new(text) {
+        Text::Regex => match InterfacePattern::parse(text) {
             Ok(_) => same(),
-            Err(_) => refuse(format!("`{text}` is not a regular expression")),
+            Err(_) => refuse(format!("`{text}` is not a regular expression, or too large a one")),
         },
         Text::LogPrefix => characters(text, "a log prefix", "letters, digits and `%: /_-`", |c| {
             c.is_ascii_alphanumeric() || "%: /_-".contains(c)

@@ -30,13 +30,13 @@ mod validate;
 pub mod yaml;
 
 pub use causes::with_causes;
-pub use checks::{format_duration, nearest, parse_duration};
+pub use checks::{check_text, format_duration, nearest, parse_duration};
 pub use decode::{Decoded, Document, decode, identify};
 pub use key::ResourceKey;
 pub use kind::Kind;
 pub use problem::{Position, Problem, Severity};
 pub use stored::{Stored, read_stored};
-pub use validate::is_built_in;
+pub use validate::{check_name, is_built_in};
 
 /// The one `apiVersion` of every resource.
 pub const API_VERSION: &str = "projectcalico.org/v3";

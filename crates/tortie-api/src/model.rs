@@ -13,10 +13,14 @@ use tortie_selector::Selector;
 
 use crate::{Kind, ResourceKey};
 
+mod controllers;
+mod node;
 mod order;
 mod ports;
 mod rule;
 
+pub use controllers::{AutoHostEndpoint, InterfacePattern, KubeControllersConfiguration, Template, TemplateRule};
+pub use node::{Node, NodeInterface};
 pub use order::by_evaluation;
 pub use ports::{BackwardsRange, Port, PortRange, Protocol};
 pub use rule::{Action, Entity, Family, IcmpMatch, Rule, ServiceAccounts, ServiceRef};
@@ -56,8 +60,10 @@ pub enum Resource {
     WorkloadEndpoint(WorkloadEndpoint),
     /// Settings of agents.
     FelixConfiguration(FelixConfiguration),
-    /// A node, for its labels.
+    /// A node.
     Node(Node),
+    /// Settings of the controller.
+    KubeControllersConfiguration(KubeControllersConfiguration),
     /// Identity and ready flag of the store.
     ClusterInformation(ClusterInformation),
     /// Kinds that are stored and returned, and mean nothing to a host.
@@ -76,6 +82,7 @@ impl Resource {
             Resource::WorkloadEndpoint(r) => &r.meta,
             Resource::FelixConfiguration(r) => &r.meta,
             Resource::Node(r) => &r.meta,
+            Resource::KubeControllersConfiguration(r) => &r.meta,
             Resource::ClusterInformation(r) => &r.meta,
             Resource::Other(_, meta) => meta,
         }
@@ -93,6 +100,7 @@ impl Resource {
             Resource::WorkloadEndpoint(_) => Kind::WorkloadEndpoint,
             Resource::FelixConfiguration(_) => Kind::FelixConfiguration,
             Resource::Node(_) => Kind::Node,
+            Resource::KubeControllersConfiguration(_) => Kind::KubeControllersConfiguration,
             Resource::ClusterInformation(_) => Kind::ClusterInformation,
             Resource::Other(kind, _) => *kind,
         }
@@ -285,13 +293,6 @@ pub struct FelixConfiguration {
     pub node_selector: Option<Selector>,
     /// The other members of `spec` as stored, by their names.
     pub values: BTreeMap<String, serde_json::Value>,
-}
-
-/// A node, for its labels.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Node {
-    /// Name and labels.
-    pub meta: Meta,
 }
 
 /// Identity and ready flag of the store (resources.md section 11).

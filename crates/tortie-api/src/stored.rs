@@ -12,12 +12,14 @@ use serde_json::{Map, Value};
 use crate::Kind;
 use crate::checks;
 use crate::model::{
-    Attachment, ClusterInformation, EndpointPort, FelixConfiguration, HostEndpoint, Labels, Meta, NetworkSet, Node,
-    Profile, Resource, Tier, TierAction, WorkloadEndpoint,
+    Attachment, ClusterInformation, EndpointPort, FelixConfiguration, HostEndpoint, Labels, Meta, NetworkSet, Profile,
+    Resource, Tier, TierAction, WorkloadEndpoint,
 };
 use crate::problem::{Problem, Severity};
 use crate::shape::join;
 
+mod controllers;
+mod node;
 mod policy;
 
 type Object = Map<String, Value>;
@@ -113,15 +115,16 @@ impl Reader {
                 let values = values.map(|(name, value)| (name.clone(), value.clone())).collect();
                 Some(Resource::FelixConfiguration(FelixConfiguration { meta, node_selector, values }))
             }
-            Kind::Node => Some(Resource::Node(Node { meta })),
+            Kind::Node => Some(Resource::Node(self.node(meta, spec))),
             Kind::ClusterInformation => {
                 let cluster_guid = self.text(spec, "clusterGUID", "spec.clusterGUID")?.unwrap_or_default().to_owned();
                 let is_ready = spec.get("datastoreReady") == Some(&Value::Bool(true));
                 Some(Resource::ClusterInformation(ClusterInformation { meta, cluster_guid, is_ready }))
             }
-            Kind::StagedKubernetesNetworkPolicy | Kind::KubeControllersConfiguration => {
-                Some(Resource::Other(kind, meta))
+            Kind::KubeControllersConfiguration => {
+                self.kube_controllers(meta, spec).map(Resource::KubeControllersConfiguration)
             }
+            Kind::StagedKubernetesNetworkPolicy => Some(Resource::Other(kind, meta)),
         }
     }
 

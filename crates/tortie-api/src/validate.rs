@@ -103,7 +103,11 @@ fn metadata(kind: Kind, metadata: &Object, problems: &mut Vec<Problem>) {
     }
 }
 
-fn check_name(kind: Kind, name: &str) -> Result<(), String> {
+/// Whether a name is one that objects of a kind may have (resources.md sections 1.3 and 4.1, D-2). Kubernetes takes fewer.
+///
+/// # Errors
+/// A sentence that says which names are.
+pub fn check_name(kind: Kind, name: &str) -> Result<(), String> {
     let is_good = match kind {
         Kind::HostEndpoint => is_free_name(name),
         Kind::Tier => name.len() <= 63 && is_label(name),
