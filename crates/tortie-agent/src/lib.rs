@@ -38,7 +38,7 @@ pub use in_force::{InForce, InForceError, in_force};
 pub use lock::{LockError, NamespaceLock};
 pub use program::{Blame, Fault, Outcome, Planner, ProgramError, Programmer};
 pub use recheck::{Counts, Recheck, RecheckError};
-pub use report::{AgentReport, REPORT_PREFIX};
+pub use report::{AgentReport, REPORT_PREFIX, ReportedInterface};
 pub use restore::{Boot, Restored, restore};
 pub use saved::{SavedError, forget_state, has_saved_state};
 pub use status::Status;

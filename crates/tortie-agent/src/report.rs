@@ -10,9 +10,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
 use tortie_datastore::Store;
 use tortie_datastore::kv::{Kv, KvError, Op, Txn};
+pub use tortie_datastore::report::{AgentReport, ReportedInterface};
 pub use tortie_datastore::store::REPORT_PREFIX;
 
 use crate::watching::Reports;
@@ -27,24 +27,6 @@ const RECHECK_DELAYS: u32 = 180;
 const RETRY: Duration = Duration::from_secs(10);
 /// Keys that one transaction may change: etcd refuses more than 128.
 const OPS_MAX: usize = 100;
-
-/// One agent's report.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct AgentReport {
-    /// The node.
-    pub node: String,
-    /// Version of the program.
-    pub version: String,
-    /// The revision that is enforced; absent before the first programming.
-    pub revision: Option<u64>,
-    /// For each kind, by its plural, the newest revision that is enforced; empty where one number counts the whole store.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub kinds: BTreeMap<String, String>,
-    /// When this was written, RFC 3339 UTC.
-    pub time: String,
-    /// What is wrong, one sentence each.
-    pub problems: Vec<String>,
-}
 
 /// What the loop tells the reporter.
 #[derive(Clone, Debug)]
@@ -141,8 +123,7 @@ impl<'a> Writer<'a> {
     }
 
     fn take(&mut self, told: Told) {
-        let is_same = |old: &Told| (&old.report, old.settings) == (&told.report, told.settings);
-        if !self.present.as_ref().is_some_and(is_same) {
+        if !self.present.as_ref().is_some_and(|old| says_the_same(old, &told)) {
             self.report_at = Instant::now();
         }
         self.present = Some(told);
@@ -246,6 +227,12 @@ fn tell<T>(result: Result<T, KvError>) {
     }
 }
 
+/// Whether what is told needs no new report before the present one is renewed by time (D-14).
+fn says_the_same(old: &Told, new: &Told) -> bool {
+    // What is told has no time: the writer sets it.
+    old.settings == new.settings && old.report == new.report
+}
+
 /// Whether the host's record is written: never before the first programming.
 fn has_record(told: &Told) -> bool {
     told.settings.interval.is_some() && told.endpoints.is_some()
@@ -336,6 +323,22 @@ mod tests {
             })
             .collect();
         assert_eq!(text, ["delete c", "put b=2", "put d=1"]);
+    }
+
+    #[test]
+    fn a_report_is_due_when_what_it_says_changes_d14() {
+        let old = told(&[("a", "up")], true);
+        let changed = |change: &dyn Fn(&mut Told)| {
+            let mut new = old.clone();
+            change(&mut new);
+            !says_the_same(&old, &new)
+        };
+        assert!(!changed(&|_| {}));
+        assert!(!changed(&|new| new.endpoints = None), "states have keys of their own");
+        assert!(changed(&|new| new.report.revision = Some(7)));
+        assert!(changed(&|new| new.report.problems.push("x".to_owned())));
+        let eth0 = || ReportedInterface { name: "eth0".to_owned(), addresses: vec!["10.0.0.1".parse().unwrap()] };
+        assert!(changed(&|new| new.report.interfaces.push(eth0())), "E-815");
     }
 
     #[test]

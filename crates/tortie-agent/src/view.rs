@@ -3,12 +3,14 @@
 mod counters;
 mod endpoints;
 mod interfaces;
+mod reported;
 mod sets;
 mod warnings;
 
 pub(crate) use counters::{counter_list, invalid_drops, staged};
 pub(crate) use endpoints::{endpoints, states};
 pub(crate) use interfaces::interfaces;
+pub(crate) use reported::interfaces as reported_interfaces;
 pub(crate) use sets::sets;
 pub(crate) use warnings::{mark_collisions, not_enforced, one_family, too_large, unpoliced_ipv6};
 

@@ -36,6 +36,7 @@ impl Loop {
                     .collect(),
                 time: String::new(),
                 problems: self.problems(),
+                interfaces: self.links.as_ref().map(view::reported_interfaces).unwrap_or_default(),
             },
             endpoints: links.map(|links| view::states(self.engine.report(), links)),
             settings: self.observe.settings().reports,
