@@ -19,6 +19,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("tortie-reference", &["tortie-api", "tortie-selector"]),
     ("tortie-datastore", &["tortie-api", "tortie-selector"]),
     ("tortie-storetest", &["tortie-api", "tortie-datastore", "tortie-etcd", "tortie-kubernetes", "tortie-testkit"]),
+    ("tortie-controller", &["tortie-api", "tortie-datastore"]),
     ("tortie-netlink", &[]),
     ("tortie-flows", &["tortie-netlink", "tortie-api"]),
     ("tortie-nftables", &["tortie-netlink", "tortie-rules", "tortie-calc", "tortie-api"]),
