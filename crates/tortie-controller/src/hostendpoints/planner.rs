@@ -30,6 +30,8 @@ pub struct Planner {
     nodes: BTreeMap<String, NodeState>,
     /// By name of endpoint, then node: two nodes may want one name.
     claims: HashMap<String, BTreeMap<String, Claim>>,
+    /// Names that more than one node claims.
+    contested: BTreeSet<String>,
     /// Names that a node claims.
     claimed: HashMap<String, Vec<String>>,
     present: HashMap<String, Present>,
@@ -62,6 +64,7 @@ impl Planner {
             settings,
             nodes: BTreeMap::new(),
             claims: HashMap::new(),
+            contested: BTreeSet::new(),
             claimed: HashMap::new(),
             present: HashMap::new(),
             owned: HashMap::new(),
@@ -154,9 +157,7 @@ impl Planner {
         }
         findings.problems.extend(self.problems.values().flatten().cloned());
         findings.warnings.extend(self.warnings.values().flatten().cloned());
-        for (name, claims) in self.claims.iter().filter(|(_, claims)| claims.len() > 1) {
-            findings.problems.extend(self.collisions(name, claims));
-        }
+        findings.problems.extend(self.contested.iter().flat_map(|name| self.collisions(name)));
         findings.problems.sort();
         findings.warnings.sort();
         findings
@@ -167,6 +168,9 @@ impl Planner {
         for name in self.claimed.remove(node).unwrap_or_default() {
             if let Some(claims) = self.claims.get_mut(&name) {
                 claims.remove(node);
+                if claims.len() < 2 {
+                    self.contested.remove(&name);
+                }
                 if claims.is_empty() {
                     self.claims.remove(&name);
                 }
@@ -183,7 +187,11 @@ impl Planner {
         for claim in made.endpoints {
             self.dirty.insert(claim.name.clone());
             self.claimed.entry(node.to_owned()).or_default().push(claim.name.clone());
-            self.claims.entry(claim.name.clone()).or_default().insert(node.to_owned(), claim);
+            let claims = self.claims.entry(claim.name.clone()).or_default();
+            if !claims.is_empty() {
+                self.contested.insert(claim.name.clone());
+            }
+            claims.insert(node.to_owned(), claim);
         }
     }
 
@@ -216,8 +224,9 @@ impl Planner {
         holder.and_then(|node| claims.get_key_value(node)).or_else(|| claims.first_key_value())
     }
 
-    fn collisions(&self, name: &str, claims: &BTreeMap<String, Claim>) -> Vec<Finding> {
-        let Some((winner, _)) = self.winner(name) else { return Vec::new() };
+    /// What the nodes that do not have a name, and want it, are told.
+    fn collisions(&self, name: &str) -> Vec<Finding> {
+        let (Some((winner, _)), Some(claims)) = (self.winner(name), self.claims.get(name)) else { return Vec::new() };
         let losers = claims.iter().filter(|(node, _)| *node != winner);
         let finding = |(node, claim): (&String, &Claim)| Finding {
             template: claim.template.clone(),

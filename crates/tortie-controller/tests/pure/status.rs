@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 use tortie_controller::hostendpoints::{Environment, Names, Settings};
-use tortie_controller::status::{status, with_status};
+use tortie_controller::status::{PROBLEMS, status, with_status};
 
 use crate::support::{configuration, object};
 
@@ -71,9 +71,24 @@ fn settings_that_are_not_known_have_no_status() {
 fn only_another_status_is_written_and_nothing_else_changes() {
     let stored = stored(&json!({}));
     let shown = of(json!({}), &Environment::default());
-    let written = with_status(&stored, &shown).unwrap();
-    assert_eq!(with_status(&written, &shown), None);
+    let written = with_status(&stored, &shown, &[]).unwrap();
+    assert_eq!(with_status(&written, &shown, &[]), None);
     let mut back = written;
     back["status"] = json!({});
     assert_eq!(back, stored);
+}
+
+#[test]
+fn problems_stand_in_an_annotation_while_there_are_some_e814() {
+    let shown = of(json!({}), &Environment::default());
+    let annotations = json!({"a": "b"});
+    let mut stored = with_status(&stored(&json!({})), &shown, &[]).unwrap();
+    stored["metadata"]["annotations"] = annotations.clone();
+    let problems: Vec<String> = (0..22).map(|n| format!("problem {n}")).collect();
+    let written = with_status(&stored, &shown, &problems).unwrap();
+    let list = written["metadata"]["annotations"][PROBLEMS].as_str().unwrap();
+    let list: Vec<String> = serde_json::from_str(list).unwrap();
+    assert_eq!((list.len(), list[20].as_str()), (21, "and 2 more"));
+    assert_eq!(with_status(&written, &shown, &problems), None);
+    assert_eq!(with_status(&written, &shown, &[]).unwrap(), stored, "mended");
 }

@@ -1,0 +1,6 @@
+//! The loop on a real store: every test waits for what happens there.
+
+mod endpoints;
+mod hosts;
+mod leaders;
+mod rig;
