@@ -63,6 +63,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "tortie-nftables",
             "tortie-netmon",
             "tortie-agent",
+            "tortie-controller",
             "tortie-proof",
             "tortie-testkit",
         ],

@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use nix::sys::signal::{SigSet, Signal};
 use tortie_agent::{
     Agent, AgentError, Boot, Config, Restored, bounded, has_saved_state, restore, settings_of_environment,
 };
@@ -14,17 +13,14 @@ use tortie_nftables::OpenError;
 use crate::args::{AgentArgs, Global};
 use crate::exit::{Code, Failure};
 use crate::log::Logging;
+use crate::signals::Signals;
 use crate::store;
 
 /// Settings files, the first one that exists counts (D-12).
 const FILES: [&str; 2] = ["/etc/tortie/agent.cfg", "/etc/calico/felix.cfg"];
 
 pub(crate) fn agent(global: &Global, args: &AgentArgs, logging: Logging) -> Result<Code, Failure> {
-    // Before any thread is started, so that all of them leave these signals to the one that waits for them.
-    let mut signals = SigSet::empty();
-    signals.add(Signal::SIGTERM);
-    signals.add(Signal::SIGINT);
-    signals.thread_block().map_err(|error| Failure::new(Code::General, format!("cannot block signals: {error}")))?;
+    let signals = Signals::block()?;
 
     let (environment, file) = local_settings()?;
     // A configured name is used as it is given (E-101), from environment or file only (E-605).
@@ -57,16 +53,7 @@ pub(crate) fn agent(global: &Global, args: &AgentArgs, logging: Logging) -> Resu
         set_log: Box::new(move |log| logging.set(log)),
     };
     let agent = Agent::prepare(config).map_err(|error| failure(&error))?;
-    let stop = agent.stopper();
-    std::thread::Builder::new()
-        .name("signals".to_owned())
-        .spawn(move || {
-            if let Ok(signal) = signals.wait() {
-                tracing::info!("received {signal}");
-                stop();
-            }
-        })
-        .map_err(|error| Failure::new(Code::General, format!("cannot wait for signals: {error}")))?;
+    signals.then(agent.stopper())?;
     agent.run().map_err(|error| failure(&error))?;
     Ok(Code::Success)
 }
@@ -81,7 +68,7 @@ pub(crate) fn local_settings() -> Result<(Local, Local), Failure> {
 }
 
 /// The variables of the environment. What is no text names no setting, and is no value of one.
-fn texts(variables: impl Iterator<Item = (OsString, OsString)>) -> impl Iterator<Item = (String, String)> {
+pub(crate) fn texts(variables: impl Iterator<Item = (OsString, OsString)>) -> impl Iterator<Item = (String, String)> {
     variables.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
@@ -114,7 +101,7 @@ fn failure(error: &AgentError) -> Failure {
 }
 
 /// The kernel's host name, trimmed and in lower case (E-101).
-fn host_name() -> Result<String, Failure> {
+pub(crate) fn host_name() -> Result<String, Failure> {
     let name =
         nix::unistd::gethostname().map_err(|error| Failure::new(Code::General, format!("no host name: {error}")))?;
     let name = name.to_string_lossy().trim().to_lowercase();

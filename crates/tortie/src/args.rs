@@ -140,6 +140,9 @@ pub(crate) enum Command {
     /// Enforce what is stored, until stopped; rules stay in the kernel
     #[command(before_help = "Example: tortie agent --node web1")]
     Agent(AgentArgs),
+    /// Make host endpoints of nodes, and keep them up to date, until stopped
+    #[command(before_help = "Example: tortie controller --standalone")]
+    Controller(ControllerArgs),
     /// Show what the kernel holds of Tortie's, or prove that it does what policy says
     #[command(before_help = "Example: tortie dump --verify")]
     Dump(DumpArgs),
@@ -270,6 +273,16 @@ pub(crate) struct AgentArgs {
     pub(crate) restore: bool,
     #[command(flatten)]
     pub(crate) state: StateArgs,
+}
+
+#[derive(Args)]
+pub(crate) struct ControllerArgs {
+    /// Make a node of each host whose agent reports: where neither Kubernetes nor Calico does
+    #[arg(long)]
+    pub(crate) standalone: bool,
+    /// Do what is to be done now and end; waits for no other controller
+    #[arg(long)]
+    pub(crate) once: bool,
 }
 
 #[derive(Args)]

@@ -35,7 +35,7 @@ pub(crate) fn start(cli: &Cli) -> Logging {
     let level = match (&global.log_level, global.quiet, global.verbose, &cli.command) {
         (Some(level), ..) => level.clone(),
         (None, true, ..) => "error".to_owned(),
-        (None, false, 0, Command::Agent(_)) => "info".to_owned(),
+        (None, false, 0, Command::Agent(_) | Command::Controller(_)) => "info".to_owned(),
         (None, false, 0, _) => "warn".to_owned(),
         (None, false, 1, _) => "info".to_owned(),
         (None, false, 2, _) => "debug".to_owned(),

@@ -13,6 +13,7 @@ mod agent;
 mod args;
 mod clean;
 mod client;
+mod controller;
 mod datastore;
 mod demo;
 mod dump;
@@ -24,6 +25,7 @@ mod lint;
 mod log;
 mod output;
 mod progress;
+mod signals;
 mod status;
 mod store;
 mod table;
@@ -63,6 +65,7 @@ fn run(cli: &Cli, logging: log::Logging) -> Result<Code, Failure> {
         Command::Validate(args) => write::validate(&cli.global, args),
         Command::Status(args) => status::status(&cli.global, args),
         Command::Agent(args) => agent::agent(&cli.global, args, logging),
+        Command::Controller(args) => controller::controller(&cli.global, args),
         Command::Dump(args) => dump::dump(&cli.global, args),
         Command::Clean(args) => clean::clean(&cli.global, args),
         Command::Demo(args) => demo::demo(args),
