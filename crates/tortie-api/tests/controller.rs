@@ -1,7 +1,7 @@
 //! What the controller reads of nodes and of its settings (resources.md sections 8.1 and 10).
 
 use serde_json::{Value, json};
-use tortie_api::model::{KubeControllersConfiguration, Node, Resource};
+use tortie_api::model::{InterfacePattern, KubeControllersConfiguration, Node, Resource};
 use tortie_api::{Kind, Problem, read_stored};
 
 fn node(spec: Value) -> (Node, Vec<String>) {
@@ -160,4 +160,21 @@ fn what_is_wrong_in_a_template_stays_in_that_template_e814() {
     let good = read.host_endpoint.templates[0].rule.as_ref().unwrap();
     assert_eq!(good.cidrs, ["10.0.0.0/8".parse().unwrap(), "192.0.2.1/32".parse().unwrap()]);
     assert!(good.node_selector.is_all() && good.pattern.is_none());
+}
+
+#[test]
+fn patterns_are_those_of_go_but_for_rare_forms_e808() {
+    for (pattern, name, is_match) in [
+        ("eth", "veth1", true),
+        ("^eth", "veth1", false),
+        (r"^(?:eth|en)\d+$", "en12", true),
+        ("(?i)ETH[[:digit:]]", "eth0", true),
+        ("(?P<kind>bond)0", "bond0", true),
+        (r"\x65th", "eth0", true),
+    ] {
+        assert_eq!(InterfacePattern::parse(pattern).unwrap().is_match(name), is_match, "{pattern} {name}");
+    }
+    for refused in [r"\Qeth0.1\E", r"\145th", r"(e)\1", "(?=e)", "*", "a{1001}{1001}"] {
+        assert!(InterfacePattern::parse(refused).is_err(), "{refused}");
+    }
 }
