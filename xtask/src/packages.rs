@@ -22,7 +22,9 @@ pub(crate) fn ensure() -> Result<()> {
 pub(crate) fn ensure_servers() -> Result<()> {
     ensure_all(NEEDED_BY_STORES)?;
     if !is_there("go") {
-        bail!("the Kubernetes API server of the tests is built with Go 1.26 or newer, and there is no `go`: install it");
+        bail!(
+            "the Kubernetes API server of the tests is built with Go 1.26 or newer, and there is no `go`: install it"
+        );
     }
     run(&mut command("tools/kube-apiserver/build.sh", &[]))
 }

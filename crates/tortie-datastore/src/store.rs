@@ -115,7 +115,7 @@ pub struct Scope {
     pub kinds: Vec<Kind>,
     /// Of nodes only this one.
     pub node: Option<String>,
-    /// Whether the consumer has what this store held before. An empty one has lost it then, and counts as locked: taken at
+    /// Whether the consumer has what this store held before. An empty one has lost it then, and is told as lost: taken at
     /// its word it would open hosts.
     pub is_known: bool,
 }

@@ -24,6 +24,8 @@ use crate::store::KindRevisions;
 const PAUSE_MIN: Duration = Duration::from_millis(250);
 /// The longest pause.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// What is said of a store that holds nothing, to who knows that it held something.
+pub const EMPTIED: &str = "holds nothing, and held something before: restore a backup, or run `tortie datastore init`";
 /// How often the thread looks whether it is to stop.
 const STOP_CHECK: Duration = Duration::from_millis(200);
 
@@ -50,7 +52,7 @@ pub enum SyncEvent {
         /// The newest revision of each kind, where no number counts the whole store.
         kinds: KindRevisions,
     },
-    /// The store is there, and says that it must not be used now (`datastoreReady` is not true), or has lost all it held.
+    /// The store is there, and says that it must not be used now (`datastoreReady` is not true).
     Locked,
     /// The store cannot be read; what was delivered stays valid.
     Lost(String),
@@ -167,7 +169,9 @@ impl Worker {
         }
         self.is_locked = is_locked(&found, self.is_known);
         self.is_known |= !self.is_locked && !found.is_empty();
-        if self.is_locked {
+        if self.is_locked && found.is_empty() {
+            (self.deliver)(SyncEvent::Lost(format!("store `{}` {EMPTIED}", self.kv.describe())));
+        } else if self.is_locked {
             (self.deliver)(SyncEvent::Locked);
         } else {
             let is_same_store = self.store == snapshot.store;

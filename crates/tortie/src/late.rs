@@ -28,7 +28,6 @@ impl<K: Kv + 'static> Late<K> {
             return Ok(store.clone());
         }
         let opened = Arc::new((self.open)()?);
-        initialise(&*opened);
         Ok(store.insert(opened).clone())
     }
 }

@@ -46,18 +46,18 @@ fn connect(place: &Place, access: Access) -> Result<Arc<dyn Store>, Failure> {
 pub(crate) fn open_for_agent(global: &Global, felix: [&Local; 2], is_known: bool) -> Result<Arc<dyn Store>, Failure> {
     let place = place::of_global(global, global.store.as_deref(), felix)?;
     let Place::Embedded(path, is_named) = place else { return connect(&place, Access::Write) };
-    let opened = if is_known { known(&path) } else { embedded_at(&path, is_named, Access::Write) };
-    match opened {
-        Ok(store) => {
-            initialise(&store);
-            Ok(Arc::new(store))
-        }
+    match opened(&path, is_named, is_known) {
+        Ok(store) => Ok(Arc::new(store)),
         Err(failure) => {
             tracing::error!("{}: trying again until it can be opened", failure.messages.join("; "));
             let place = path.display().to_string();
-            let open = move || match is_known {
-                true => Embedded::open_known(&path),
-                false => Embedded::open(&path, Access::Write),
+            let open = move || {
+                if is_known {
+                    return Embedded::open_known(&path);
+                }
+                let store = Embedded::open(&path, Access::Write)?;
+                initialise(&store);
+                Ok(store)
             };
             Ok(Arc::new(Late::new(place, Box::new(open))))
         }
@@ -67,13 +67,20 @@ pub(crate) fn open_for_agent(global: &Global, felix: [&Local; 2], is_known: bool
 /// Opens the store for an agent that programs once: now or not at all.
 pub(crate) fn open_once(global: &Global, felix: [&Local; 2], is_known: bool) -> Result<Arc<dyn Store>, Failure> {
     match place::of_global(global, global.store.as_deref(), felix)? {
-        Place::Embedded(path, is_named) => {
-            let store = if is_known { known(&path)? } else { embedded_at(&path, is_named, Access::Write)? };
-            initialise(&store);
-            Ok(Arc::new(store))
-        }
+        Place::Embedded(path, is_named) => Ok(Arc::new(opened(&path, is_named, is_known)?)),
         other => connect(&other, Access::Write),
     }
+}
+
+/// Opens an embedded store for an agent. One that is known is neither made nor initialised: who lost everything would be
+/// taken at its word.
+fn opened(path: &Path, is_named: bool, is_known: bool) -> Result<Embedded, Failure> {
+    if is_known {
+        return known(path);
+    }
+    let store = embedded_at(path, is_named, Access::Write)?;
+    initialise(&store);
+    Ok(store)
 }
 
 /// Opens a store that was there before.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tortie_datastore::Kv;
-use tortie_datastore::kv::RESOURCE_PREFIX;
+use tortie_datastore::kv::{Op, RESOURCE_PREFIX, Txn};
 use tortie_testkit::probe::{Answer, Transport, echo_tcp, probe};
 
 use crate::host::{Host, allow_udp, endpoint, on_a_host, policy};
@@ -204,6 +204,34 @@ fn an_agent_that_knew_a_store_does_not_make_an_empty_one_in_its_place_d13_e703()
         assert_eq!(code, 0, "{err}");
         host.settle();
         assert!(!host.table().contains("8055"));
+        agent.stop();
+    });
+}
+
+/// A store that is there and holds nothing any more is one that lost what it held, whether an agent runs or comes.
+#[test]
+fn an_agent_that_knew_a_store_does_not_take_it_at_its_word_when_it_is_empty_e703() {
+    on_a_host(|host| {
+        with_links(host);
+        let agent = host.agent();
+        let before = host.lines();
+        let store = host.embedded();
+        let ops = store.range("").unwrap().0.into_iter().map(|entry| Op::Delete { key: entry.key }).collect();
+        store.txn(&Txn { compares: vec![], ops }).unwrap();
+        let is_told = |status: &Value| {
+            status["store"]["message"].as_str().unwrap_or_default().contains("holds nothing, and held something before")
+        };
+        host.wait_status("the loss", is_told);
+        assert_eq!(host.lines(), before);
+        agent.stop();
+        let agent = host.start(&[]);
+        host.wait_status("the loss", is_told);
+        assert_eq!(host.lines(), before);
+        assert_eq!(store.range(RESOURCE_PREFIX).unwrap().0, [], "nobody but a person makes it anew");
+        let (code, _, err) = host.tortie(&["datastore", "init"], "");
+        assert_eq!(code, 0, "{err}");
+        host.settle();
+        assert_ne!(host.lines(), before);
         agent.stop();
     });
 }
