@@ -173,11 +173,7 @@ impl Kv for Embedded {
     }
 
     fn txn(&self, txn: &Txn) -> Result<TxnOutcome, KvError> {
-        let mut keys: Vec<&str> = txn.ops.iter().map(|op| op.key()).collect();
-        keys.sort_unstable();
-        if let Some(pair) = keys.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(KvError::DuplicateKey { key: pair[0].to_owned() });
-        }
+        txn.check_keys()?;
         let (outcome, changed) = self.inner.with_writer("write", |c| write::txn(c, txn, now_ms()))?;
         if changed {
             bell::ring(&self.inner.file);

@@ -134,6 +134,21 @@ pub struct Txn {
     pub ops: Vec<Op>,
 }
 
+impl Txn {
+    /// Checks that no key is changed twice.
+    ///
+    /// # Errors
+    /// [`KvError::DuplicateKey`].
+    pub fn check_keys(&self) -> Result<(), KvError> {
+        let mut keys: Vec<&str> = self.ops.iter().map(Op::key).collect();
+        keys.sort_unstable();
+        match keys.windows(2).find(|pair| pair[0] == pair[1]) {
+            Some(pair) => Err(KvError::DuplicateKey { key: pair[0].to_owned() }),
+            None => Ok(()),
+        }
+    }
+}
+
 /// How a transaction ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TxnOutcome {
@@ -155,12 +170,14 @@ pub enum TxnOutcome {
 
 /// A store.
 ///
-/// Implementations: [`crate::Embedded`]. The conformance suite in `tests/conformance` says what each must do.
+/// Implementations: [`crate::Embedded`], and `Etcd` of crate `tortie-etcd`. The suite of crate `tortie-storetest` says what
+/// each must do.
 pub trait Kv: Send + Sync {
     /// Reads several spans from one snapshot: no reader ever sees half of a transaction.
     ///
     /// # Errors
-    /// [`KvError::Fault`] and [`KvError::Removed`].
+    /// [`KvError::Fault`] and [`KvError::Removed`]. A store across a network tells once, by [`KvError::WentBack`] or
+    /// [`KvError::Replaced`], that it is not the one that this handle has seen before; the next read is as good as any.
     fn read(&self, spans: &[Span]) -> Result<Snapshot, KvError>;
 
     /// Checks the compares and makes the changes, all or nothing. On success they survive loss of power.

@@ -117,8 +117,8 @@ fn embedded_at(path: &Path, is_named: bool, access: Access) -> Result<Embedded, 
 /// The exit code of a store's error.
 pub(crate) fn kv_code(error: &KvError) -> Code {
     match error.fault() {
-        Some(FaultKind::PermissionDenied { .. }) => Code::NotAuthorised,
-        Some(FaultKind::Busy { .. } | FaultKind::Unavailable) => Code::Unreachable,
+        Some(FaultKind::PermissionDenied { .. } | FaultKind::Unauthenticated { .. }) => Code::NotAuthorised,
+        Some(FaultKind::Busy { .. } | FaultKind::Unavailable | FaultKind::Untrusted) => Code::Unreachable,
         _ => Code::General,
     }
 }

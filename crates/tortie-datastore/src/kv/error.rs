@@ -29,8 +29,8 @@ pub enum KvError {
         /// The place of the store.
         store: String,
     },
-    /// Another file lies where the store was. Read everything anew.
-    #[error("store `{store}` was replaced by another file while in use")]
+    /// Another store lies where the store was. Read everything anew.
+    #[error("store `{store}` was replaced by another one while in use")]
     Replaced {
         /// The place of the store.
         store: String,
@@ -126,6 +126,32 @@ pub enum FaultKind {
     /// It was opened for reading only.
     #[error("it was opened for reading only")]
     OpenedForReading,
+    /// The store did not accept the password or the certificate of who asks.
+    #[error("it does not accept who asks; {hint}")]
+    Unauthenticated {
+        /// What would help.
+        hint: String,
+    },
+    /// Whoever answers at the store's address cannot be trusted to be the store.
+    #[error("its certificate is not trusted; check its certificate, and the authority that is to have signed it")]
+    Untrusted,
+    /// More was asked for at once than the store takes.
+    #[error("this is too much for one transaction; {limits}; nothing was changed")]
+    TooLarge {
+        /// What the store takes.
+        limits: &'static str,
+    },
+    /// The store may not grow any further.
+    #[error(
+        "its space is used up; nothing was changed; compact and defragment it, then disarm its alarm (`etcdctl alarm disarm`)"
+    )]
+    QuotaExceeded,
+    /// The configuration names something that cannot be used.
+    #[error("its configuration is of no use; {hint}")]
+    BadSettings {
+        /// What is wrong, and where.
+        hint: String,
+    },
     /// The store cannot be reached at the moment.
     #[error("it does not answer; try again later")]
     Unavailable,
@@ -142,7 +168,10 @@ impl KvError {
 
     /// Whether the operating system or the store refused because of who asks.
     pub fn is_unauthorized(&self) -> bool {
-        matches!(self, KvError::Fault { kind: FaultKind::PermissionDenied { .. }, .. })
+        matches!(
+            self,
+            KvError::Fault { kind: FaultKind::PermissionDenied { .. } | FaultKind::Unauthenticated { .. }, .. }
+        )
     }
 
     /// Whether the changes of a failed transaction may have been made after all.
