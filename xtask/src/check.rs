@@ -20,6 +20,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("tortie-datastore", &["tortie-api", "tortie-selector"]),
     ("tortie-storetest", &["tortie-api", "tortie-datastore", "tortie-etcd", "tortie-kubernetes", "tortie-testkit"]),
     ("tortie-controller", &["tortie-api", "tortie-datastore"]),
+    ("tortie-etcd", &["tortie-datastore"]),
     ("tortie-netlink", &[]),
     ("tortie-flows", &["tortie-netlink", "tortie-api"]),
     ("tortie-nftables", &["tortie-netlink", "tortie-rules", "tortie-calc", "tortie-api"]),
