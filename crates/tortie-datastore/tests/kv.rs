@@ -1,5 +1,5 @@
-//! What every store must do (datastore.md sections 1, 2.6, 7.1 and 8), run on the embedded one: real files, several
-//! processes, and ends by `kill -9`.
+//! What only an embedded store does (datastore.md section 7.1): real files, several processes, and ends by `kill -9`. What
+//! every store must do is in crate `tortie-storetest`.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::{BufRead, BufReader};
@@ -8,9 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use tempfile::TempDir;
-use tortie_datastore::kv::{
-    Compare, FaultKind, KvError, Op, RESOURCE_PREFIX, Revision, Span, Txn, TxnOutcome, watch_receiver,
-};
+use tortie_datastore::kv::{Compare, FaultKind, KvError, Op, Revision, Txn, TxnOutcome, watch_receiver};
 use tortie_datastore::{Access, Embedded, Kv};
 
 /// Long enough for any machine; every wait ends with its event.
@@ -33,91 +31,6 @@ fn committed(kv: &dyn Kv, compares: Vec<Compare>, ops: Vec<Op>) -> Revision {
     }
 }
 
-fn failed(kv: &dyn Kv, compares: Vec<Compare>, ops: Vec<Op>) -> usize {
-    match kv.txn(&Txn { compares, ops }).unwrap() {
-        TxnOutcome::Committed { .. } => panic!("it was committed"),
-        TxnOutcome::Failed { compare, .. } => compare,
-    }
-}
-
-#[test]
-fn a_transaction_is_one_revision_and_all_or_nothing() {
-    let (_folder, kv) = store();
-    let before = kv.range("").unwrap().1;
-    let first = committed(&kv, vec![Compare::Absent("a".into())], vec![put("a", "1"), put("b", "1")]);
-    assert_eq!(first, before.next());
-    let (a, b) = (kv.get("a").unwrap().unwrap(), kv.get("b").unwrap().unwrap());
-    assert_eq!((a.mod_rev, b.mod_rev, a.version), (first, first, 1));
-    assert_eq!(failed(&kv, vec![Compare::Absent("a".into())], vec![put("a", "2")]), 0);
-    assert_eq!(
-        failed(
-            &kv,
-            vec![Compare::Present("a".into()), Compare::Unchanged("b".into(), Revision(999))],
-            vec![put("a", "2")]
-        ),
-        1
-    );
-    assert_eq!(kv.get("a").unwrap().unwrap().value, b"1");
-    let second = committed(&kv, vec![Compare::Unchanged("a".into(), first)], vec![put("a", "1")]);
-    assert_eq!(second, first.next(), "identical bytes make a new revision all the same");
-    let again = kv.get("a").unwrap().unwrap();
-    assert_eq!((again.version, again.create_rev), (2, first));
-}
-
-#[test]
-fn a_key_that_comes_back_begins_anew_and_deleting_nothing_moves_nothing() {
-    let (_folder, kv) = store();
-    let first = committed(&kv, vec![], vec![put("a", "1")]);
-    assert_eq!(kv.delete("a").unwrap().unwrap().value, b"1");
-    assert_eq!(kv.delete("a").unwrap(), None);
-    assert_eq!(kv.range("").unwrap().1, first.next());
-    committed(&kv, vec![], vec![put("a", "2")]);
-    let back = kv.get("a").unwrap().unwrap();
-    assert_eq!((back.version, back.create_rev), (1, first.next().next()));
-    let twice = kv.txn(&Txn { compares: vec![], ops: vec![put("a", "1"), put("a", "2")] });
-    assert!(matches!(twice, Err(KvError::DuplicateKey { .. })));
-}
-
-#[test]
-fn ranges_end_at_their_prefix_and_come_from_one_snapshot() {
-    let (_folder, kv) = store();
-    committed(&kv, vec![], vec![put("p/ns1/a", "1"), put("p/ns11/a", "1"), put("p/ns1/b", "1"), put("q", "1")]);
-    let keys: Vec<String> = kv.range("p/ns1/").unwrap().0.into_iter().map(|entry| entry.key).collect();
-    assert_eq!(keys, ["p/ns1/a", "p/ns1/b"]);
-    let snapshot = kv.read(&[Span::Key("q".into()), Span::Prefix("p/".into()), Span::First("p/".into())]).unwrap();
-    assert_eq!(snapshot.spans.iter().map(Vec::len).collect::<Vec<_>>(), [1, 3, 1]);
-}
-
-#[test]
-fn a_watch_delivers_each_revision_once_in_order_with_what_was_there_before() {
-    let (_folder, kv) = store();
-    let first = committed(&kv, vec![], vec![put("w/a", "1"), put("other", "1")]);
-    committed(&kv, vec![], vec![put("w/a", "2"), put("w/b", "1")]);
-    kv.delete("w/a").unwrap();
-    let watch = watch_receiver(&kv, &["w/"], first).unwrap();
-    committed(&kv, vec![], vec![put("w/c", "1")]);
-    let mut seen = Vec::new();
-    while seen.len() < 4 {
-        let batch = watch.next_batch(PATIENCE).unwrap().expect("the watch delivers");
-        let text = |bytes: &Option<Vec<u8>>| bytes.as_ref().map(|bytes| String::from_utf8(bytes.clone()).unwrap());
-        let events =
-            batch.events.iter().map(|e| (e.key.clone(), text(&e.value), text(&e.previous))).collect::<Vec<_>>();
-        seen.push((batch.revision.0 - first.0, events));
-    }
-    let event = |key: &str, value: Option<&str>, previous: Option<&str>| {
-        (key.to_owned(), value.map(str::to_owned), previous.map(str::to_owned))
-    };
-    assert_eq!(
-        seen,
-        [
-            (0, vec![event("w/a", Some("1"), None)]),
-            (1, vec![event("w/a", Some("2"), Some("1")), event("w/b", Some("1"), None)]),
-            (2, vec![event("w/a", None, Some("2"))]),
-            (3, vec![event("w/c", Some("1"), None)]),
-        ]
-    );
-}
-
 #[test]
 fn a_watch_from_a_compacted_revision_says_so() {
     let (_folder, kv) = store();
@@ -130,27 +43,6 @@ fn a_watch_from_a_compacted_revision_says_so() {
     assert!(matches!(watch.next_batch(PATIENCE), Err(KvError::Compacted { .. })));
     assert_eq!(kv.get("a").unwrap().unwrap().value, b"4");
     assert_eq!(kv.check().unwrap().problems, Vec::<String>::new());
-}
-
-#[test]
-fn a_key_whose_time_runs_out_is_deleted_with_a_revision_of_its_own() {
-    let (_folder, kv) = store();
-    let first = kv.put("t", b"1", Some(Duration::from_millis(50))).unwrap();
-    let watch = watch_receiver(&kv, &["t"], first.next()).unwrap();
-    let batch = watch.next_batch(PATIENCE).unwrap().expect("it runs out");
-    assert_eq!((batch.revision, batch.events[0].value.is_none()), (first.next(), true));
-    assert_eq!(kv.get("t").unwrap(), None);
-}
-
-#[test]
-fn only_resources_move_the_resource_revision_d14() {
-    let (_folder, kv) = store();
-    let key = format!("{RESOURCE_PREFIX}tiers/a");
-    let first = committed(&kv, vec![], vec![put(&key, "{}")]);
-    kv.put("/tortie/v1/agents/n", b"{}", None).unwrap();
-    assert_eq!(kv.resource_revision().unwrap(), first);
-    kv.delete(&key).unwrap();
-    assert!(kv.resource_revision().unwrap() > first, "deletes count");
 }
 
 #[test]

@@ -1,8 +1,98 @@
 //! What every store must do, as cases that run on each of them (datastore.md section 8).
-#![allow(clippy::unwrap_used, reason = "these are tests")]
+//!
+//! [`kv`] is about key-value stores, [`resources`] about what lies above them. What only a server can get into, such as
+//! being stopped or wanting a password, is in files of `tests`.
+#![allow(
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "tests fail by panicking, and the name of a case says what it shows"
+)]
 #![forbid(unsafe_code)]
 
+pub mod fixture;
+pub mod kv;
+pub mod proxy;
 pub mod resources;
+pub mod writer;
+
+use std::time::Duration;
+
+pub use fixture::{EmbeddedStore, EtcdStore, Fixture};
+pub use kv::{batch, committed, delete, failed, put, shown, write};
+
+/// Long enough for any machine; every wait ends with its event.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Makes one test of each case for one store: `kv_suite!(embedded, EmbeddedStore::new())`.
+#[macro_export]
+macro_rules! kv_suite {
+    ($store:ident, $start:expr) => {
+        $crate::kv_suite!(@modules $store, $start,
+            transactions: [
+                a_transaction_is_one_revision_and_all_or_nothing,
+                a_key_that_comes_back_begins_anew,
+                deleting_nothing_moves_nothing,
+                a_key_twice_in_one_transaction_is_refused,
+                the_first_compare_that_fails_is_named_with_what_its_key_holds,
+                an_update_of_what_somebody_else_changed_is_a_conflict,
+                what_was_there_before_is_told,
+                puts_of_a_prefix_since_a_revision_are_noticed,
+                any_bytes_are_kept,
+                a_value_of_a_mebibyte_is_kept,
+                a_transaction_of_120_operations_is_one_revision,
+                no_update_is_lost_among_threads,
+                several_processes_write_at_once_and_a_watcher_sees_every_revision_once,
+            ]
+            ranges: [
+                a_range_ends_at_its_prefix,
+                the_empty_prefix_is_everything,
+                a_list_of_five_thousand_keys_is_in_order_and_whole,
+                more_spans_than_one_request_takes_are_one_snapshot,
+                nobody_reads_half_a_transaction,
+                every_handle_names_the_same_store,
+            ]
+            watches: [
+                each_revision_comes_once_in_order_with_what_was_there_before,
+                a_future_revision_is_waited_for,
+                several_prefixes_are_one_stream,
+                prefixes_within_each_other_deliver_once,
+                progress_is_told_when_others_change,
+                a_compacted_revision_is_told,
+                a_sink_that_has_enough_is_called_no_more,
+                a_slow_reader_misses_nothing,
+                a_long_history_comes_whole,
+                a_large_revision_is_one_batch,
+            ]
+            ttl: [
+                a_key_whose_time_runs_out_is_deleted_with_a_revision_of_its_own,
+                a_put_without_a_time_makes_a_key_stay,
+            ]
+            newest: [
+                a_store_without_resources_is_at_zero_d14,
+                only_resources_move_the_resource_revision_d14,
+                a_deletion_by_somebody_else_counts_at_once_d14,
+                what_came_and_went_between_two_questions_counts_d14,
+                a_new_handle_knows_deletions_d14,
+                compacted_history_is_no_obstacle_d14,
+                a_watching_handle_answers_the_same_d14,
+            ]
+        );
+    };
+    (@modules $store:ident, $start:expr, $($module:ident: [$($case:ident,)*])*) => {
+        mod $store {
+            #[allow(unused_imports, reason = "the start of a store may need none of them")]
+            use super::*;
+            $(mod $module {
+                #[allow(unused_imports, reason = "the start of a store may need none of them")]
+                use super::*;
+                $(#[test]
+                fn $case() {
+                    $crate::kv::$module::$case(&$start);
+                })*
+            })*
+        }
+    };
+}
 
 /// Makes a test of each case, on the world that `$world` makes for its name.
 #[macro_export]

@@ -8,7 +8,7 @@ mod write;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 use tortie_api::{Kind, ResourceKey};
@@ -16,11 +16,9 @@ use tortie_datastore::resources::{Change, Done, Mode, Object, Written};
 use tortie_datastore::store::Scope;
 use tortie_datastore::{Resources, Store, SyncEvent, Syncer};
 
+pub use crate::PATIENCE;
 pub use sync::*;
 pub use write::*;
-
-/// Long enough for any machine; every wait ends with its event.
-pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One store and what a case needs of its surroundings.
 pub struct World {
@@ -44,7 +42,7 @@ impl World {
     }
 
     fn key(&self, kind: Kind, name: &str) -> ResourceKey {
-        ResourceKey::global(kind, &self.name(name))
+        ResourceKey::global(kind, self.name(name))
     }
 
     fn change(&self, mode: Mode, kind: Kind, name: &str, spec: Value) -> Change {

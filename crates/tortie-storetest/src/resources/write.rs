@@ -121,7 +121,7 @@ pub fn values_are_kept_as_they_are(world: &World) {
 /// Lists are of one kind and one namespace, sorted, and whole.
 pub fn lists_hold_one_kind_and_one_namespace(world: &World) {
     let set = |namespace: &str, name: &str| {
-        let key = ResourceKey::namespaced(Kind::NetworkSet, namespace, &world.name(name));
+        let key = ResourceKey::namespaced(Kind::NetworkSet, namespace, world.name(name));
         let Value::Object(value) =
             json!({"metadata": {"name": key.name, "namespace": namespace}, "spec": {"nets": ["10.0.0.0/8"]}})
         else {
@@ -273,7 +273,7 @@ pub fn writers_at_once_lose_no_update(world: &World) {
         }
     };
     std::thread::scope(|scope| {
-        (0..WRITERS).for_each(|_| drop(scope.spawn(&count)));
+        (0..WRITERS).for_each(|_| drop(scope.spawn(count)));
     });
     let found = world.get(Kind::HostEndpoint, "a");
     assert_eq!(found["metadata"]["annotations"]["count"], json!((WRITERS * UPDATES).to_string()));
