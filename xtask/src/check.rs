@@ -61,6 +61,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "tortie-calc",
             "tortie-rules",
             "tortie-datastore",
+            "tortie-etcd",
+            "tortie-kubernetes",
             "tortie-nftables",
             "tortie-netmon",
             "tortie-agent",

@@ -149,6 +149,20 @@ impl Txn {
     }
 }
 
+/// What one transaction takes. It takes one operation whatever its length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TxnLimits {
+    /// The number of operations.
+    pub ops: usize,
+    /// The bytes of their values.
+    pub bytes: usize,
+}
+
+impl TxnLimits {
+    /// Any number of anything.
+    pub const NONE: TxnLimits = TxnLimits { ops: usize::MAX, bytes: usize::MAX };
+}
+
 /// How a transaction ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TxnOutcome {
@@ -212,9 +226,9 @@ pub trait Kv: Send + Sync {
         Vec::new()
     }
 
-    /// The largest number of operations of one transaction, if there is one.
-    fn ops_max(&self) -> Option<usize> {
-        None
+    /// What one transaction takes.
+    fn txn_limits(&self) -> TxnLimits {
+        TxnLimits::NONE
     }
 
     /// Reads one key.

@@ -11,7 +11,7 @@ use tortie_api::{Kind, ResourceKey, is_built_in};
 
 use self::prepare::{Prepared, Stored};
 use crate::keys;
-use crate::kv::KvError;
+use crate::kv::{KvError, TxnLimits};
 use crate::store::{Commit, Item, Select, Step, Store};
 
 pub use error::ResourceError;
@@ -177,7 +177,7 @@ impl<'a> Resources<'a> {
         if !failures.is_empty() {
             return Err(failures);
         }
-        let groups = groups(prepared, self.store.steps_max());
+        let groups = groups(prepared, self.store.commit_limits());
         if groups.len() > 1 {
             tracing::warn!(
                 "{} changes are more than one transaction takes: {} follow each other",
@@ -204,17 +204,20 @@ impl<'a> Resources<'a> {
     }
 }
 
-/// Changes that are committed together: those of one group take at most `max` steps, if there is a limit.
-fn groups(prepared: Vec<Prepared>, max: Option<usize>) -> Vec<Vec<Prepared>> {
+/// Changes that are committed together.
+fn groups(prepared: Vec<Prepared>, limits: TxnLimits) -> Vec<Vec<Prepared>> {
     let mut groups: Vec<Vec<Prepared>> = Vec::new();
-    let mut steps = 0;
+    let (mut steps, mut bytes) = (0, 0);
     for change in prepared {
-        let is_full = max.is_some_and(|max| steps > 0 && steps + change.steps.len() > max);
-        if groups.is_empty() || is_full {
+        // Where there is no limit, nothing needs to be measured.
+        let len = if limits == TxnLimits::NONE { 0 } else { change.steps.iter().map(Step::len).sum() };
+        let is_full = steps + change.steps.len() > limits.ops || bytes + len > limits.bytes;
+        if groups.is_empty() || (is_full && steps > 0) {
             groups.push(Vec::new());
-            steps = 0;
+            (steps, bytes) = (0, 0);
         }
         steps += change.steps.len();
+        bytes += len;
         groups.last_mut().expect("one was pushed").push(change);
     }
     groups

@@ -16,7 +16,8 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use tortie_api::{Kind, ResourceKey};
 
-use crate::kv::{Kv, KvError, Revision, Watch};
+use crate::keys;
+use crate::kv::{Kv, KvError, Revision, TxnLimits, Watch};
 use crate::resources::Mode;
 use crate::syncer::{SyncEvent, Syncer};
 
@@ -87,6 +88,19 @@ pub enum Step {
 }
 
 impl Step {
+    /// The bytes of the value that is written, as a key-value store keeps it.
+    pub fn len(&self) -> usize {
+        match self {
+            Step::Create { value, .. } | Step::Update { value, .. } => keys::to_bytes(self.at().kind, value).len(),
+            Step::Delete { .. } => 0,
+        }
+    }
+
+    /// Whether nothing is written.
+    pub fn is_empty(&self) -> bool {
+        matches!(self, Step::Delete { .. })
+    }
+
     /// The key that changes.
     pub fn at(&self) -> &ResourceKey {
         match self {
@@ -168,9 +182,9 @@ pub trait Store: Send + Sync {
     /// Whether a commit is one transaction, and a read one moment.
     fn is_atomic(&self) -> bool;
 
-    /// The largest number of steps of one commit, if there is one.
-    fn steps_max(&self) -> Option<usize> {
-        None
+    /// What one commit takes.
+    fn commit_limits(&self) -> TxnLimits {
+        TxnLimits::NONE
     }
 
     /// Whether writing `value` over an object would change nothing that the store keeps.

@@ -38,10 +38,10 @@ fn with_scheme(address: &str, tls: &Tls) -> Result<String, String> {
         None => (if tls.is_set() { "https" } else { "http" }, address),
     };
     match scheme {
-        "https" => {}
-        "http" if !tls.is_set() => {}
-        "http" => return Err(format!("certificates are named, and `{address}` is not encrypted; write `https://`")),
-        _ => return Err(format!("`{scheme}` in `{address}` is neither `http` nor `https`")),
+        "https" | "http" => {}
+        // A socket file, as etcd itself names it.
+        "unix" if rest.starts_with('/') => return Ok(address.to_owned()),
+        _ => return Err(format!("`{scheme}` in `{address}` is none of `https`, `http` and `unix`")),
     }
     let full = format!("{scheme}://{}", rest.trim_end_matches('/'));
     match full.parse::<http::Uri>() {
@@ -161,8 +161,10 @@ mod tests {
         assert_eq!(scheme("a:2379", false).as_deref(), Ok("http://a:2379"));
         assert_eq!(scheme("a:2379", true).as_deref(), Ok("https://a:2379"));
         assert_eq!(scheme("https://[::1]:2379/", false).as_deref(), Ok("https://[::1]:2379"));
+        assert_eq!(scheme("http://a:2379", true).as_deref(), Ok("http://a:2379"), "certificates count for https only");
+        assert_eq!(scheme("unix:///run/etcd.sock", true).as_deref(), Ok("unix:///run/etcd.sock"));
         for (address, is_tls) in
-            [("http://a", true), ("unix://a", false), ("", false), ("https://", true), ("a/b", false)]
+            [("ftp://a", true), ("unix://a", false), ("", false), ("https://", true), ("a/b", false)]
         {
             assert!(scheme(address, is_tls).is_err(), "{address}");
         }

@@ -25,7 +25,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::runtime::{Builder, Handle, Runtime};
-use tortie_datastore::kv::{FaultKind, Kv, KvError, Revision, Snapshot, Span, Txn, TxnOutcome, Watch, WatchSink};
+use tortie_datastore::kv::{
+    FaultKind, Kv, KvError, Revision, Snapshot, Span, Txn, TxnLimits, TxnOutcome, Watch, WatchSink,
+};
 
 use self::link::Link;
 use self::memory::{Mark, Memory};
@@ -110,14 +112,14 @@ impl Kv for Etcd {
         self.inner.link.faults.place.clone()
     }
 
-    /// The members' addresses, as their names are resolved now. One whose name is not, for the moment, keeps those that it
-    /// had before.
+    /// The members' addresses, as their names were resolved for the last connection. One whose name was not keeps those that
+    /// it had before.
     fn peers(&self) -> Vec<SocketAddr> {
         self.inner.link.peers()
     }
 
-    /// What etcd takes unless its operator said otherwise.
-    fn ops_max(&self) -> Option<usize> {
-        Some(OPS_MAX)
+    /// Below what etcd takes unless its operator said otherwise: 1.5 MiB with conditions and keys.
+    fn txn_limits(&self) -> TxnLimits {
+        TxnLimits { ops: OPS_MAX, bytes: 1 << 20 }
     }
 }

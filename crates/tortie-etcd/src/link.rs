@@ -80,14 +80,19 @@ impl Link {
         &self.settings
     }
 
-    /// The addresses of the members that were named or discovered the last time.
+    /// The addresses of the members, as they were found for the last connection.
     pub(crate) fn peers(&self) -> Vec<SocketAddr> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).all()
+    }
+
+    /// Finds where members listen, before the connection needs it: it may have to pass this host's own firewall.
+    async fn find_peers(&self, addresses: &[String]) {
         let found = || self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        // Names are resolved without the lock: that may take its time.
+        found().name(addresses);
         let mut peers = found().clone();
-        let addresses = peers.resolve();
-        found().learn(peers);
-        addresses
+        if timeout(self.settings.connect_timeout, peers.resolve()).await.is_ok() {
+            found().learn(peers);
+        }
     }
 
     /// The connection there is, or a new one to the first member that answers and has a leader.
@@ -100,7 +105,7 @@ impl Link {
             return Ok(connection.clone());
         }
         let addresses = address::addresses(&self.settings).await.map_err(|hint| self.bad_settings(action, hint))?;
-        self.found.lock().unwrap_or_else(PoisonError::into_inner).name(&addresses);
+        self.find_peers(&addresses).await;
         let mut refusals = Vec::new();
         for step in 0..addresses.len() {
             let index = (state.next + step) % addresses.len();

@@ -1,7 +1,9 @@
 //! The addresses of members, for whoever has to keep the way to them open (E-467).
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
+
+use tokio::net::lookup_host;
 
 /// The members that are known, each with the addresses that its name had when it was resolved the last time.
 #[derive(Clone, Debug, Default)]
@@ -27,13 +29,17 @@ impl Peers {
     }
 
     /// Resolves all names; those that cannot be resolved at the moment keep what they had.
-    pub(crate) fn resolve(&mut self) -> Vec<SocketAddr> {
+    pub(crate) async fn resolve(&mut self) {
         for (address, found) in &mut self.members {
-            match resolve(address) {
+            match resolve(address).await {
                 Ok(now) => *found = now,
                 Err(error) => tracing::debug!(%address, %error, "cannot resolve a member of etcd"),
             }
         }
+    }
+
+    /// The addresses of all members.
+    pub(crate) fn all(&self) -> Vec<SocketAddr> {
         let mut all: Vec<SocketAddr> = self.members.values().flatten().copied().collect();
         all.sort();
         all.dedup();
@@ -41,11 +47,15 @@ impl Peers {
     }
 }
 
-fn resolve(address: &str) -> std::io::Result<Vec<SocketAddr>> {
+async fn resolve(address: &str) -> std::io::Result<Vec<SocketAddr>> {
+    if address.starts_with("unix:") {
+        // No network is needed for a socket file.
+        return Ok(Vec::new());
+    }
     let uri: http::Uri = address.parse().map_err(std::io::Error::other)?;
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
     let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
-    Ok((host, port).to_socket_addrs()?.collect())
+    Ok(lookup_host((host, port)).await?.collect())
 }
 
 #[cfg(test)]
@@ -57,11 +67,15 @@ mod tests {
         let mut peers = Peers::default();
         let name = |text: &str| text.to_owned();
         peers.name(&[name("https://[::1]:2379"), name("http://127.0.0.1:2380"), name("http://127.0.0.1:2380")]);
-        let text = |peers: &mut Peers| peers.resolve().iter().map(SocketAddr::to_string).collect::<Vec<_>>();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let text = |peers: &mut Peers| {
+            runtime.block_on(peers.resolve());
+            peers.all().iter().map(SocketAddr::to_string).collect::<Vec<_>>()
+        };
         assert_eq!(text(&mut peers), ["127.0.0.1:2380", "[::1]:2379"]);
         peers.members.insert(name("http://name.invalid:1"), vec!["10.0.0.1:1".parse().unwrap()]);
         assert_eq!(text(&mut peers).len(), 3);
-        peers.name(&[name("http://127.0.0.1:2380")]);
+        peers.name(&[name("http://127.0.0.1:2380"), name("unix:///run/etcd.sock")]);
         assert_eq!(text(&mut peers), ["127.0.0.1:2380"]);
     }
 }

@@ -62,7 +62,7 @@ impl Settings {
     }
 
     /// The place for messages.
-    pub(crate) fn place(&self) -> String {
+    pub fn place(&self) -> String {
         match &self.discovery_srv {
             Some(domain) => format!("etcd of {domain}"),
             None => format!("etcd at {}", self.endpoints.join(", ")),

@@ -240,8 +240,7 @@ fn settings_that_are_of_no_use_are_named(store: EtcdStore) {
     assert!(tls(|tls| tls.ca = Some(Source::File("/nonexistent/ca.pem".into()))).contains("/nonexistent/ca.pem"));
     assert!(tls(|tls| tls.cert = Some(Source::Inline("text".to_owned()))).contains("PEM"));
     let at = |address: &str| hint(Settings { endpoints: vec![address.to_owned()], ..good.clone() });
-    assert!(at("http://127.0.0.1:2379").contains("write `https://`"));
-    assert!(at("ftp://127.0.0.1").contains("neither `http` nor `https`"));
+    assert!(at("ftp://127.0.0.1").contains("none of `https`, `http` and `unix`"));
     assert!(at("https://").contains("HOST:PORT"));
     assert!(hint(Settings::default()).contains("no address"));
     assert!(hint(Settings { discovery_srv: Some("example.org".to_owned()), ..good.clone() }).contains("both"));

@@ -1,9 +1,10 @@
 //! A store that could not be opened when the agent started, and is opened as soon as it can be (E-703).
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tortie_api::with_causes;
-use tortie_datastore::kv::{Revision, Snapshot, Span, Txn, TxnOutcome, Watch, WatchSink};
+use tortie_datastore::kv::{Revision, Snapshot, Span, Txn, TxnLimits, TxnOutcome, Watch, WatchSink};
 use tortie_datastore::{Kv, KvError, Resources, Store};
 
 /// Opens the store once more.
@@ -59,5 +60,15 @@ impl<K: Kv + 'static> Kv for Late<K> {
 
     fn describe(&self) -> String {
         self.place.clone()
+    }
+
+    fn peers(&self) -> Vec<SocketAddr> {
+        // Never waits for a connection that is being made.
+        let store = self.store.try_lock().ok().and_then(|store| store.clone());
+        store.map(|store| Kv::peers(&*store)).unwrap_or_default()
+    }
+
+    fn txn_limits(&self) -> TxnLimits {
+        self.store().map_or(TxnLimits::NONE, |store| store.txn_limits())
     }
 }

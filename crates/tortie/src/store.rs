@@ -1,5 +1,6 @@
 //! Opens the store that flags, environment and files name (D-13, datastore.md section 2.9).
 
+mod etcd;
 mod place;
 mod values;
 
@@ -10,6 +11,7 @@ use tortie_api::with_causes;
 use tortie_calc::settings::Local;
 use tortie_datastore::kv::FaultKind;
 use tortie_datastore::{Access, Embedded, KvError, ResourceError, Store};
+use tortie_etcd::Etcd;
 
 use self::place::Place;
 use crate::args::Global;
@@ -18,24 +20,26 @@ use crate::late::{Late, initialise};
 
 /// Opens the store.
 pub(crate) fn open(global: &Global, access: Access) -> Result<Arc<dyn Store>, Failure> {
-    connect(&named(global)?, access)
+    connect(global, &named(global)?, access)
 }
 
 /// Opens the store of this URL; how it is reached comes from the same environment and files.
 pub(crate) fn open_url(global: &Global, url: &str, access: Access) -> Result<Arc<dyn Store>, Failure> {
-    connect(&place::of_global(global, Some(url), [&Local::new(), &Local::new()])?, access)
+    connect(global, &place::of_global(global, Some(url), [&Local::new(), &Local::new()])?, access)
 }
 
 fn named(global: &Global) -> Result<Place, Failure> {
     place::of_global(global, global.store.as_deref(), [&Local::new(), &Local::new()])
 }
 
-fn connect(place: &Place, access: Access) -> Result<Arc<dyn Store>, Failure> {
+fn connect(global: &Global, place: &Place, access: Access) -> Result<Arc<dyn Store>, Failure> {
     match place {
         Place::Embedded(path, is_named) => Ok(Arc::new(embedded_at(path, *is_named, access)?)),
-        Place::Etcd(_) | Place::Kubernetes(_) => {
-            Err(Failure::new(Code::Usage, "this version knows the embedded store only"))
+        Place::Etcd(values) => {
+            let settings = etcd::settings(values, global.timeout)?;
+            Ok(Arc::new(Etcd::connect(&settings).map_err(|error| kv_failure(&error))?))
         }
+        Place::Kubernetes(_) => Err(Failure::new(Code::Usage, "this version knows no Kubernetes store")),
     }
 }
 
@@ -45,7 +49,15 @@ fn connect(place: &Place, access: Access) -> Result<Arc<dyn Store>, Failure> {
 /// `felix` are its settings of environment and file.
 pub(crate) fn open_for_agent(global: &Global, felix: [&Local; 2], is_known: bool) -> Result<Arc<dyn Store>, Failure> {
     let place = place::of_global(global, global.store.as_deref(), felix)?;
-    let Place::Embedded(path, is_named) = place else { return connect(&place, Access::Write) };
+    let (path, is_named) = match place {
+        Place::Embedded(path, is_named) => (path, is_named),
+        Place::Etcd(values) => {
+            // Nothing waits for a server: what is enforced is kept meanwhile.
+            let settings = etcd::settings(&values, global.timeout)?;
+            return Ok(Arc::new(Late::new(settings.place(), Box::new(move || Etcd::connect(&settings)))));
+        }
+        place @ Place::Kubernetes(_) => return connect(global, &place, Access::Write),
+    };
     match opened(&path, is_named, is_known) {
         Ok(store) => Ok(Arc::new(store)),
         Err(failure) => {
@@ -68,7 +80,7 @@ pub(crate) fn open_for_agent(global: &Global, felix: [&Local; 2], is_known: bool
 pub(crate) fn open_once(global: &Global, felix: [&Local; 2], is_known: bool) -> Result<Arc<dyn Store>, Failure> {
     match place::of_global(global, global.store.as_deref(), felix)? {
         Place::Embedded(path, is_named) => Ok(Arc::new(opened(&path, is_named, is_known)?)),
-        other => connect(&other, Access::Write),
+        other => connect(global, &other, Access::Write),
     }
 }
 
@@ -119,6 +131,7 @@ pub(crate) fn kv_code(error: &KvError) -> Code {
     match error.fault() {
         Some(FaultKind::PermissionDenied { .. } | FaultKind::Unauthenticated { .. }) => Code::NotAuthorised,
         Some(FaultKind::Busy { .. } | FaultKind::Unavailable | FaultKind::Untrusted) => Code::Unreachable,
+        Some(FaultKind::BadSettings { .. } | FaultKind::TooLarge { .. }) => Code::Invalid,
         _ => Code::General,
     }
 }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::{Commit, Deliver, Item, List, Raw, ReportSink, Reported, Scope, Select, Step, Store};
 use crate::keys;
-use crate::kv::{Compare, Entry, Kv, KvError, Op, Revision, Span, Txn, TxnOutcome, Watch, WatchEvent};
+use crate::kv::{Compare, Entry, Kv, KvError, Op, Revision, Span, Txn, TxnLimits, TxnOutcome, Watch, WatchEvent};
 use crate::syncer::Syncer;
 
 /// Reports lie at this prefix and the node's name.
@@ -67,8 +67,8 @@ impl<K: Kv + 'static> Store for K {
         true
     }
 
-    fn steps_max(&self) -> Option<usize> {
-        self.ops_max()
+    fn commit_limits(&self) -> TxnLimits {
+        self.txn_limits()
     }
 
     fn is_same(&self, item: &Item, value: &Map<String, Value>) -> bool {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use tortie_api::{Kind, ResourceKey};
+use tortie_datastore::kv::TxnLimits;
 use tortie_datastore::resources::Mode;
 use tortie_datastore::store::{Commit, Item, Select, Step};
 use tortie_datastore::{Resources, Store};
@@ -127,14 +128,14 @@ pub(super) fn bring_in(
         write_group(store, vec![Step::Create { key: information.key, value: information.value }])?;
     }
     resources.ensure_initialised().map_err(|error| resource_failure(&error))?;
-    let group_len = if store.is_atomic() { store.steps_max().unwrap_or(GROUP_LEN) } else { 1 };
-    let is_locking = is_new || absent.len() > group_len;
+    let limits = limits(store);
+    let is_locking = is_new || !fits(&absent, limits);
     if is_locking {
         resources.set_ready(false).map_err(|error| resource_failure(&error))?;
     }
     // Initialisation has made the tiers that every store has.
     let there = existing(store, &absent)?;
-    write_groups(global, store, absent, &there, group_len).map_err(|failure| match is_locking {
+    write_groups(global, store, absent, &there, limits).map_err(|failure| match is_locking {
         true => failure.with_hint(
             "the store stays locked, agents keep what they enforce: run it again with `--skip-exists`, or `tortie unlock`",
         ),
@@ -205,21 +206,37 @@ fn write_groups(
     store: &dyn Store,
     parcels: Vec<Parcel>,
     there: &BTreeMap<ResourceKey, Item>,
-    group_len: usize,
+    limits: TxnLimits,
 ) -> Result<(), Failure> {
     let bar = global.progress("imported", parcels.len());
-    let mut left = parcels.into_iter().peekable();
-    while left.peek().is_some() {
-        let step = |Parcel { key, value }: Parcel| match there.get(&key) {
+    let mut group: Vec<Step> = Vec::new();
+    let mut bytes = 0;
+    for Parcel { key, value } in parcels {
+        let step = match there.get(&key) {
             Some(before) => Step::Update { before: before.clone(), value },
             None => Step::Create { key, value },
         };
-        let steps: Vec<Step> = left.by_ref().take(group_len).map(step).collect();
-        let len = steps.len();
-        write_group(store, steps)?;
-        bar.step(len);
+        let len = step.len();
+        if !group.is_empty() && (group.len() == limits.ops || bytes + len > limits.bytes) {
+            bar.step(group.len());
+            write_group(store, std::mem::take(&mut group))?;
+            bytes = 0;
+        }
+        bytes += len;
+        group.push(step);
     }
-    Ok(())
+    if group.is_empty() { Ok(()) } else { write_group(store, group) }
+}
+
+/// What is written at once: as much as a transaction takes, where there are some.
+fn limits(store: &dyn Store) -> TxnLimits {
+    let TxnLimits { ops, bytes } = store.commit_limits();
+    TxnLimits { ops: if store.is_atomic() { ops.min(GROUP_LEN) } else { 1 }, bytes }
+}
+
+fn fits(parcels: &[Parcel], limits: TxnLimits) -> bool {
+    let bytes = || parcels.iter().map(|parcel| parcel.document().len()).sum::<usize>();
+    parcels.len() <= limits.ops && (limits.bytes == usize::MAX || bytes() <= limits.bytes)
 }
 
 fn write_group(store: &dyn Store, steps: Vec<Step>) -> Result<(), Failure> {
