@@ -3,6 +3,7 @@
 //! It knows nothing of policy, stores or rulesets. Nothing here ever changes the network namespace of its caller: a
 //! program enters a [`sandbox`] of its own first.
 
+pub mod apiserver;
 #[cfg(feature = "servers")]
 pub mod certificates;
 #[cfg(feature = "servers")]
