@@ -2,10 +2,15 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::schema::{self, Field};
 use crate::{DEFAULT_TIER, Kind};
 
 /// The label that names a policy's tier.
 pub const TIER_LABEL: &str = "projectcalico.org/tier";
+
+/// Tiers that are always there, with order and default action (resources.md section 6).
+pub const FIXED_TIERS: [(&str, i64, &str); 3] =
+    [(DEFAULT_TIER, 1_000_000, "Deny"), ("kube-admin", 1_000, "Pass"), ("kube-baseline", 10_000_000, "Pass")];
 
 /// Fills defaults into an object in stored form. Filling twice changes nothing.
 pub fn fill(kind: Kind, object: &mut Map<String, Value>) {
@@ -13,29 +18,22 @@ pub fn fill(kind: Kind, object: &mut Map<String, Value>) {
         object.insert("spec".to_owned(), json!({}));
     }
     let spec = object.get_mut("spec").and_then(Value::as_object_mut).expect("it was put there");
+    fill_fields(schema::spec(kind), spec);
     let mut tier = None;
     match kind {
-        Kind::GlobalNetworkPolicy | Kind::NetworkPolicy => {
-            infer_types(spec);
-            tier = Some(fill_tier(spec));
-        }
-        Kind::StagedGlobalNetworkPolicy | Kind::StagedNetworkPolicy => {
-            set(spec, "stagedAction", json!("Set"));
-            if spec["stagedAction"] == "Delete" {
+        Kind::GlobalNetworkPolicy
+        | Kind::NetworkPolicy
+        | Kind::StagedGlobalNetworkPolicy
+        | Kind::StagedNetworkPolicy => {
+            if spec.get("stagedAction").is_some_and(|action| action == "Delete") {
                 spec.remove("types");
             } else {
                 infer_types(spec);
             }
-            tier = Some(fill_tier(spec));
+            tier = Some(spec["tier"].as_str().unwrap_or(DEFAULT_TIER).to_owned());
         }
-        Kind::StagedKubernetesNetworkPolicy => {
-            set(spec, "stagedAction", json!("Set"));
-            set(spec, "podSelector", json!({}));
-        }
-        Kind::Tier => {
-            set(spec, "order", json!(1_000_000));
-            set(spec, "defaultAction", json!("Deny"));
-        }
+        Kind::StagedKubernetesNetworkPolicy => set(spec, "podSelector", json!({})),
+        Kind::Tier => set(spec, "order", json!(1_000_000)),
         Kind::FelixConfiguration => {
             let (balancing, without) = match spec.get("bpfConnectTimeLoadBalancingEnabled") {
                 Some(Value::Bool(true)) => ("Enabled", "Disabled"),
@@ -49,22 +47,13 @@ pub fn fill(kind: Kind, object: &mut Map<String, Value>) {
             set(spec, "bpfConnectTimeLoadBalancing", json!(balancing));
             set(spec, "bpfHostNetworkedNATWithoutCTLB", json!(without));
             set(spec, "floatingIPs", json!("Disabled"));
-            set(spec, "nftablesMode", json!("Auto"));
-            set(spec, "nftablesFlowTableOffload", json!("Disabled"));
             set(spec, "bpfLogLevel", json!(""));
         }
         Kind::KubeControllersConfiguration => {
-            set(spec, "healthChecks", json!("Enabled"));
             set(spec, "prometheusMetricsPort", json!(9094));
             set(spec, "controllers", json!({}));
-            for (controller, member, value) in [
-                ("node", "leakGracePeriod", "15m0s"),
-                ("loadBalancer", "assignIPs", "AllServices"),
-                ("migration", "policyNameMigrator", "Enabled"),
-            ] {
-                if let Some(Value::Object(controller)) = spec["controllers"].get_mut(controller) {
-                    set(controller, member, json!(value));
-                }
+            if let Some(Value::Object(node)) = spec["controllers"].get_mut("node") {
+                set(node, "leakGracePeriod", json!("15m0s"));
             }
         }
         _ => {}
@@ -96,9 +85,16 @@ fn infer_types(spec: &mut Map<String, Value>) {
     spec.insert("types".to_owned(), types);
 }
 
-fn fill_tier(spec: &mut Map<String, Value>) -> String {
-    set(spec, "tier", json!(DEFAULT_TIER));
-    spec["tier"].as_str().unwrap_or(DEFAULT_TIER).to_owned()
+/// Defaults of the tables, which an API server fills in as well; in objects that are there, not in absent ones.
+fn fill_fields(fields: &[Field], object: &mut Map<String, Value>) {
+    for field in fields {
+        if let Some(default) = field.default {
+            set(object, field.name, json!(default));
+        }
+        if let (Some(fields), Some(Value::Object(inner))) = (field.ty.fields(), object.get_mut(field.name)) {
+            fill_fields(fields, inner);
+        }
+    }
 }
 
 fn has_entries(spec: &Map<String, Value>, name: &str) -> bool {

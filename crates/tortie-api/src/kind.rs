@@ -43,7 +43,14 @@ struct Info {
     name: &'static str,
     plural: &'static str,
     namespaced: bool,
+    short_names: &'static [&'static str],
     aliases: &'static [&'static str],
+}
+
+impl Info {
+    fn words(&self) -> impl Iterator<Item = &'static str> + use<> {
+        self.short_names.iter().chain(self.aliases).copied()
+    }
 }
 
 const TABLE: &[Info] = &[
@@ -52,59 +59,88 @@ const TABLE: &[Info] = &[
         name: "HostEndpoint",
         plural: "hostendpoints",
         namespaced: false,
-        aliases: &["hep", "heps"],
+        short_names: &["hep", "heps"],
+        aliases: &[],
     },
     Info {
         kind: Kind::GlobalNetworkPolicy,
         name: "GlobalNetworkPolicy",
         plural: "globalnetworkpolicies",
         namespaced: false,
-        aliases: &["gnp", "gnps", "cgnp"],
+        short_names: &["gnp", "cgnp"],
+        aliases: &["gnps"],
     },
     Info {
         kind: Kind::NetworkPolicy,
         name: "NetworkPolicy",
         plural: "networkpolicies",
         namespaced: true,
-        aliases: &["cnp", "caliconetworkpolicy", "np", "policy", "policies", "pol", "pols"],
+        short_names: &["cnp", "caliconetworkpolicy"],
+        aliases: &["np", "policy", "policies", "pol", "pols"],
     },
     Info {
         kind: Kind::StagedGlobalNetworkPolicy,
         name: "StagedGlobalNetworkPolicy",
         plural: "stagedglobalnetworkpolicies",
         namespaced: false,
-        aliases: &["sgnp", "sgnps"],
+        short_names: &["sgnp"],
+        aliases: &["sgnps"],
     },
     Info {
         kind: Kind::StagedNetworkPolicy,
         name: "StagedNetworkPolicy",
         plural: "stagednetworkpolicies",
         namespaced: true,
-        aliases: &["scnp", "snp", "stagedpolicy", "stagedpolicies", "spol", "spols"],
+        short_names: &["scnp", "snp"],
+        aliases: &["stagedpolicy", "stagedpolicies", "spol", "spols"],
     },
     Info {
         kind: Kind::StagedKubernetesNetworkPolicy,
         name: "StagedKubernetesNetworkPolicy",
         plural: "stagedkubernetesnetworkpolicies",
         namespaced: true,
-        aliases: &["sknp", "stagedkubernetespolicy", "stagedkubernetespolicies", "skpol", "skpols"],
+        short_names: &["sknp"],
+        aliases: &["stagedkubernetespolicy", "stagedkubernetespolicies", "skpol", "skpols"],
     },
-    Info { kind: Kind::Tier, name: "Tier", plural: "tiers", namespaced: false, aliases: &[] },
-    Info { kind: Kind::Profile, name: "Profile", plural: "profiles", namespaced: false, aliases: &["pro", "pros"] },
+    Info { kind: Kind::Tier, name: "Tier", plural: "tiers", namespaced: false, short_names: &[], aliases: &[] },
+    Info {
+        kind: Kind::Profile,
+        name: "Profile",
+        plural: "profiles",
+        namespaced: false,
+        short_names: &[],
+        aliases: &["pro", "pros"],
+    },
     Info {
         kind: Kind::GlobalNetworkSet,
         name: "GlobalNetworkSet",
         plural: "globalnetworksets",
         namespaced: false,
-        aliases: &["gns", "gnetsets"],
+        short_names: &["gns"],
+        aliases: &["gnetsets"],
     },
-    Info { kind: Kind::NetworkSet, name: "NetworkSet", plural: "networksets", namespaced: true, aliases: &["netsets"] },
-    Info { kind: Kind::Node, name: "Node", plural: "nodes", namespaced: false, aliases: &["no", "nos"] },
+    Info {
+        kind: Kind::NetworkSet,
+        name: "NetworkSet",
+        plural: "networksets",
+        namespaced: true,
+        short_names: &[],
+        aliases: &["netsets"],
+    },
+    Info {
+        kind: Kind::Node,
+        name: "Node",
+        plural: "nodes",
+        namespaced: false,
+        short_names: &[],
+        aliases: &["no", "nos"],
+    },
     Info {
         kind: Kind::WorkloadEndpoint,
         name: "WorkloadEndpoint",
         plural: "workloadendpoints",
         namespaced: true,
+        short_names: &[],
         aliases: &["wep", "weps"],
     },
     Info {
@@ -112,6 +148,7 @@ const TABLE: &[Info] = &[
         name: "FelixConfiguration",
         plural: "felixconfigurations",
         namespaced: false,
+        short_names: &[],
         aliases: &["felixconfig", "felixconfigs"],
     },
     Info {
@@ -119,14 +156,16 @@ const TABLE: &[Info] = &[
         name: "KubeControllersConfiguration",
         plural: "kubecontrollersconfigurations",
         namespaced: false,
-        aliases: &["kcc", "kccs", "kubecontrollersconfig", "kubecontrollersconfigs"],
+        short_names: &["kcc", "kccs"],
+        aliases: &["kubecontrollersconfig", "kubecontrollersconfigs"],
     },
     Info {
         kind: Kind::ClusterInformation,
         name: "ClusterInformation",
         plural: "clusterinformations",
         namespaced: false,
-        aliases: &["clusterinfo", "clusterinfos"],
+        short_names: &["clusterinfo", "clusterinfos"],
+        aliases: &[],
     },
 ];
 
@@ -165,9 +204,14 @@ impl Kind {
         self.info().plural
     }
 
-    /// Short names that the command line takes, besides name and plural.
-    pub fn aliases(self) -> &'static [&'static str] {
-        self.info().aliases
+    /// Short names that `kubectl` takes too: those of the definition in the `projectcalico.org` group.
+    pub fn short_names(self) -> &'static [&'static str] {
+        self.info().short_names
+    }
+
+    /// All words that the command line takes besides name and plural, short names first.
+    pub fn aliases(self) -> impl Iterator<Item = &'static str> {
+        self.info().words()
     }
 
     /// Whether objects of this kind live in a namespace.
@@ -213,7 +257,7 @@ impl FromStr for Kind {
         let lower = word.to_ascii_lowercase();
         TABLE
             .iter()
-            .find(|i| i.name.to_ascii_lowercase() == lower || i.plural == lower || i.aliases.contains(&lower.as_str()))
+            .find(|i| i.name.to_ascii_lowercase() == lower || i.plural == lower || i.words().any(|word| word == lower))
             .map(|i| i.kind)
             .ok_or_else(|| UnknownKind { word: word.to_owned() })
     }
@@ -235,7 +279,7 @@ mod tests {
         for kind in Kind::all() {
             assert_eq!(Kind::from_document(kind.name()), Some(kind));
             assert_eq!(Kind::from_plural(kind.plural()), Some(kind));
-            for word in [kind.name(), kind.plural()].iter().chain(kind.aliases()) {
+            for word in [kind.name(), kind.plural()].into_iter().chain(kind.aliases()) {
                 assert_eq!(word.parse::<Kind>(), Ok(kind));
                 assert_eq!(word.to_uppercase().parse::<Kind>(), Ok(kind));
                 let before = seen.insert(word.to_ascii_lowercase(), kind);

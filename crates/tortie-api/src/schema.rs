@@ -1,12 +1,14 @@
 //! What every kind looks like, as data: fields, types, limits and enumerations (resources.md).
 //!
-//! Decoding, validation, documentation of fields, completion and CRDs are all made from these tables, so that they
-//! cannot disagree.
+//! Decoding, validation, defaults and the definitions for Kubernetes ([`crate::crd`]) are all made from these tables, so
+//! that they cannot disagree.
 
 use crate::Kind;
 
 mod felix;
 mod kinds;
+mod policy;
+mod rules;
 
 /// One field of an object.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +21,15 @@ pub struct Field {
     pub is_required: bool,
     /// Whether an empty value counts as set and is stored (resources.md section 1.2).
     pub keeps_empty: bool,
+    /// What is filled in when it is absent, by Tortie and by the API server alike (datastore.md sections 2.3 and 3.1).
+    pub default: Option<&'static str>,
+}
+
+impl Field {
+    /// The same field, filled in when it is absent.
+    const fn filled(self, default: &'static str) -> Field {
+        Field { default: Some(default), ..self }
+    }
 }
 
 /// The type of a field.
@@ -32,14 +43,44 @@ pub enum Type {
     Float,
     /// `true` or `false`.
     Bool,
-    /// A list with at most so many entries.
+    /// A list with at most so many entries. Whoever writes it replaces it as a whole.
     List(&'static Type, usize),
+    /// A list with at most so many entries in which repeats mean nothing. A server-side apply adds to it (datastore.md
+    /// section 3.7).
+    Set(&'static Type, usize),
+    /// A list of objects that are told apart by one member.
+    Keyed(&'static Type, &'static str),
     /// Text by text.
     Map(MapRule),
     /// An object with these fields.
     Object(&'static [Field]),
+    /// An integer or a text; stored as it is.
+    IntOrText,
     /// Anything; stored as it is.
     Any,
+    /// A type with rules for its value as a whole, as an API server evaluates them.
+    Ruled(&'static Type, &'static [Rule]),
+}
+
+impl Type {
+    /// The members, when this is an object.
+    pub(crate) fn fields(&self) -> Option<&'static [Field]> {
+        match self {
+            Type::Object(fields) => Some(fields),
+            Type::Ruled(inner, _) => inner.fields(),
+            _ => None,
+        }
+    }
+}
+
+/// A rule in the expression language of Kubernetes (CEL), for API servers. Tortie's own form of it, which says what to do
+/// about it and where, is in `validate`; a test holds the two against each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// True for a good value, which it calls `self`.
+    pub expression: &'static str,
+    /// What is wrong when it is false.
+    pub message: &'static str,
 }
 
 /// Rules of a text.
@@ -124,17 +165,17 @@ pub enum MapRule {
 
 /// A field that may be left out.
 pub(crate) const fn optional(name: &'static str, ty: Type) -> Field {
-    Field { name, ty, is_required: false, keeps_empty: false }
+    Field { name, ty, is_required: false, keeps_empty: false, default: None }
 }
 
 /// A field that must be there.
 pub(crate) const fn required(name: &'static str, ty: Type) -> Field {
-    Field { name, ty, is_required: true, keeps_empty: false }
+    Field { name, ty, is_required: true, keeps_empty: false, default: None }
 }
 
 /// A field whose empty value is a value.
 pub(crate) const fn kept(name: &'static str, ty: Type) -> Field {
-    Field { name, ty, is_required: false, keeps_empty: true }
+    Field { name, ty, is_required: false, keeps_empty: true, default: None }
 }
 
 /// No limit on the length of a text or list.
@@ -162,6 +203,27 @@ pub const METADATA: &[Field] = &[
 /// `spec` of a kind.
 pub fn spec(kind: Kind) -> &'static [Field] {
     kinds::spec(kind)
+}
+
+/// Rules that join members of `spec`, for API servers.
+pub fn spec_rules(kind: Kind) -> &'static [Rule] {
+    match kind {
+        Kind::HostEndpoint => rules::HOST_ENDPOINT,
+        Kind::GlobalNetworkPolicy => rules::GLOBAL_POLICY,
+        Kind::StagedGlobalNetworkPolicy => rules::STAGED_GLOBAL_POLICY,
+        Kind::StagedNetworkPolicy => rules::STAGED_POLICY,
+        Kind::FelixConfiguration => rules::FELIX,
+        _ => &[],
+    }
+}
+
+/// `status` of a kind whose definition has one.
+pub fn status(kind: Kind) -> Option<&'static [Field]> {
+    match kind {
+        Kind::Tier => Some(kinds::TIER_STATUS),
+        Kind::KubeControllersConfiguration => Some(kinds::KUBE_CONTROLLERS_STATUS),
+        _ => None,
+    }
 }
 
 /// Whether documents of a kind may hold `status`.

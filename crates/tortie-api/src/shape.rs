@@ -107,7 +107,10 @@ impl Shaper {
         match ty {
             Type::Any => Some(plain_value(node)),
             Type::Object(fields) => Some(Value::Object(self.object(fields, node, path))),
-            Type::List(inner, limit) => self.list(inner, *limit, node, path),
+            Type::List(inner, limit) | Type::Set(inner, limit) => self.list(inner, *limit, node, path),
+            Type::Keyed(inner, _) => self.list(inner, usize::MAX, node, path),
+            Type::IntOrText => self.int_or_text(node, path),
+            Type::Ruled(inner, _) => self.value(inner, node, path, keeps_empty),
             Type::Map(rule) => self.map(*rule, node, path),
             Type::Bool => match scalar(node) {
                 Some(("true" | "True" | "TRUE", true)) => Some(json!(true)),
@@ -142,6 +145,15 @@ impl Shaper {
                 None
             }
         }
+    }
+
+    fn int_or_text(&mut self, node: &Node, path: &str) -> Option<Value> {
+        let value = plain_value(node);
+        if value.is_string() || value.is_i64() {
+            return Some(value);
+        }
+        self.error(path, node.position, format!("expected a number or text, found {}", describe(node)));
+        None
     }
 
     fn float(&mut self, node: &Node, path: &str) -> Option<Value> {

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use crate::checks::{self, is_free_name, is_label, is_name};
+use crate::defaults::FIXED_TIERS;
 use crate::model::{Family, Protocol};
 use crate::problem::Problem;
 use crate::shape::join;
@@ -151,10 +152,8 @@ fn host_endpoint(spec: &Object, problems: &mut Vec<Problem>) {
 }
 
 fn tier(name: &str, spec: &Object, problems: &mut Vec<Problem>) {
-    let fixed =
-        [("kube-admin", 1_000.0, "Pass"), ("default", 1_000_000.0, "Deny"), ("kube-baseline", 10_000_000.0, "Pass")];
-    let Some((_, order, action)) = fixed.into_iter().find(|(fixed, ..)| *fixed == name) else { return };
-    if spec.get("order").and_then(Value::as_f64) != Some(order) {
+    let Some((_, order, action)) = FIXED_TIERS.into_iter().find(|(fixed, ..)| *fixed == name) else { return };
+    if spec.get("order").and_then(Value::as_f64) != Some(order as f64) {
         problems.push(Problem::error("spec.order", format!("the order of tier `{name}` is always {order}")));
     }
     if text(spec, "defaultAction") != action {

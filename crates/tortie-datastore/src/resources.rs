@@ -19,10 +19,6 @@ pub use error::ResourceError;
 /// Times a write is tried again when somebody else changed the object meanwhile.
 const TRIES: usize = 5;
 
-/// Tiers that are always there, with order and default action (datastore.md section 2.8).
-const FIXED_TIERS: [(&str, i64, &str); 3] =
-    [("default", 1_000_000, "Deny"), ("kube-admin", 1_000, "Pass"), ("kube-baseline", 10_000_000, "Pass")];
-
 /// Resources of one store.
 pub struct Resources<'a> {
     store: &'a dyn Store,

@@ -111,7 +111,7 @@ pub(crate) fn keys(global: &Global, words: &[String]) -> Result<Vec<(Kind, Optio
 fn parse_kind(word: &str) -> Result<Kind, Failure> {
     word.parse().map_err(|error: tortie_api::kind::UnknownKind| {
         let failure = Failure::new(Code::Usage, error.to_string());
-        let words = Kind::all().flat_map(|kind| [kind.plural()].into_iter().chain(kind.aliases().iter().copied()));
+        let words = Kind::all().flat_map(|kind| [kind.plural()].into_iter().chain(kind.aliases()));
         match nearest(word, words) {
             Some(near) => failure.with_hint(format!("did you mean `{near}`?")),
             None => failure.with_hint("`tortie get` lists the kinds"),
@@ -124,7 +124,7 @@ fn counts(resources: &Resources<'_>, global: &Global) -> Result<Code, Failure> {
     let mut rows = Vec::new();
     for kind in Kind::all() {
         let (objects, _) = resources.list(kind, None).map_err(|error| resource_failure(&error))?;
-        let short = kind.aliases().first().copied().unwrap_or_default();
+        let short = kind.aliases().next().unwrap_or_default();
         rows.push(vec![kind.plural().to_owned(), short.to_owned(), objects.len().to_string()]);
     }
     print!("{}", table::render(&["KIND", "SHORT", "COUNT"], &rows, global.color.is_on_stdout()));

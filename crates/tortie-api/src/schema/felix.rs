@@ -3,7 +3,7 @@
 //! Those that mean nothing to host protection are checked for type and enumeration and stored as they are
 //! (resources.md section 9).
 
-use super::{Field, NO_LIMIT, Text, Type, kept, optional, required};
+use super::{Field, NO_LIMIT, Text, Type, kept, optional, required, rules};
 
 const BOOL: Type = Type::Bool;
 const INT: Type = Type::Int(i32::MIN as i64, u32::MAX as i64);
@@ -26,7 +26,12 @@ const FAILSAFES: Type = Type::List(
     NO_LIMIT,
 );
 
-const ROUTE_TABLE_RANGE: Type = Type::Object(&[required("min", INT), required("max", INT)]);
+const ROUTE_TABLES: Type = Type::Object(&[required("min", INT), required("max", INT)]);
+const ROUTE_TABLE_RANGE: Type = Type::Ruled(&ROUTE_TABLES, rules::ROUTE_TABLE_RANGE);
+const ROUTE_TABLE_RANGES: Type = Type::Ruled(
+    &Type::List(&Type::Ruled(&ROUTE_TABLES, rules::ROUTE_TABLE_RANGES_ENTRY), NO_LIMIT),
+    rules::ROUTE_TABLE_RANGES,
+);
 
 const HEALTH_OVERRIDES: Type = Type::List(
     &Type::Object(&[required("name", Type::Text(Text::HealthName)), required("timeout", DURATION)]),
@@ -50,7 +55,7 @@ pub(super) const SPEC: &[Field] = &[
     kept("iptablesMarkMask", MARK),
     kept("nftablesMarkMask", MARK),
     optional("iptablesBackend", Type::Text(Text::OneOf(&["Auto", "Legacy", "NFT"]))),
-    optional("nftablesMode", Type::Text(Text::OneOf(&["Auto", "Enabled", "Disabled"]))),
+    optional("nftablesMode", Type::Text(Text::OneOf(&["Auto", "Enabled", "Disabled"]))).filled("Auto"),
     kept("iptablesRefreshInterval", DURATION),
     kept("ipsetsRefreshInterval", DURATION),
     kept("nftablesRefreshInterval", DURATION),
@@ -102,7 +107,7 @@ pub(super) const SPEC: &[Field] = &[
     kept("debugPort", PORT),
     optional("debugHost", TEXT),
     optional("floatingIPs", ON_OFF),
-    optional("nftablesFlowTableOffload", Type::Text(Text::OneOf(&["All", "Disabled"]))),
+    optional("nftablesFlowTableOffload", Type::Text(Text::OneOf(&["All", "Disabled"]))).filled("Disabled"),
     // Not applicable to host protection: checked for type, stored as they are.
     kept("allowIPIPPacketsFromWorkloads", BOOL),
     kept("allowVXLANPacketsFromWorkloads", BOOL),
@@ -113,7 +118,7 @@ pub(super) const SPEC: &[Field] = &[
     kept("bpfConnectTimeLoadBalancingEnabled", BOOL),
     optional("bpfConntrackLogLevel", Type::Text(Text::OneOf(&["Off", "Debug"]))),
     optional("bpfConntrackCleanupMode", Type::Text(Text::OneOf(&["Auto", "Userspace", "BPFProgram"]))),
-    kept("bpfConntrackTimeouts", Type::Any),
+    kept("bpfConntrackTimeouts", Type::Map(super::MapRule::Free)),
     kept("bpfDSROptoutCIDRs", TEXTS),
     optional("bpfDataIfacePattern", Type::Text(Text::Regex)),
     optional("bpfDisableGROForIfaces", Type::Text(Text::Regex)),
@@ -181,7 +186,7 @@ pub(super) const SPEC: &[Field] = &[
     optional("iptablesNATOutgoingInterfaceFilter", TEXT),
     kept("iptablesPostWriteCheckInterval", DURATION),
     optional("istioAmbientMode", ON_OFF),
-    kept("istioDSCPMark", Type::Any),
+    kept("istioDSCPMark", Type::IntOrText),
     kept("kubeNodePortRanges", Type::List(&Type::Text(Text::NumericPort), 7)),
     kept("liveMigrationRouteConvergenceTime", DURATION),
     optional("metadataAddr", TEXT),
@@ -198,7 +203,7 @@ pub(super) const SPEC: &[Field] = &[
     optional("routeSource", Type::Text(Text::OneOfAnyCase(&["WorkloadIPs", "CalicoIPAM"]))),
     kept("routeSyncDisabled", BOOL),
     kept("routeTableRange", ROUTE_TABLE_RANGE),
-    kept("routeTableRanges", Type::List(&ROUTE_TABLE_RANGE, NO_LIMIT)),
+    kept("routeTableRanges", ROUTE_TABLE_RANGES),
     optional("serviceLoopPrevention", Type::Text(Text::OneOfAnyCase(&["Drop", "Reject", "Disabled"]))),
     kept("sidecarAccelerationEnabled", BOOL),
     kept("usageReportingEnabled", BOOL),

@@ -1,7 +1,7 @@
 //! `spec` of every kind but FelixConfiguration.
 
 use super::MapRule;
-use super::{Field, NO_LIMIT, Text, Type, felix, kept, optional, required};
+use super::{Field, NO_LIMIT, Text, Type, felix, kept, optional, policy, required};
 use crate::Kind;
 
 const ANY_TEXT: Type = Type::Text(Text::Any(NO_LIMIT));
@@ -11,10 +11,10 @@ const TEXTS: Type = Type::List(&ANY_TEXT, NO_LIMIT);
 pub(super) fn spec(kind: Kind) -> &'static [Field] {
     match kind {
         Kind::HostEndpoint => HOST_ENDPOINT,
-        Kind::GlobalNetworkPolicy => GLOBAL_POLICY,
-        Kind::NetworkPolicy => NAMESPACED_POLICY,
-        Kind::StagedGlobalNetworkPolicy => STAGED_GLOBAL_POLICY,
-        Kind::StagedNetworkPolicy => STAGED_NAMESPACED_POLICY,
+        Kind::GlobalNetworkPolicy => policy::GLOBAL_POLICY,
+        Kind::NetworkPolicy => policy::NAMESPACED_POLICY,
+        Kind::StagedGlobalNetworkPolicy => policy::STAGED_GLOBAL_POLICY,
+        Kind::StagedNetworkPolicy => policy::STAGED_NAMESPACED_POLICY,
         Kind::StagedKubernetesNetworkPolicy => STAGED_KUBERNETES_POLICY,
         Kind::Tier => TIER,
         Kind::Profile => PROFILE,
@@ -36,123 +36,9 @@ const ENDPOINT_PORT: &[Field] = &[
 const HOST_ENDPOINT: &[Field] = &[
     required("node", NAME),
     optional("interfaceName", Type::Text(Text::Interface)),
-    optional("expectedIPs", Type::List(&Type::Text(Text::Address), NO_LIMIT)),
-    optional("profiles", Type::List(&NAME, NO_LIMIT)),
+    optional("expectedIPs", Type::Set(&Type::Text(Text::Address), NO_LIMIT)),
+    optional("profiles", Type::Set(&NAME, NO_LIMIT)),
     optional("ports", Type::List(&Type::Object(ENDPOINT_PORT), NO_LIMIT)),
-];
-
-const ICMP: Type = Type::Object(&[kept("type", Type::Int(0, 254)), kept("code", Type::Int(0, 255))]);
-
-const HTTP: Type = Type::Object(&[
-    optional("methods", Type::List(&ANY_TEXT, 20)),
-    optional(
-        "paths",
-        Type::List(
-            &Type::Object(&[
-                optional("exact", Type::Text(Text::HttpPath)),
-                optional("prefix", Type::Text(Text::HttpPath)),
-            ]),
-            20,
-        ),
-    ),
-]);
-
-const ENTITY: Type = Type::Object(&[
-    optional("nets", Type::List(&Type::Text(Text::StrictNet), 256)),
-    optional("notNets", Type::List(&Type::Text(Text::StrictNet), 256)),
-    optional("ports", Type::List(&Type::Text(Text::Port), 50)),
-    optional("notPorts", Type::List(&Type::Text(Text::Port), 50)),
-    optional("selector", Type::Text(Text::ScopedSelector)),
-    optional("notSelector", Type::Text(Text::Selector)),
-    optional("namespaceSelector", Type::Text(Text::NamespaceSelector)),
-    kept(
-        "serviceAccounts",
-        Type::Object(&[optional("names", TEXTS), optional("selector", Type::Text(Text::Selector))]),
-    ),
-    kept("services", Type::Object(&[required("name", NAME), optional("namespace", NAME)])),
-]);
-
-const RULE: Type = Type::Object(&[
-    required("action", Type::Text(Text::OneOf(&["Allow", "Deny", "Log", "Pass"]))),
-    kept("ipVersion", Type::Int(4, 6)),
-    optional("protocol", Type::Text(Text::Protocol)),
-    optional("notProtocol", Type::Text(Text::Protocol)),
-    kept("icmp", ICMP),
-    kept("notICMP", ICMP),
-    optional("source", ENTITY),
-    optional("destination", ENTITY),
-    kept("http", HTTP),
-    kept("metadata", Type::Object(&[optional("annotations", Type::Map(MapRule::Annotations))])),
-]);
-
-const RULES: Type = Type::List(&RULE, 1024);
-const POLICY_TIER: Field = optional("tier", NAME);
-const POLICY_ORDER: Field = kept("order", Type::Float);
-const POLICY_SELECTOR: Field = optional("selector", Type::Text(Text::ScopedSelector));
-const POLICY_TYPES: Field = optional("types", Type::List(&Type::Text(Text::OneOf(&["Ingress", "Egress"])), NO_LIMIT));
-const POLICY_INGRESS: Field = optional("ingress", RULES);
-const POLICY_EGRESS: Field = optional("egress", RULES);
-const POLICY_ACCOUNTS: Field = optional("serviceAccountSelector", Type::Text(Text::ScopedSelector));
-const POLICY_NAMESPACES: Field = optional("namespaceSelector", Type::Text(Text::ScopedSelector));
-const POLICY_HINTS: Field =
-    optional("performanceHints", Type::List(&Type::Text(Text::OneOf(&["AssumeNeededOnEveryNode"])), NO_LIMIT));
-const POLICY_UNTRACKED: Field = optional("doNotTrack", Type::Bool);
-const POLICY_PRE_DNAT: Field = optional("preDNAT", Type::Bool);
-const POLICY_FORWARD: Field = optional("applyOnForward", Type::Bool);
-const STAGED_ACTION: Field = optional("stagedAction", Type::Text(Text::OneOf(&["Set", "Delete", "Learn", "Ignore"])));
-
-const GLOBAL_POLICY: &[Field] = &[
-    POLICY_TIER,
-    POLICY_ORDER,
-    POLICY_SELECTOR,
-    POLICY_TYPES,
-    POLICY_INGRESS,
-    POLICY_EGRESS,
-    POLICY_ACCOUNTS,
-    POLICY_NAMESPACES,
-    POLICY_UNTRACKED,
-    POLICY_PRE_DNAT,
-    POLICY_FORWARD,
-    POLICY_HINTS,
-];
-
-const NAMESPACED_POLICY: &[Field] = &[
-    POLICY_TIER,
-    POLICY_ORDER,
-    POLICY_SELECTOR,
-    POLICY_TYPES,
-    POLICY_INGRESS,
-    POLICY_EGRESS,
-    POLICY_ACCOUNTS,
-    POLICY_HINTS,
-];
-
-const STAGED_GLOBAL_POLICY: &[Field] = &[
-    STAGED_ACTION,
-    POLICY_TIER,
-    POLICY_ORDER,
-    POLICY_SELECTOR,
-    POLICY_TYPES,
-    POLICY_INGRESS,
-    POLICY_EGRESS,
-    POLICY_ACCOUNTS,
-    POLICY_NAMESPACES,
-    POLICY_UNTRACKED,
-    POLICY_PRE_DNAT,
-    POLICY_FORWARD,
-    POLICY_HINTS,
-];
-
-const STAGED_NAMESPACED_POLICY: &[Field] = &[
-    STAGED_ACTION,
-    POLICY_TIER,
-    POLICY_ORDER,
-    POLICY_SELECTOR,
-    POLICY_TYPES,
-    POLICY_INGRESS,
-    POLICY_EGRESS,
-    POLICY_ACCOUNTS,
-    POLICY_HINTS,
 ];
 
 /// A Kubernetes label selector; checked for names and types only.
@@ -177,12 +63,16 @@ const KUBERNETES_PEERS: Type = Type::List(
 );
 
 const KUBERNETES_PORTS: Type = Type::List(
-    &Type::Object(&[optional("protocol", ANY_TEXT), optional("port", Type::Any), kept("endPort", Type::Int(0, 65535))]),
+    &Type::Object(&[
+        optional("protocol", ANY_TEXT),
+        optional("port", Type::IntOrText),
+        kept("endPort", Type::Int(0, 65535)),
+    ]),
     NO_LIMIT,
 );
 
 const STAGED_KUBERNETES_POLICY: &[Field] = &[
-    STAGED_ACTION,
+    policy::STAGED_ACTION,
     kept("podSelector", LABEL_SELECTOR),
     optional(
         "ingress",
@@ -195,10 +85,26 @@ const STAGED_KUBERNETES_POLICY: &[Field] = &[
     optional("policyTypes", TEXTS),
 ];
 
-const TIER: &[Field] = &[kept("order", Type::Float), kept("defaultAction", Type::Text(Text::OneOf(&["Deny", "Pass"])))];
+const TIER: &[Field] =
+    &[kept("order", Type::Float), kept("defaultAction", Type::Text(Text::OneOf(&["Deny", "Pass"]))).filled("Deny")];
 
-const PROFILE: &[Field] =
-    &[optional("ingress", RULES), optional("egress", RULES), optional("labelsToApply", Type::Map(MapRule::Labels))];
+/// A condition in the form that all of Kubernetes has.
+const CONDITION: Type = Type::Object(&[
+    required("type", ANY_TEXT),
+    required("status", Type::Text(Text::OneOf(&["True", "False", "Unknown"]))),
+    optional("reason", ANY_TEXT),
+    optional("message", ANY_TEXT),
+    optional("lastTransitionTime", ANY_TEXT),
+    optional("observedGeneration", Type::Int(0, i64::MAX)),
+]);
+
+pub(super) const TIER_STATUS: &[Field] = &[optional("conditions", Type::Keyed(&CONDITION, "type"))];
+
+const PROFILE: &[Field] = &[
+    optional("ingress", policy::RULES),
+    optional("egress", policy::RULES),
+    optional("labelsToApply", Type::Map(MapRule::Labels)),
+];
 
 const NETWORK_SET: &[Field] = &[optional("nets", Type::List(&Type::Text(Text::LooseNet), NO_LIMIT))];
 
@@ -298,7 +204,7 @@ const KUBE_CONTROLLERS: &[Field] = &[
         "logSeverityScreen",
         Type::Text(Text::OneOf(&["None", "Debug", "Info", "Warning", "Error", "Fatal", "Panic"])),
     ),
-    optional("healthChecks", ON_OFF),
+    optional("healthChecks", ON_OFF).filled("Enabled"),
     kept("etcdV3CompactionPeriod", FREE_DURATION),
     kept("prometheusMetricsPort", Type::Int(0, 65535)),
     kept("debugProfilePort", Type::Int(0, 65535)),
@@ -315,12 +221,17 @@ const KUBE_CONTROLLERS: &[Field] = &[
                 Type::Object(&[optional(
                     "assignIPs",
                     Type::Text(Text::OneOf(&["AllServices", "RequestedServicesOnly"])),
-                )]),
+                )
+                .filled("AllServices")]),
             ),
-            kept("migration", Type::Object(&[optional("policyNameMigrator", ON_OFF)])),
+            kept("migration", Type::Object(&[optional("policyNameMigrator", ON_OFF).filled("Enabled")])),
         ]),
     ),
 ];
+
+/// What the controller was told and from where: free members, since another version may run than wrote this.
+pub(super) const KUBE_CONTROLLERS_STATUS: &[Field] =
+    &[optional("runningConfig", Type::Any), optional("environmentVars", Type::Map(MapRule::Free))];
 
 const CLUSTER_INFORMATION: &[Field] = &[
     optional("clusterGUID", ANY_TEXT),

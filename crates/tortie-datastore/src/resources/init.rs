@@ -1,11 +1,12 @@
 //! Making a store what every store is (datastore.md section 2.8).
 
 use serde_json::{Map, Value, json};
+use tortie_api::defaults::FIXED_TIERS;
 use tortie_api::{Kind, ResourceKey};
 use uuid::Uuid;
 
 use super::metadata::stamp;
-use super::{FIXED_TIERS, ResourceError, Resources};
+use super::{ResourceError, Resources};
 use crate::store::{Commit, Item, Select, Step};
 
 impl Resources<'_> {

@@ -1,11 +1,12 @@
 //! From changes to the steps of a commit, with what is stored beside them.
 
 use serde_json::{Map, Value};
+use tortie_api::defaults::FIXED_TIERS;
 use tortie_api::limits::STORED_LEN_MAX;
 use tortie_api::{DEFAULT_TIER, Kind, ResourceKey};
 
 use super::metadata::{keep_own_metadata, stamp, with_stored_metadata};
-use super::{Change, Done, FIXED_TIERS, Mode, ResourceError, object, rules};
+use super::{Change, Done, Mode, ResourceError, object, rules};
 use crate::keys;
 use crate::kv::KvError;
 use crate::store::{Item, Select, Step, Store};

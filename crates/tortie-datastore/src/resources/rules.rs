@@ -1,8 +1,9 @@
 //! What may be done to which object, in every store (datastore.md section 1).
 
+use tortie_api::defaults::FIXED_TIERS;
 use tortie_api::{Kind, ResourceKey, is_built_in};
 
-use super::{FIXED_TIERS, Mode, ResourceError};
+use super::{Mode, ResourceError};
 use crate::store::Store;
 
 pub(super) fn refuse_unsupported(store: &dyn Store, mode: Mode, key: &ResourceKey) -> Result<(), ResourceError> {
