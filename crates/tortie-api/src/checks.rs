@@ -11,7 +11,10 @@ use crate::model::{Family, InterfacePattern, Port, PortRange, Protocol};
 use crate::schema::Text;
 
 /// The longest selector in characters.
-const SELECTOR_LEN_MAX: usize = 1024;
+pub(crate) const SELECTOR_LEN_MAX: usize = 1024;
+
+/// The longest name in bytes.
+pub(crate) const NAME_LEN_MAX: usize = 253;
 
 /// Why a text is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -178,12 +181,12 @@ pub(crate) fn is_label(text: &str) -> bool {
 
 /// Labels joined by single dots, at most 253 bytes.
 pub(crate) fn is_name(text: &str) -> bool {
-    text.len() <= 253 && text.split('.').all(is_label)
+    text.len() <= NAME_LEN_MAX && text.split('.').all(is_label)
 }
 
 fn name(text: &str) -> Result<(), Refusal> {
-    if text.len() > 253 {
-        return refuse(format!("{} bytes, a name has at most 253", text.len()));
+    if text.len() > NAME_LEN_MAX {
+        return refuse(format!("{} bytes, a name has at most {NAME_LEN_MAX}", text.len()));
     }
     if is_name(text) {
         return Ok(());
@@ -205,7 +208,7 @@ fn tier_name(text: &str) -> Result<(), Refusal> {
 /// The name of a host endpoint in stores that take more than Kubernetes does (D-2).
 pub(crate) fn is_free_name(text: &str) -> bool {
     let is_end = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
-    text.len() <= 253
+    text.len() <= NAME_LEN_MAX
         && text.split('.').all(|part| {
             let bytes = part.as_bytes();
             is_end(bytes.first())

@@ -9,6 +9,7 @@
 
 mod causes;
 mod checks;
+pub mod crd;
 mod decode;
 pub mod defaults;
 pub mod facts;

@@ -368,6 +368,9 @@ pub(crate) enum DatastoreCommand {
     /// Copy everything from one store to another, and lock the first
     #[command(before_help = "Example: tortie datastore copy --from embedded:/var/lib/tortie --to etcd://10.0.0.1:2379")]
     Copy(CopyArgs),
+    /// Print the definitions that a Kubernetes API server needs to hold Tortie's resources
+    #[command(before_help = "Example: tortie datastore crds | kubectl apply --server-side -f -")]
+    Crds(CrdsArgs),
 }
 
 #[derive(Args)]
@@ -410,6 +413,32 @@ pub(crate) struct CopyArgs {
     /// Do not lock the first store: what is written to it meanwhile may be missing in the copy
     #[arg(long, help_heading = "Safety")]
     pub(crate) no_lock: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct CrdsArgs {
+    /// The API group: objects as users write them, or Calico's older form
+    #[arg(long, value_enum, value_name = "GROUP", default_value = "projectcalico.org")]
+    pub(crate) group: ApiGroup,
+    /// How they are printed
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "yaml", help_heading = "Output")]
+    pub(crate) output: Structured,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ApiGroup {
+    /// projectcalico.org/v3, with admission policies
+    #[value(name = "projectcalico.org")]
+    Native,
+    /// crd.projectcalico.org/v1
+    #[value(name = "crd.projectcalico.org")]
+    Classic,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Structured {
+    Yaml,
+    Json,
 }
 
 /// A duration: `90s`, `1m30s`, `1.5s`, `500ms`, or a bare number of seconds.

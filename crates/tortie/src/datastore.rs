@@ -1,5 +1,6 @@
 //! `datastore`, `lock` and `unlock`: care for a store, and moving what it holds (cli.md section 2.3).
 
+mod crds;
 mod parcel;
 mod transfer;
 
@@ -12,6 +13,8 @@ use crate::args::{BackupArgs, CopyArgs, ExportArgs, Global, ImportArgs};
 use crate::exit::{Code, Failure};
 use crate::store::{self, kv_failure, resource_failure};
 use transfer::{Ready, Wanted};
+
+pub(crate) use crds::crds;
 
 pub(crate) fn init(global: &Global) -> Result<Code, Failure> {
     let store = store::open(global, Access::Write)?;

@@ -78,6 +78,7 @@ fn run(cli: &Cli, logging: log::Logging) -> Result<Code, Failure> {
             DatastoreCommand::Export(args) => datastore::export(&cli.global, args),
             DatastoreCommand::Import(args) => datastore::import(&cli.global, args),
             DatastoreCommand::Copy(args) => datastore::copy(&cli.global, args),
+            DatastoreCommand::Crds(args) => Ok(datastore::crds(args)),
         },
         Command::Lock => datastore::lock(&cli.global),
         Command::Unlock => datastore::unlock(&cli.global),

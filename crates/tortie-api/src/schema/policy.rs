@@ -7,7 +7,7 @@ const NAME: Type = Type::Text(Text::Name);
 
 /// Characters of an HTTP method. The longest one registered with IANA has 17; an API server compares methods only when
 /// it knows a bound.
-const METHOD_LEN_MAX: usize = 64;
+const METHOD_LEN_MAX: usize = 32;
 
 const ICMP: Type =
     Type::Ruled(&Type::Object(&[kept("type", Type::Int(0, 254)), kept("code", Type::Int(0, 255))]), rules::ICMP);

@@ -1,0 +1,71 @@
+//! Tortie's kinds as definitions for a Kubernetes API server, and the admission policies beside them (datastore.md
+//! section 3.7), made from the tables of [`crate::schema`].
+//!
+//! An API server with them refuses what schemas and expressions can tell; the rest of resources.md is up to whoever writes
+//! (section 12 there), and an agent trusts nothing it reads. Nothing here speaks to a server.
+
+use serde_json::Value;
+
+use crate::Kind;
+
+mod admission;
+mod definition;
+mod structural;
+mod text;
+
+/// Which of the two API groups objects are stored in (datastore.md section 3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// `projectcalico.org/v3`: objects as users write them.
+    Native,
+    /// `crd.projectcalico.org/v1`: metadata folded into an annotation.
+    Classic,
+}
+
+impl Group {
+    /// Both groups.
+    pub const ALL: [Group; 2] = [Group::Native, Group::Classic];
+
+    /// The name of the API group.
+    pub fn name(self) -> &'static str {
+        match self {
+            Group::Native => "projectcalico.org",
+            Group::Classic => "crd.projectcalico.org",
+        }
+    }
+
+    /// Its one version.
+    pub fn version(self) -> &'static str {
+        match self {
+            Group::Native => "v3",
+            Group::Classic => "v1",
+        }
+    }
+}
+
+/// One object to apply to an API server.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Definition {
+    /// The kind of the object, for instance `CustomResourceDefinition`.
+    pub kind: &'static str,
+    /// Its name; it has no namespace.
+    pub name: String,
+    /// The whole object.
+    pub object: Value,
+}
+
+/// Everything that is installed for a group, in the order in which to create it: definitions, then admission policies
+/// (native group only), each before its binding.
+pub fn definitions(group: Group) -> Vec<Definition> {
+    let mut all: Vec<Definition> =
+        Kind::all().filter(|kind| is_defined(*kind)).map(|kind| definition::definition(group, kind)).collect();
+    if group == Group::Native {
+        all.extend(admission::policies());
+    }
+    all
+}
+
+/// Whether a kind has a definition: the others are derived from Kubernetes' own objects (datastore.md section 3.4).
+pub fn is_defined(kind: Kind) -> bool {
+    !matches!(kind, Kind::Profile | Kind::Node | Kind::WorkloadEndpoint)
+}
