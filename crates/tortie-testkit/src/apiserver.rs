@@ -8,10 +8,14 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
+
+/// How long a server may take to heed what it was told. It takes a second or two on an idle machine.
+const HEED_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Who speaks to the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -250,6 +254,18 @@ impl Drop for ApiServer {
         {
             panic!("the API server of {} was not ended: {error}", self.state.display());
         }
+    }
+}
+
+/// Asks until the answer is yes: a server heeds new definitions and admission policies a moment after it has taken them,
+/// and says so nowhere else.
+///
+/// # Panics
+/// When a minute has passed.
+pub fn until(what: &str, is_so: impl Fn() -> bool) {
+    let end = Instant::now() + HEED_TIMEOUT;
+    while !is_so() {
+        assert!(Instant::now() < end, "a minute has passed and it is not so: {what}");
     }
 }
 

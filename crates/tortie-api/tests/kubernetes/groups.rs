@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 use tortie_api::Kind;
 use tortie_api::crd::{Group, definitions, is_defined};
 use tortie_api::defaults::FIXED_TIERS;
-use tortie_testkit::apiserver::ApiServer;
+use tortie_testkit::apiserver::{ApiServer, until};
 
 use crate::behaviour::get;
-use crate::{list, list_of, object, until};
+use crate::{list, list_of, object};
 
 /// The object in the form of a group.
 fn of_group(group: Group, mut object: Value) -> Value {
@@ -37,9 +37,10 @@ fn both() -> &'static ApiServer {
             server.kubectl_ok(&["create", "-f", "-"], &endpoint);
 
             server.apply_definitions(&list(group));
-            let new = endpoint.replace("\"old\"", "\"new\"");
+            // The last one: a server takes them in the order of their arrival.
+            let other = of_group(group, object("ClusterInformation", "other", json!({}))).to_string();
             until("the strict definitions are in force", || {
-                !server.kubectl(&["create", "--dry-run=server", "-f", "-"], &new).status.success()
+                !server.kubectl(&["create", "--dry-run=server", "-f", "-"], &other).status.success()
             });
         }
         server
@@ -138,7 +139,6 @@ fn fixed_tiers_cannot_be_deleted_and_others_can() {
         .map(|(name, order, action)| object("Tier", name, json!({"order": order, "defaultAction": action})))
         .collect();
     server.kubectl_ok(&["create", "-f", "-"], &list_of(&tiers));
-    // A server heeds a new admission policy a moment after it has taken it.
     until("fixed tiers are kept", || {
         !server.kubectl(&["delete", TIERS, "default", "--dry-run=server"], "").status.success()
     });

@@ -1,16 +1,15 @@
 //! The definitions of `tortie_api::crd` in a real Kubernetes API server (datastore.md section 3.7, resources.md section
 //! 12).
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![allow(clippy::disallowed_methods, reason = "the vectors are files, and waiting has an end")]
+#![allow(clippy::disallowed_methods, reason = "the vectors are files")]
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tortie_api::Kind;
 use tortie_api::crd::{Group, definitions};
-use tortie_testkit::apiserver::ApiServer;
+use tortie_testkit::apiserver::{ApiServer, until};
 
 mod behaviour;
 mod cases;
@@ -19,9 +18,6 @@ mod groups;
 mod split;
 mod vectors;
 
-/// How long a server may take to heed what it was told; it takes a second at most.
-const HEED_TIMEOUT: Duration = Duration::from_secs(60);
-
 /// The server that all tests share, with the definitions and admission policies of the native group in force. Nothing is
 /// stored in it under a name that a trial needs.
 fn native() -> &'static ApiServer {
@@ -29,21 +25,14 @@ fn native() -> &'static ApiServer {
     READY.get_or_init(|| {
         let server = ApiServer::shared();
         server.apply_definitions(&list(Group::Native));
-        // A server heeds a new admission policy a moment after it has taken it.
         let policy = object("GlobalNetworkPolicy", "probe", json!({})).to_string();
-        until("policies get their types", || {
-            let answer = server.kubectl_ok(&["create", "--dry-run=server", "-o", "json", "-f", "-"], &policy);
-            serde_json::from_str::<Value>(&answer).unwrap()["spec"]["types"].is_array()
+        until("policies are taken and get their types", || {
+            let answer = server.kubectl(&["create", "--dry-run=server", "-o", "json", "-f", "-"], &policy);
+            let policy: Value = serde_json::from_slice(&answer.stdout).unwrap_or_default();
+            policy["spec"]["types"].is_array()
         });
         server
     })
-}
-
-fn until(what: &str, is_so: impl Fn() -> bool) {
-    let end = Instant::now() + HEED_TIMEOUT;
-    while !is_so() {
-        assert!(Instant::now() < end, "a minute has passed and it is not so: {what}");
-    }
 }
 
 /// The definitions of a group as one text.
