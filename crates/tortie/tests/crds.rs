@@ -125,6 +125,15 @@ fn each_kind_has_its_short_names_and_columns() {
 }
 
 #[test]
+fn a_tier_of_which_no_policy_speaks_is_deleted() {
+    let server = server();
+    let tier =
+        json!({"apiVersion": "projectcalico.org/v3", "kind": "Tier", "metadata": {"name": "unused"}, "spec": {}});
+    server.kubectl_ok(&["create", "-f", "-"], &tier.to_string());
+    until("the admission policies are in force", || server.kubectl(&["delete", "tier", "unused"], "").status.success());
+}
+
+#[test]
 fn both_groups_are_printed_as_yaml_and_as_json() {
     let server = server();
     for group in ["projectcalico.org", "crd.projectcalico.org"] {

@@ -14,7 +14,7 @@ const POLICY_DEFAULTS: &str = "tortie-policy-defaults";
 const FIXED_TIERS_KEPT: &str = "tortie-fixed-tiers";
 
 pub(super) fn policies() -> Vec<Definition> {
-    vec![
+    let mut all = vec![
         of("MutatingAdmissionPolicy", POLICY_DEFAULTS, policy_defaults()),
         of("MutatingAdmissionPolicyBinding", POLICY_DEFAULTS, json!({"policyName": POLICY_DEFAULTS})),
         of("ValidatingAdmissionPolicy", FIXED_TIERS_KEPT, fixed_tiers()),
@@ -23,7 +23,11 @@ pub(super) fn policies() -> Vec<Definition> {
             FIXED_TIERS_KEPT,
             json!({"policyName": FIXED_TIERS_KEPT, "validationActions": ["Deny"]}),
         ),
-    ]
+    ];
+    // Policies of namespaces are out of reach: what is deleted has no namespace in which to look for them.
+    let kinds = Kind::all().filter(|kind| kind.is_tiered_policy() && !kind.is_namespaced());
+    all.extend(kinds.flat_map(used_tiers));
+    all
 }
 
 fn of(kind: &'static str, name: &str, spec: Value) -> Definition {
@@ -87,6 +91,29 @@ fn policy_defaults() -> Value {
             ),
         ],
     })
+}
+
+/// Refuses to delete a tier that a policy of a kind names. The server asks each policy that it knows of, and may know of
+/// one a moment late.
+fn used_tiers(kind: Kind) -> [Definition; 2] {
+    let name = format!("tortie-tiers-of-{}", kind.plural());
+    let policy = json!({
+        "failurePolicy": "Fail",
+        "paramKind": {"apiVersion": crate::API_VERSION, "kind": kind.name()},
+        "matchConstraints": resources(&[Kind::Tier.plural()], &["DELETE"]),
+        "validations": [{
+            "expression": "!has(params.spec) || !has(params.spec.tier) || params.spec.tier != oldObject.metadata.name",
+            "messageExpression":
+                format!("'tier ' + oldObject.metadata.name + ' still has {kind} ' + params.metadata.name"),
+            "reason": "Forbidden",
+        }],
+    });
+    let binding = json!({
+        "policyName": name,
+        "paramRef": {"selector": {}, "parameterNotFoundAction": "Allow"},
+        "validationActions": ["Deny"],
+    });
+    [of("ValidatingAdmissionPolicy", &name, policy), of("ValidatingAdmissionPolicyBinding", &name, binding)]
 }
 
 fn fixed_tiers() -> Value {

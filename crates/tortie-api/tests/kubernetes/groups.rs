@@ -101,7 +101,7 @@ fn a_definition_is_printed_the_same_each_time_and_carries_its_own_name() {
         }
         let crds = all.iter().filter(|definition| definition.kind == "CustomResourceDefinition").count();
         assert_eq!(crds, 12);
-        assert_eq!(all.len() - crds, if group == Group::Native { 4 } else { 0 }, "admission policies");
+        assert_eq!(all.len() - crds, if group == Group::Native { 8 } else { 0 }, "admission policies");
     }
 }
 
@@ -132,7 +132,7 @@ fn status_is_written_apart_from_spec() {
 }
 
 #[test]
-fn fixed_tiers_cannot_be_deleted_and_others_can() {
+fn fixed_tiers_cannot_be_deleted() {
     let server = both();
     let tiers: Vec<Value> = FIXED_TIERS
         .iter()
@@ -148,6 +148,24 @@ fn fixed_tiers_cannot_be_deleted_and_others_can() {
         let expected = format!("tier {name} is always there and cannot be deleted");
         assert!(!refused.status.success() && message.contains(&expected), "{message}");
     }
-    server.kubectl_ok(&["create", "-f", "-"], &object("Tier", "short-lived", json!({})).to_string());
-    server.kubectl_ok(&["delete", TIERS, "short-lived"], "");
+}
+
+#[test]
+fn a_tier_is_deleted_after_the_global_policies_that_name_it() {
+    let server = both();
+    server.kubectl_ok(&["create", "-f", "-"], &object("Tier", "used", json!({})).to_string());
+    let is_refused = |reason: &str| {
+        let output = server.kubectl(&["delete", TIERS, "used", "--dry-run=server"], "");
+        String::from_utf8(output.stderr).unwrap().contains(reason)
+    };
+    for (kind, resource) in
+        [("GlobalNetworkPolicy", "globalnetworkpolicies"), ("StagedGlobalNetworkPolicy", "stagedglobalnetworkpolicies")]
+    {
+        let policy = object(kind, "in-the-tier", json!({"tier": "used"})).to_string();
+        until("a policy is taken", || server.kubectl(&["create", "-f", "-"], &policy).status.success());
+        until("the tier is kept", || is_refused(&format!("tier used still has {kind} in-the-tier")));
+        server.kubectl_ok(&["delete", &format!("{resource}.projectcalico.org"), "in-the-tier"], "");
+        until("the tier is free", || !is_refused("tier used still has"));
+    }
+    until("the tier is deleted", || server.kubectl(&["delete", TIERS, "used"], "").status.success());
 }
