@@ -120,6 +120,7 @@ pub(crate) fn refused_by_both() -> Vec<Case> {
             ),
             (gnp, "", ingress(json!({"action": "Allow", "source": {"notSelector": long}})), "Too long"),
             (gnp, "", http(json!({"methods": ["GET", "GET"]})), "only once"),
+            (gnp, "", http(json!({"methods": ["M".repeat(33)]})), "Too long"),
             (gnp, "", http(json!({"paths": [{}]})), "exactly one of exact and prefix"),
             (gnp, "", http(json!({"paths": [{"exact": "/a", "prefix": "/b"}]})), "exactly one of exact and prefix"),
             (gnp, "", http(json!({"paths": [{"exact": "/a?b"}]})), "paths[0].exact"),
