@@ -101,6 +101,8 @@ fn used_tiers(kind: Kind) -> [Definition; 2] {
         "failurePolicy": "Fail",
         "paramKind": {"apiVersion": crate::API_VERSION, "kind": kind.name()},
         "matchConstraints": resources(&[Kind::Tier.plural()], &["DELETE"]),
+        // Those have their own policy, which gives the better reason.
+        "matchConditions": [{"name": "not-fixed", "expression": is_not_fixed()}],
         "validations": [{
             "expression": "!has(params.spec) || !has(params.spec.tier) || params.spec.tier != oldObject.metadata.name",
             "messageExpression":
@@ -117,14 +119,18 @@ fn used_tiers(kind: Kind) -> [Definition; 2] {
 }
 
 fn fixed_tiers() -> Value {
-    let names: Vec<String> = FIXED_TIERS.iter().map(|(name, ..)| format!("'{name}'")).collect();
     json!({
         "failurePolicy": "Fail",
         "matchConstraints": resources(&[Kind::Tier.plural()], &["DELETE"]),
         "validations": [{
-            "expression": format!("!(oldObject.metadata.name in [{}])", names.join(", ")),
+            "expression": is_not_fixed(),
             "messageExpression": "'tier ' + oldObject.metadata.name + ' is always there and cannot be deleted'",
             "reason": "Forbidden",
         }],
     })
+}
+
+fn is_not_fixed() -> String {
+    let names: Vec<String> = FIXED_TIERS.iter().map(|(name, ..)| format!("'{name}'")).collect();
+    format!("!(oldObject.metadata.name in [{}])", names.join(", "))
 }

@@ -12,7 +12,7 @@ use crate::behaviour::get;
 use crate::{list, list_of, object};
 
 /// The object in the form of a group.
-fn of_group(group: Group, mut object: Value) -> Value {
+pub(crate) fn of_group(group: Group, mut object: Value) -> Value {
     object["apiVersion"] = json!(format!("{}/{}", group.name(), group.version()));
     object
 }
@@ -24,7 +24,7 @@ fn odd_policy() -> Value {
 }
 
 /// A server with both groups, first by definitions that take anything and hold objects, then by Tortie's.
-fn both() -> &'static ApiServer {
+pub(crate) fn both() -> &'static ApiServer {
     static READY: OnceLock<ApiServer> = OnceLock::new();
     READY.get_or_init(|| {
         let server = ApiServer::start(&[]);

@@ -1,9 +1,12 @@
 //! Who refuses what: the server and Tortie, the server alone, or Tortie alone (resources.md section 12).
 
 use serde_json::json;
+use tortie_api::crd::Group;
 use tortie_api::{Severity, decode};
+use tortie_testkit::apiserver::ApiServer;
 
 use crate::cases::{self, Case};
+use crate::groups::{both, of_group};
 use crate::{CASE, list_of, native, try_all};
 
 fn tortie_refuses(case: &Case) -> bool {
@@ -12,6 +15,15 @@ fn tortie_refuses(case: &Case) -> bool {
 
 #[test]
 fn each_rule_is_checked_where_section_12_says() {
+    check(Group::Native, native());
+}
+
+#[test]
+fn the_classic_group_has_the_same_rules() {
+    check(Group::Classic, both());
+}
+
+fn check(api: Group, server: &ApiServer) {
     let groups = [
         ("both", cases::refused_by_both(), true, true),
         ("the server alone", cases::refused_by_the_server(), true, false),
@@ -23,10 +35,10 @@ fn each_rule_is_checked_where_section_12_says() {
         for (number, case) in cases.iter().enumerate() {
             let mut object = case.object.clone();
             object["metadata"]["annotations"] = json!({CASE: format!("{group} {number}")});
-            sent.push(object);
+            sent.push(of_group(api, object));
         }
     }
-    let answers = try_all(native(), &list_of(&sent));
+    let answers = try_all(server, &list_of(&sent));
     let mut failures = Vec::new();
     for (group, cases, by_server, by_tortie) in &groups {
         for (number, case) in cases.iter().enumerate() {
