@@ -51,6 +51,7 @@ pub(crate) fn test(_arguments: &[String]) -> Result<()> {
     step(&mut lines, "seeded faults", faults::step)?;
     step(&mut lines, "conformance kit, self-test", conformance::self_test)?;
     step(&mut lines, "conformance", || conformance::kit(&[]))?;
+    step(&mut lines, "conformance, other stores", conformance::smoke)?;
 
     println!("\n{:<28} {:>8}  result", "what ran", "seconds");
     for line in &lines {

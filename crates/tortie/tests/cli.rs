@@ -62,7 +62,7 @@ fn what_cannot_be_read_is_named() {
     cli.fails(&["get", "hepp"], "", 2, "did you mean");
     cli.fails(&["get", "hep", "-o", "yam"], "", 2, "did you mean `yaml`?");
     cli.fails(&["get", "hep", "-o", "custom-columns=NAMES"], "", 2, "valid values are");
-    cli.fails(&["--store", "etcd://h:1", "get", "hep"], "", 2, "embedded store only");
+    cli.fails(&["--store", "etcd://127.0.0.1:1", "get", "hep"], "", 7, "Connection refused");
     cli.fails(&["--store", "embedded:/no/such/folder/store.db", "apply", "-f", "-"], HEP, 1, "does not exist");
     let file = cli.file("notes.txt", "a shopping list\n");
     cli.fails(&["--store", &format!("embedded:{file}"), "get", "hep"], "", 1, "not a store");

@@ -1,22 +1,23 @@
-//! Writes objects into an embedded store as another program would: unchecked, straight under their keys.
+//! Writes objects into a store as another program would: unchecked, straight under their keys.
 //!
-//! `put STORE.db < objects.json` takes JSON objects one after the other, with `kind` and `metadata`; one whose `spec` is
+//! `put STORE.db < objects.json`, or `put etcd=ADDRESS`, takes JSON objects one after the other, with `kind` and `metadata`; one whose `spec` is
 //! `null` is deleted. Tests put workload endpoints and invalid objects into a store with it, as network plugins and other
 //! versions do. The conformance kit calls it through `TORTIE_PUT`.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 
 use serde_json::{Deserializer, Value};
 use tortie_api::{Kind, ResourceKey};
 use tortie_datastore::{Access, Embedded, Kv, keys};
+use tortie_etcd::{Etcd, Settings};
 
 fn main() -> ExitCode {
-    let Some(file) = std::env::args_os().nth(1).map(PathBuf::from) else {
-        eprintln!("usage: put STORE.db < objects.json");
+    let Some(place) = std::env::args().nth(1) else {
+        eprintln!("usage: put STORE.db|etcd=ADDRESS < objects.json");
         return ExitCode::from(2);
     };
-    match run(&file) {
+    match run(&place) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
@@ -25,8 +26,11 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(file: &std::path::Path) -> Result<(), Box<dyn std::error::Error>> {
-    let store = Embedded::open(file, Access::Write)?;
+fn run(place: &str) -> Result<(), Box<dyn std::error::Error>> {
+    let store: Box<dyn Kv> = match place.strip_prefix("etcd=") {
+        Some(address) => Box::new(Etcd::connect(&Settings::at([address]))?),
+        None => Box::new(Embedded::open(Path::new(place), Access::Write)?),
+    };
     for object in Deserializer::from_reader(std::io::stdin()).into_iter::<Value>() {
         let Value::Object(mut object) = object? else { return Err("not an object".into()) };
         let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
