@@ -22,7 +22,7 @@ spec: {controllers: {node: {hostEndpoint: {autoCreate: Enabled}}}}
 ";
 
 fn host() -> Host {
-    Host { folder: tempfile::tempdir().unwrap() }
+    Host::new()
 }
 
 fn start(host: &Host, arguments: &[&str]) -> Process {

@@ -24,7 +24,7 @@ pub(crate) const HOST: &str = "192.0.2.1";
 /// Runs `test` with a host in a network namespace of its own, which has no links but `lo`.
 pub(crate) fn on_a_host(test: impl FnOnce(&Host) + Send + 'static) {
     in_network_namespace(move || {
-        let host = Host(support::Host { folder: tempfile::tempdir().unwrap() });
+        let host = Host(support::Host::new());
         host.sh("ip link set lo up");
         test(&host);
     });

@@ -14,7 +14,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) fn in_namespace(test: impl FnOnce(&Host) + Send + 'static) {
     in_network_namespace(move || {
-        let host = Host { folder: tempfile::tempdir().unwrap() };
+        let host = Host::new();
         host.sh(
             "ip link set lo up; ip link add eth0 type veth peer name peer0; ip link set eth0 up; ip link set peer0 up",
         );
@@ -24,6 +24,8 @@ pub(crate) fn in_namespace(test: impl FnOnce(&Host) + Send + 'static) {
 
 pub(crate) struct Host {
     pub(crate) folder: TempDir,
+    /// Variables that name a store, in place of an embedded one.
+    pub(crate) reach: Vec<(String, String)>,
 }
 
 /// A process that ends with its test.
@@ -37,6 +39,10 @@ impl Drop for Process {
 }
 
 impl Host {
+    pub(crate) fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), reach: Vec::new() }
+    }
+
     pub(crate) fn sh(&self, script: &str) -> String {
         let output = Command::new("sh").args(["-ec", script]).output().unwrap();
         assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
@@ -45,13 +51,24 @@ impl Host {
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tortie"));
+        command.args(arguments).arg("--socket").arg(self.folder.path().join("agent.sock"));
+        if self.reach.is_empty() {
+            command.arg("--store").arg(format!("embedded:{}", self.folder.path().join("store.db").display()));
+        }
+        command.envs(self.reach.iter().map(|(name, value)| (name, value)));
         command
-            .args(arguments)
-            .arg("--store")
-            .arg(format!("embedded:{}", self.folder.path().join("store.db").display()))
-            .arg("--socket")
-            .arg(self.folder.path().join("agent.sock"));
-        command
+    }
+
+    /// The same host on another store.
+    pub(crate) fn on(&self, reach: &[(&str, &str)]) -> Host {
+        let reach = reach.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Host { folder: tempfile::tempdir().unwrap(), reach }
+    }
+
+    /// The status in the form of programs; null while no agent answers.
+    pub(crate) fn state(&self) -> serde_json::Value {
+        let (_, out, _) = self.tortie(&["status", "-o", "json"], "");
+        serde_json::from_str(&out).unwrap_or_default()
     }
 
     /// Starts an agent; it may not be there yet.
