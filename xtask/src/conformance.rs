@@ -95,16 +95,19 @@ fn kit_in_mode(store: Store, arguments: &[String], mode: &str, left_out: &str, w
             kit.env("TORTIE_AGENT", format!("{{bin}} {agent}")).env("TORTIE_PUT", format!("{put} {{dir}}/store.db"));
         }
         Store::Etcd => {
+            // The recent one: 3.4 knows no socket files that lie anywhere but in its working directory.
+            let programs = crate::packages::servers();
+            let programs = programs.display();
             let client = "unix://{dir}/etcd.sock";
             settings += &format!(",ETCD_ENDPOINTS={client}");
             let peer = "unix://{dir}/peer.sock";
             let server = format!(
-                "etcd --data-dir {{dir}}/etcd --log-level warn --listen-client-urls {client} \
+                "{programs}/etcd --data-dir {{dir}}/etcd --log-level warn --listen-client-urls {client} \
                  --advertise-client-urls {client} --listen-peer-urls {peer} --initial-advertise-peer-urls {peer} \
                  --initial-cluster default={peer}"
             );
             kit.env("TORTIE_SERVER", server)
-                .env("TORTIE_SERVER_READY", format!("etcdctl --endpoints {client} endpoint health"))
+                .env("TORTIE_SERVER_READY", format!("{programs}/etcdctl --endpoints {client} endpoint health"))
                 .env("TORTIE_AGENT", format!("{{bin}} {agent}"))
                 .env("TORTIE_PUT", format!("{put} etcd={client}"));
         }

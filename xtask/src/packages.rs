@@ -1,5 +1,6 @@
 //! Debian packages that tests and demo need.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Result, bail};
@@ -27,6 +28,13 @@ pub(crate) fn ensure_servers() -> Result<()> {
         );
     }
     run(&mut command("tools/kube-apiserver/build.sh", &[]))
+}
+
+/// Where the servers lie that are built.
+pub(crate) fn servers() -> PathBuf {
+    let cache = std::env::var_os("KUBE_CACHE").map(PathBuf::from);
+    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache/kube-test");
+    cache.unwrap_or_else(home).join("bin")
 }
 
 fn ensure_all(needed: &[(&str, &str)]) -> Result<()> {
