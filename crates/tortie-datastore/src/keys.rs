@@ -8,7 +8,7 @@ use tortie_api::{API_VERSION, DEFAULT_TIER, Kind, ResourceKey};
 use crate::kv::{RESOURCE_PREFIX, Revision};
 
 /// The annotation in which policies keep the name that users gave them (section 2.4).
-const NAME_ANNOTATION: &str = "projectcalico.org/metadata";
+pub const NAME_ANNOTATION: &str = "projectcalico.org/metadata";
 
 /// The key of an object.
 pub fn key(key: &ResourceKey) -> String {
@@ -96,16 +96,31 @@ fn parse_object(bytes: &[u8]) -> Result<Map<String, Value>, String> {
 }
 
 fn from_object(kind: Kind, mut object: Map<String, Value>, revision: Revision) -> Result<Map<String, Value>, String> {
+    if kind.is_tiered_policy() {
+        let tier = object.get("spec").and_then(|spec| spec.get("tier")).and_then(Value::as_str);
+        let tier = tier.unwrap_or_default().to_owned();
+        if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+            shown_name(metadata, &tier)?;
+        }
+    }
+    complete(kind, &mut object, &revision.to_string())?;
+    Ok(object)
+}
+
+/// Gives an object of any store what every reader sees: kind and API version, `spec`, its revision, and what section 2.3
+/// fills on reading.
+///
+/// # Errors
+/// A sentence when its metadata are no object.
+pub fn complete(kind: Kind, object: &mut Map<String, Value>, revision: &str) -> Result<(), String> {
     object.insert("kind".to_owned(), json!(kind.name()));
     object.insert("apiVersion".to_owned(), json!(API_VERSION));
     object.entry("spec").or_insert_with(|| json!({}));
-    let tier = object["spec"].get("tier").and_then(Value::as_str).unwrap_or_default().to_owned();
     let metadata = object.entry("metadata").or_insert_with(|| json!({}));
     let Some(metadata) = metadata.as_object_mut() else { return Err("`metadata` is no object".to_owned()) };
     metadata.remove("selfLink");
-    metadata.insert("resourceVersion".to_owned(), json!(revision.to_string()));
+    metadata.insert("resourceVersion".to_owned(), json!(revision));
     if kind.is_tiered_policy() {
-        shown_name(metadata, &tier)?;
         let labels = metadata.entry("labels").or_insert_with(|| json!({}));
         if let Some(labels) = labels.as_object_mut() {
             labels.entry(TIER_LABEL).or_insert_with(|| json!(DEFAULT_TIER));
@@ -117,7 +132,7 @@ fn from_object(kind: Kind, mut object: Map<String, Value>, revision: Revision) -
         spec.entry("order").or_insert_with(|| json!(1_000_000));
         spec.entry("defaultAction").or_insert_with(|| json!("Deny"));
     }
-    Ok(object)
+    Ok(())
 }
 
 /// The name of a policy as its user gave it: from the annotation, else without the prefix of old versions.

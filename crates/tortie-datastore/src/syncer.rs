@@ -200,7 +200,7 @@ impl Worker {
     /// unlocked by them.
     fn batch(&mut self, batch: EventBatch) -> bool {
         let flag = keys::key(&ResourceKey::global(Kind::ClusterInformation, "default"));
-        let turns = |event: &Event| event.key == flag && is_ready(event.value.as_deref()) == self.is_locked;
+        let turns = |event: &Event| event.key == flag && is_ready_text(event.value.as_deref()) == self.is_locked;
         // Before anything of it counts as delivered.
         if batch.events.iter().any(turns) {
             return true;
@@ -222,11 +222,14 @@ impl Worker {
 /// An empty store is not locked: it holds nothing yet (D-14), or else has lost what it held.
 fn is_locked(found: &BTreeMap<String, (Revision, Vec<u8>)>, is_known: bool) -> bool {
     let flag = keys::key(&ResourceKey::global(Kind::ClusterInformation, "default"));
-    (is_known || !found.is_empty()) && !is_ready(found.get(&flag).map(|(_, value)| value.as_slice()))
+    (is_known || !found.is_empty()) && !is_ready_text(found.get(&flag).map(|(_, value)| value.as_slice()))
 }
 
-fn is_ready(value: Option<&[u8]>) -> bool {
-    value
-        .and_then(|bytes| serde_json::from_slice::<Value>(bytes).ok())
-        .is_some_and(|object| object["spec"]["datastoreReady"] == Value::Bool(true))
+fn is_ready_text(value: Option<&[u8]>) -> bool {
+    value.and_then(|bytes| serde_json::from_slice::<Map<String, Value>>(bytes).ok()).is_some_and(|o| is_ready(&o))
+}
+
+/// Whether ClusterInformation lets agents follow the store (section 2.8).
+pub fn is_ready(cluster: &Map<String, Value>) -> bool {
+    cluster.get("spec").is_some_and(|spec| spec["datastoreReady"] == Value::Bool(true))
 }

@@ -152,6 +152,26 @@ pub enum FaultKind {
         /// What is wrong, and where.
         hint: String,
     },
+    /// The server refused what was to be written, or how it was asked.
+    #[error("the server refuses it: {message}; correct what it names, and try again")]
+    Refused {
+        /// The server's own words.
+        message: String,
+    },
+    /// The server has no definition of the kind.
+    #[error("the server has no definition of `{resource}`; install it with `tortie datastore init --crds`")]
+    NoDefinition {
+        /// The plural and the group.
+        resource: String,
+    },
+    /// A store without transactions did a part, and could not take it back.
+    #[error("{done} of {all} changes were made and could not be undone; look what is stored, and try again")]
+    HalfDone {
+        /// The changes that were made.
+        done: usize,
+        /// Those of the commit.
+        all: usize,
+    },
     /// The store cannot be reached at the moment.
     #[error("it does not answer; try again later")]
     Unavailable,
@@ -176,7 +196,7 @@ impl KvError {
 
     /// Whether the changes of a failed transaction may have been made after all.
     pub fn is_indefinite(&self) -> bool {
-        matches!(self, KvError::Fault { kind: FaultKind::Unavailable, .. })
+        matches!(self, KvError::Fault { kind: FaultKind::Unavailable | FaultKind::HalfDone { .. }, .. })
     }
 
     /// The reason of a fault.

@@ -1,0 +1,119 @@
+//! The two groups in which a server may have our kinds (datastore.md section 3.1).
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde_json::Value;
+
+/// A group of definitions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Group {
+    /// `projectcalico.org/v3`: objects as users write them.
+    Native,
+    /// `crd.projectcalico.org/v1`: their metadata folded into an annotation.
+    Classic,
+}
+
+/// The group in use, and why it is that one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chosen {
+    /// The group.
+    pub group: Group,
+    /// A sentence on why.
+    pub why: String,
+}
+
+impl Group {
+    /// The name without the version.
+    pub fn name(self) -> &'static str {
+        match self {
+            Group::Native => "projectcalico.org",
+            Group::Classic => "crd.projectcalico.org",
+        }
+    }
+
+    /// The version that is read and written.
+    pub fn version(self) -> &'static str {
+        match self {
+            Group::Native => "v3",
+            Group::Classic => "v1",
+        }
+    }
+
+    /// Which of the groups a server has, by its answer to `/apis`.
+    pub(crate) fn served(groups: &Value) -> Vec<Group> {
+        let is_served = |group: &Group| {
+            let found = groups["groups"].as_array().into_iter().flatten().find(|found| found["name"] == group.name());
+            let versions = found.and_then(|found| found["versions"].as_array()).into_iter().flatten();
+            versions.into_iter().any(|version| version["version"] == group.version())
+        };
+        [Group::Native, Group::Classic].into_iter().filter(is_served).collect()
+    }
+
+    /// The choice of section 3.1 among the groups that are served.
+    pub(crate) fn choose(served: &[Group]) -> Chosen {
+        let has = |group| served.contains(&group);
+        let (group, why) = match (has(Group::Native), has(Group::Classic)) {
+            (true, false) => (Group::Native, "the server has this group and not `crd.projectcalico.org/v1`"),
+            (false, true) => (Group::Classic, "the server has this group and not `projectcalico.org/v3`"),
+            (true, true) => (Group::Classic, "the server has both groups, and this one wins wherever it exists"),
+            (false, false) => (
+                Group::Native,
+                "the server has neither group; this one is what `tortie datastore init --crds` installs",
+            ),
+        };
+        Chosen { group, why: why.to_owned() }
+    }
+}
+
+impl fmt::Display for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.name(), self.version())
+    }
+}
+
+/// A text that names no group.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no API group of Calico's resources; write `projectcalico.org/v3` or `crd.projectcalico.org/v1`")]
+pub struct UnknownGroup(pub String);
+
+/// Reads the values of the setting `calicoAPIGroup` (section 2.9).
+impl FromStr for Group {
+    type Err = UnknownGroup;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let is_meant = |group: &Group| group.to_string() == text;
+        [Group::Native, Group::Classic].into_iter().find(is_meant).ok_or_else(|| UnknownGroup(text.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_leftover_classic_definition_wins() {
+        let chosen = |names: &[&str]| {
+            let groups: Vec<Value> = names
+                .iter()
+                .filter_map(|text| text.split_once('/'))
+                .map(|(name, version)| json!({"name": name, "versions": [{"version": version}]}))
+                .collect();
+            Group::choose(&Group::served(&json!({"groups": groups}))).group
+        };
+        assert_eq!(chosen(&["apps/v1", "projectcalico.org/v3"]), Group::Native);
+        assert_eq!(chosen(&["crd.projectcalico.org/v1"]), Group::Classic);
+        assert_eq!(chosen(&["projectcalico.org/v3", "crd.projectcalico.org/v1"]), Group::Classic);
+        assert_eq!(chosen(&["projectcalico.org/v4"]), Group::Native);
+    }
+
+    #[test]
+    fn groups_are_named_as_the_setting_names_them() {
+        for group in [Group::Native, Group::Classic] {
+            assert_eq!(group.to_string().parse(), Ok(group));
+        }
+        assert!("projectcalico.org".parse::<Group>().is_err());
+    }
+}

@@ -1,0 +1,33 @@
+//! The store of a Kubernetes API server (datastore.md section 3).
+//!
+//! [`Kubernetes`] is a [`tortie_datastore::Store`]: custom resources of either group, and what Nodes, Pods, Namespaces and
+//! ServiceAccounts are in our words. Its calls block; the requests run on a small runtime of its own.
+//!
+//! Nothing here validates or fills defaults (that is `tortie-api`, and the server), installs definitions, or decides what is
+//! enforced. There are no transactions: a commit is checked as a whole first, and undone when a part of it fails.
+#![forbid(unsafe_code)]
+
+mod body;
+mod commit;
+mod failure;
+mod fold;
+mod group;
+mod lease;
+mod limiter;
+mod list;
+mod mapped;
+mod random;
+mod read;
+mod refuse;
+mod report;
+mod server;
+mod settings;
+mod source;
+mod store;
+mod stream;
+mod sync;
+mod uid;
+
+pub use group::{Chosen, Group, UnknownGroup};
+pub use settings::{Settings, Waits};
+pub use store::Kubernetes;
