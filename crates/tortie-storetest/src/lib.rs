@@ -113,11 +113,9 @@ macro_rules! resource_cases {
             what_is_always_there_cannot_be_changed
             a_store_is_initialised_once
             writers_at_once_lose_no_update
-            what_is_no_object_is_told_by_name_and_left_out_of_lists
             a_follower_has_one_snapshot_then_each_change_once
             what_is_written_together_comes_together
             the_last_form_is_told_last
-            what_is_no_object_is_told_with_a_reason
             a_locked_store_delivers_nothing_until_it_is_unlocked
             the_present_revision_covers_all_that_was_written
             reports_are_told_until_their_time_is_out
@@ -132,5 +130,16 @@ macro_rules! resource_cases {
                 $crate::resources::$case(&make(stringify!($case)));
             }
         )*
+    };
+}
+
+/// The same for what only stores get into that keep what is no object.
+#[macro_export]
+macro_rules! spoiled_cases {
+    ($world:expr) => {
+        $crate::resource_cases!(@ $world;
+            what_is_no_object_is_told_by_name_and_left_out_of_lists
+            what_is_no_object_is_told_with_a_reason
+        );
     };
 }

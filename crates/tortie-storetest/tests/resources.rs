@@ -20,30 +20,42 @@ fn world<K: Kv + Clone + 'static>(store: K, keep: impl Send + 'static) -> World 
 
 mod embedded {
     use tortie_datastore::{Access, Embedded};
-    use tortie_storetest::resource_cases;
+    use tortie_storetest::resources::World;
+    use tortie_storetest::{resource_cases, spoiled_cases};
 
-    resource_cases!(|_case| {
+    fn world(_case: &str) -> World {
         let folder = tempfile::tempdir().unwrap();
         super::world(Embedded::open(folder.path(), Access::Write).unwrap(), folder)
-    });
+    }
+
+    resource_cases!(world);
+    spoiled_cases!(world);
 }
 
 mod etcd_3_4 {
-    use tortie_storetest::{EtcdStore, resource_cases};
+    use tortie_storetest::resources::World;
+    use tortie_storetest::{EtcdStore, resource_cases, spoiled_cases};
     use tortie_testkit::etcd::Version;
 
-    resource_cases!(|_case| {
+    fn world(_case: &str) -> World {
         let etcd = EtcdStore::new(Version::Debian);
         super::world(etcd.connect(), etcd)
-    });
+    }
+
+    resource_cases!(world);
+    spoiled_cases!(world);
 }
 
 mod etcd_recent {
-    use tortie_storetest::{EtcdStore, resource_cases};
+    use tortie_storetest::resources::World;
+    use tortie_storetest::{EtcdStore, resource_cases, spoiled_cases};
     use tortie_testkit::etcd::Version;
 
-    resource_cases!(|_case| {
+    fn world(_case: &str) -> World {
         let etcd = EtcdStore::new(Version::Recent);
         super::world(etcd.connect(), etcd)
-    });
+    }
+
+    resource_cases!(world);
+    spoiled_cases!(world);
 }
