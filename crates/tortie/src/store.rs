@@ -1,6 +1,7 @@
 //! Opens the store that flags, environment and files name (D-13, datastore.md section 2.9).
 
 mod etcd;
+mod kubernetes;
 mod place;
 mod values;
 
@@ -12,6 +13,7 @@ use tortie_calc::settings::Local;
 use tortie_datastore::kv::FaultKind;
 use tortie_datastore::{Access, Embedded, KvError, ResourceError, Store};
 use tortie_etcd::Etcd;
+use tortie_kubernetes::Kubernetes;
 
 use self::place::Place;
 use crate::args::Global;
@@ -39,7 +41,10 @@ fn connect(global: &Global, place: &Place, access: Access) -> Result<Arc<dyn Sto
             let settings = etcd::settings(values, global.timeout)?;
             Ok(Arc::new(Etcd::connect(&settings).map_err(|error| kv_failure(&error))?))
         }
-        Place::Kubernetes(_) => Err(Failure::new(Code::Usage, "this version knows no Kubernetes store")),
+        Place::Kubernetes(values) => {
+            let settings = kubernetes::settings(values, global.timeout)?;
+            Ok(Arc::new(Kubernetes::open(&settings).map_err(|error| kv_failure(&error))?))
+        }
     }
 }
 
@@ -131,7 +136,8 @@ pub(crate) fn kv_code(error: &KvError) -> Code {
     match error.fault() {
         Some(FaultKind::PermissionDenied { .. } | FaultKind::Unauthenticated { .. }) => Code::NotAuthorised,
         Some(FaultKind::Busy { .. } | FaultKind::Unavailable | FaultKind::Untrusted) => Code::Unreachable,
-        Some(FaultKind::BadSettings { .. } | FaultKind::TooLarge { .. }) => Code::Invalid,
+        Some(FaultKind::BadSettings { .. } | FaultKind::TooLarge { .. } | FaultKind::Refused { .. }) => Code::Invalid,
+        Some(FaultKind::HalfDone { .. }) => Code::Partial,
         _ => Code::General,
     }
 }

@@ -80,7 +80,10 @@ mod tests {
         assert_eq!((settings.ca_file, settings.insecure_skip_tls_verify), (Some(PathBuf::from("/ca")), true));
         assert_eq!((settings.qps, settings.burst), (Some(2.5), None));
         assert!(settings.api_group.is_some());
-        assert_eq!((settings.connect_timeout, settings.request_timeout), (Duration::from_secs(3), Duration::from_secs(3)));
+        assert_eq!(
+            (settings.connect_timeout, settings.request_timeout),
+            (Duration::from_secs(3), Duration::from_secs(3))
+        );
     }
 
     #[test]
@@ -93,7 +96,11 @@ mod tests {
         ] {
             let failure = settings_of(&[(field, value)]).unwrap_err();
             assert_eq!(failure.code, Code::Invalid);
-            assert!(failure.messages[0].contains(field) && failure.messages[0].contains(value), "{:?}", failure.messages);
+            assert!(
+                failure.messages[0].contains(field) && failure.messages[0].contains(value),
+                "{:?}",
+                failure.messages
+            );
         }
     }
 }
