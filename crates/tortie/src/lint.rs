@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 use tortie_api::lint::{Lint, lint};
 use tortie_api::model::Resource;
-use tortie_api::{Kind, ResourceKey, read_stored};
+use tortie_api::{Kind, ResourceKey, read_stored, with_causes};
 use tortie_calc::settings;
-use tortie_datastore::Resources;
+use tortie_datastore::{ResourceError, Resources};
 
 use crate::args::Global;
 use crate::exit::{Code, Failure};
@@ -26,10 +26,6 @@ pub(crate) fn check<'a>(
     store: Option<&Resources<'_>>,
     strict: bool,
 ) -> Result<(), Failure> {
-    // What an agent cannot read it reports itself; decoding has refused what is wrong with a document.
-    let typed = |kind: Kind, value: &Map<String, Value>| {
-        read_stored(kind, &Value::Object(value.clone())).ok().map(|stored| stored.resource)
-    };
     let written: Vec<Resource> = written.filter_map(|(key, value)| typed(key.kind, value)).collect();
     if !global.quiet {
         tell_settings(global, &written);
@@ -37,17 +33,10 @@ pub(crate) fn check<'a>(
     if !written.iter().any(|resource| READ.contains(&resource.kind())) {
         return Ok(());
     }
-    let mut stored = None;
-    if let Some(store) = store {
-        let has_policy = written.iter().any(|resource| resource.kind() == Kind::GlobalNetworkPolicy);
-        let workloads = has_policy.then_some(Kind::WorkloadEndpoint);
-        let mut objects = Vec::new();
-        for kind in READ.into_iter().chain(workloads) {
-            let (list, _) = store.list(kind, None).map_err(|error| resource_failure(&error))?;
-            objects.extend(list.iter().filter_map(|object| typed(kind, &object.value)));
-        }
-        stored = Some(objects);
-    }
+    let stored = match store {
+        Some(store) => stored(store, &written)?,
+        None => None,
+    };
     let lints = lint(&written, stored.as_deref());
     let (refused, warnings): (Vec<_>, Vec<_>) = lints.into_iter().partition(|lint| strict && lint.is_refused_by_strict);
     if !global.quiet {
@@ -59,6 +48,30 @@ pub(crate) fn check<'a>(
     print("error", "\x1b[1;31m", global, &refused);
     eprintln!("refused because of `--strict`; nothing was written");
     Err(Failure::printed(Code::Invalid))
+}
+
+/// What lints take into account beside what is written; `None` when this user may not see all of it. Whoever may write a
+/// policy need not be allowed to see every workload: a lint is no reason to fail, and half of the objects would mislead it.
+fn stored(store: &Resources<'_>, written: &[Resource]) -> Result<Option<Vec<Resource>>, Failure> {
+    let has_policy = written.iter().any(|resource| resource.kind() == Kind::GlobalNetworkPolicy);
+    let workloads = has_policy.then_some(Kind::WorkloadEndpoint);
+    let mut objects = Vec::new();
+    for kind in READ.into_iter().chain(workloads) {
+        match store.list(kind, None) {
+            Ok((list, _)) => objects.extend(list.iter().filter_map(|object| typed(kind, &object.value))),
+            Err(ResourceError::Store(error)) if error.is_unauthorized() => {
+                tracing::info!("warnings take only the given objects into account: {}", with_causes(&error));
+                return Ok(None);
+            }
+            Err(error) => return Err(resource_failure(&error)),
+        }
+    }
+    Ok(Some(objects))
+}
+
+/// What an agent cannot read it reports itself; decoding has refused what is wrong with a document.
+fn typed(kind: Kind, value: &Map<String, Value>) -> Option<Resource> {
+    read_stored(kind, &Value::Object(value.clone())).ok().map(|stored| stored.resource)
 }
 
 /// Says which settings agents will not be able to use. Only they know all settings: a document that others wrote for a
