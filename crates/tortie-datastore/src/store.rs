@@ -165,6 +165,11 @@ pub trait Store: Send + Sync {
         Vec::new()
     }
 
+    /// Sentences about the store for whoever looks after it, from what is known already: never waits.
+    fn remarks(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Reads several selections, one list for each; from one moment where [`Store::is_atomic`]. A kind that the store does not
     /// have is empty.
     ///

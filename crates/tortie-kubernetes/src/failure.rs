@@ -24,6 +24,17 @@ pub(crate) enum Failure {
     /// The answer is none of an API server.
     #[error("the answer cannot be read")]
     Garbled(#[source] serde_json::Error),
+    /// The server says that it has not begun its work.
+    #[error("the server is starting")]
+    Starting,
+    /// What was waited for did not come about.
+    #[error("{what}, {} seconds after it was installed", .within.as_secs())]
+    Never {
+        /// What, as a sentence without its end.
+        what: String,
+        /// How long was waited.
+        within: Duration,
+    },
     /// The settings do not lead to a server.
     #[error("the settings cannot be used")]
     Settings(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -103,7 +114,9 @@ impl Failure {
         let answer = match self {
             Failure::Answered(answer) => answer,
             Failure::Connection(error) if is_untrusted(&**error) => return FaultKind::Untrusted,
-            Failure::TimedOut(_) | Failure::Connection(_) => return FaultKind::Unavailable,
+            Failure::TimedOut(_) | Failure::Connection(_) | Failure::Starting | Failure::Never { .. } => {
+                return FaultKind::Unavailable;
+            }
             Failure::Settings(error) => return FaultKind::BadSettings { hint: error.to_string() },
             Failure::Garbled(_) => {
                 let hint = "this is no Kubernetes API server; check its address".to_owned();

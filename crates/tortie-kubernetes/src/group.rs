@@ -21,6 +21,8 @@ pub struct Chosen {
     pub group: Group,
     /// A sentence on why.
     pub why: String,
+    /// Whether the server has neither group, so that either may be installed.
+    pub is_vacant: bool,
 }
 
 impl Group {
@@ -62,7 +64,21 @@ impl Group {
                 "the server has neither group; this one is what `tortie datastore init --crds` installs",
             ),
         };
-        Chosen { group, why: why.to_owned() }
+        Chosen { group, why: why.to_owned(), is_vacant: served.is_empty() }
+    }
+
+    /// The choice for somebody who uses a group already. One that is still served stays in use: another that appears
+    /// beside it must not make all policy vanish.
+    pub(crate) fn choose_again(known: Option<Group>, served: &[Group]) -> Chosen {
+        let chosen = Group::choose(served);
+        match known.filter(|known| *known != chosen.group && served.contains(known)) {
+            Some(group) => {
+                let why =
+                    format!("it was in use when `{}` appeared beside it, which wins at the next start", chosen.group);
+                Chosen { group, why, is_vacant: false }
+            }
+            None => chosen,
+        }
     }
 }
 
@@ -107,6 +123,18 @@ mod tests {
         assert_eq!(chosen(&["crd.projectcalico.org/v1"]), Group::Classic);
         assert_eq!(chosen(&["projectcalico.org/v3", "crd.projectcalico.org/v1"]), Group::Classic);
         assert_eq!(chosen(&["projectcalico.org/v4"]), Group::Native);
+    }
+
+    #[test]
+    fn a_group_that_appears_beside_the_one_in_use_changes_nothing() {
+        let both = [Group::Native, Group::Classic];
+        let kept = Group::choose_again(Some(Group::Native), &both);
+        assert!(kept.group == Group::Native && kept.why.contains("crd.projectcalico.org/v1"), "{}", kept.why);
+        assert_eq!(Group::choose_again(None, &both).group, Group::Classic);
+        // One that is gone is in use no longer, and one that was assumed is seen.
+        assert_eq!(Group::choose_again(Some(Group::Native), &[Group::Classic]).group, Group::Classic);
+        let seen = Group::choose_again(Some(Group::Native), &[Group::Native]);
+        assert!(!seen.is_vacant && Group::choose(&[]).is_vacant && !seen.why.contains("neither"));
     }
 
     #[test]

@@ -3,8 +3,8 @@
 //! [`Kubernetes`] is a [`tortie_datastore::Store`]: custom resources of either group, and what Nodes, Pods, Namespaces and
 //! ServiceAccounts are in our words. Its calls block; the requests run on a small runtime of its own.
 //!
-//! Nothing here validates or fills defaults (that is `tortie-api`, and the server), installs definitions, or decides what is
-//! enforced. There are no transactions: a commit is checked as a whole first, and undone when a part of it fails.
+//! Nothing here validates or fills defaults (that is `tortie-api`, and the server), or decides what is enforced.
+//! [`Kubernetes::install`] puts definitions onto a server, and nothing else does. There are no transactions: a commit is checked as a whole first, and undone when a part of it fails.
 #![forbid(unsafe_code)]
 
 mod body;
@@ -12,6 +12,7 @@ mod commit;
 mod failure;
 mod fold;
 mod group;
+mod install;
 mod lease;
 mod limiter;
 mod list;
@@ -29,5 +30,6 @@ mod sync;
 mod uid;
 
 pub use group::{Chosen, Group, UnknownGroup};
+pub use install::{Installed, Outcome};
 pub use settings::{Settings, Waits};
 pub use store::Kubernetes;

@@ -27,6 +27,11 @@ pub(crate) const METADATA_ONLY: &str =
 /// The longest time that a request is repeated because the server is busy, in request time-outs.
 const BUSY_TIMEOUTS: u32 = 2;
 
+/// How long a server may refuse everything before that is believed: one that has just been started does so for a moment.
+const RIGHTS_PATIENCE: Duration = Duration::from_secs(10);
+/// How often it is asked meanwhile.
+const RIGHTS_INTERVAL: Duration = Duration::from_millis(500);
+
 /// How often the server's name is looked up.
 const LOOK_UP_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -102,7 +107,8 @@ impl Server {
         };
         let nameless = settings.api_endpoint.clone().unwrap_or_else(|| "kubernetes".to_owned());
         let (client, place) = connect(&settings).await.map_err(|failure| fault(&nameless, failure))?;
-        let explicit = settings.api_group.map(|group| Chosen { group, why: "the settings name it".to_owned() });
+        let explicit =
+            settings.api_group.map(|group| Chosen { group, why: "the settings name it".to_owned(), is_vacant: false });
         let limiter = Limiter::new(settings.qps, settings.burst, Instant::now());
         let client = Mutex::new(Connected { client, generation: 0 });
         let peers = Mutex::new(Peers { addresses: literal(&place).into_iter().collect(), at: None });
@@ -128,6 +134,12 @@ impl Server {
             let peers = Peers { addresses, at: Some(Instant::now()) };
             *self.peers.lock().unwrap_or_else(PoisonError::into_inner) = peers;
         }
+    }
+
+    /// What is known already of the group in use (section 3.1).
+    pub(crate) fn remarks(&self) -> Vec<String> {
+        let chosen = self.group.borrow().clone();
+        chosen.map(|Chosen { group, why, .. }| format!("API group {group}: {why}")).into_iter().collect()
     }
 
     fn connected(&self) -> Connected {
@@ -222,26 +234,48 @@ impl Server {
         self.group.subscribe()
     }
 
-    /// Looks again which group is there, as after a definition went missing. One that is still served stays in use:
-    /// another that appears beside it must not make all policy vanish.
+    /// Asks whether the server has begun its work. One that has just been started knows no rights and no definitions for
+    /// some seconds: it refuses what is granted, and misses what is there.
+    ///
+    /// # Errors
+    /// When it has not, or does not answer.
+    pub(crate) async fn ready(&self) -> Result<(), Failure> {
+        let until = Instant::now() + RIGHTS_PATIENCE;
+        loop {
+            match self.fetch(&Ask::get("/readyz")).await {
+                Ok(_) => return Ok(()),
+                // A text, as it should be.
+                Err(Failure::Garbled(_)) => return Ok(()),
+                // This user may not ask, or nobody may ask yet: whoever may ask something is known.
+                Err(failure) if failure.is_code(401) || failure.is_code(403) => {
+                    if Instant::now() >= until || self.fetch(&Ask::get("/apis")).await.is_ok() {
+                        return Ok(());
+                    }
+                    tokio::time::sleep(RIGHTS_INTERVAL).await;
+                }
+                // Something on the way that passes only what it knows.
+                Err(Failure::Answered(answer)) if answer.code < 500 && answer.code != 429 => return Ok(()),
+                Err(Failure::Answered(answer)) if answer.code == 500 => return Err(Failure::Starting),
+                Err(failure) => return Err(failure),
+            }
+        }
+    }
+
+    /// Looks again which group is there, as after a definition went missing.
     pub(crate) async fn detect(&self) -> Result<Chosen, Failure> {
         let known = self.group.borrow().clone();
         if let (Some(chosen), Some(_)) = (&known, self.settings.api_group) {
             return Ok(chosen.clone());
         }
+        self.ready().await?;
         let chosen = match self.fetch(&Ask::get("/apis")).await {
-            Ok(groups) => {
-                let served = Group::served(&groups);
-                match known {
-                    Some(chosen) if served.contains(&chosen.group) => chosen,
-                    _ => Group::choose(&served),
-                }
-            }
+            Ok(groups) => Group::choose_again(known.map(|chosen| chosen.group), &Group::served(&groups)),
             // Section 3.1: a server that does not say has the classic group.
             Err(Failure::Answered(answer)) if answer.code < 500 && answer.code != 401 && answer.code != 429 => known
                 .unwrap_or(Chosen {
                     group: Group::Classic,
                     why: format!("the server does not tell its groups ({answer}), and older ones have this one"),
+                    is_vacant: false,
                 }),
             Err(failure) => return Err(failure),
         };

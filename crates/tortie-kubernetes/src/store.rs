@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tortie_api::ResourceKey;
+use tortie_api::crd::Definition;
 use tortie_datastore::kv::{FaultKind, Watch};
 use tortie_datastore::resources::Mode;
 use tortie_datastore::store::{Commit, Deliver, Item, List, Raw, ReportSink, Scope, Select, Step, Store};
@@ -16,6 +17,7 @@ use tortie_datastore::{KvError, Revision, Syncer};
 
 use crate::body::{body, is_same};
 use crate::group::{Chosen, Group};
+use crate::install::{self, Installed};
 use crate::lease::{self, Observed};
 use crate::refuse::refuses;
 use crate::report::{self, Reports};
@@ -62,6 +64,15 @@ impl Kubernetes {
         let chosen = self.runtime.block_on(self.server.chosen());
         chosen.map_err(|failure| self.server.told(failure, "ask for the API groups", "get", "/apis".to_owned()))
     }
+
+    /// Creates those definitions and admission policies that the server lacks, leaves those that are there as they are, and
+    /// waits, no longer than `within`, until all of them are in use.
+    ///
+    /// # Errors
+    /// As [`Store::commit`]. What was created until then stays.
+    pub fn install(&self, definitions: &[Definition], within: Duration) -> Result<Vec<Installed>, KvError> {
+        self.runtime.block_on(install::install(&self.server, definitions, within))
+    }
 }
 
 impl Store for Kubernetes {
@@ -71,6 +82,10 @@ impl Store for Kubernetes {
 
     fn peers(&self) -> Vec<SocketAddr> {
         self.server.peers()
+    }
+
+    fn remarks(&self) -> Vec<String> {
+        self.server.remarks()
     }
 
     fn select(&self, what: &[Select]) -> Result<Vec<List>, KvError> {

@@ -210,3 +210,32 @@ fn rights_that_are_taken_away_are_told_and_what_was_read_stays() {
     let endpoint = ResourceKey::namespaced(Kind::WorkloadEndpoint, "default", "n1-k8s-web-eth0");
     mirror.until("what may be read now", |mirror| mirror.spec(&endpoint).is_some());
 }
+
+/// For some seconds a server that was started refuses what is granted and misses what is defined.
+#[test]
+fn a_server_that_is_starting_is_believed_in_nothing() {
+    for group in [Group::Native, Group::Classic] {
+        let (server, _) = server(&[], group);
+        let read = json!({"apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list", "watch"]});
+        server.grant(User::Agent, "read", &json!([read]));
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web", "namespace": "default"},
+            "spec": {"nodeName": "n1", "containers": [{"name": "a", "image": "a"}]}});
+        server.kubectl_ok(&["create", "-f", "-"], &pod.to_string());
+        server.kill();
+        let usual = settings(&server, User::Agent, None);
+        // Asked all the time, so that each moment of the start is met.
+        let waits = Waits { pause_min: Duration::from_millis(5), pause_max: Duration::from_millis(20), ..usual.waits };
+        let store = open(&Settings { waits, ..usual });
+        let mut mirror = Mirror::start(&store, agent_kinds());
+        mirror.until("a word of the loss", |mirror| mirror.lost.is_some());
+        server.start_again();
+        mirror.until("the first snapshot", |mirror| mirror.snapshots == 1);
+        assert_eq!(store.group().unwrap().group, group);
+        let web = ResourceKey::namespaced(Kind::WorkloadEndpoint, "default", "n1-k8s-web-eth0");
+        for key in [web, endpoint("kept"), ResourceKey::global(Kind::Tier, "default")] {
+            assert!(mirror.spec(&key).is_some(), "{key} is missing from the snapshot: {:?}", mirror.log);
+        }
+        mirror.until_present(&store);
+        assert!(mirror.log.iter().all(|line| line.starts_with('+')), "{:?}", mirror.log);
+    }
+}

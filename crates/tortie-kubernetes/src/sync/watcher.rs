@@ -48,6 +48,8 @@ pub(super) struct Watcher {
     pause: Duration,
     /// The right that the last request needed.
     verb: &'static str,
+    /// Whether the server refused the collection, and was found to have begun its work since.
+    is_refused: bool,
     /// Whether it was said that the collection is refused.
     is_warned: bool,
 }
@@ -75,6 +77,7 @@ impl Watcher {
             refusals: 0,
             pause,
             verb: "list",
+            is_refused: false,
             is_warned: false,
         }
     }
@@ -150,6 +153,7 @@ impl Watcher {
         self.position = Some((group, revision));
         self.errors = 0;
         self.refusals = 0;
+        self.is_refused = false;
         self.pause = self.server.settings.waits.pause_min;
     }
 
@@ -275,6 +279,7 @@ impl Watcher {
 
     /// Whether the server says that it has the kind.
     async fn is_served(&self, group: Group) -> Result<bool, Failure> {
+        self.server.ready().await?;
         match self.server.fetch(&Ask::get(format!("/apis/{group}"))).await {
             Ok(resources) => {
                 let resources = resources["resources"].as_array().into_iter().flatten();
@@ -287,6 +292,16 @@ impl Watcher {
 
     /// An agent does without what it may not read; what it had stays.
     async fn refused(&mut self, group: Group, failure: Failure) -> Result<(), Over> {
+        if !self.is_refused {
+            // A server that has just been started refuses everybody: only one that has begun is believed.
+            return match self.server.ready().await {
+                Ok(()) => {
+                    self.is_refused = true;
+                    Ok(())
+                }
+                Err(_) => self.trouble(group, failure).await,
+            };
+        }
         if !self.is_warned {
             let error = self.server.told(failure, "read", self.verb, self.source.resource(group));
             tracing::warn!("{}; going on without it", with_causes(&error));
