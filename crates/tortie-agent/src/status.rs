@@ -63,7 +63,7 @@ pub struct StoreStatus {
     pub place: String,
     /// `connecting`, `in-sync`, `locked` or `lost`.
     pub state: String,
-    /// Why, when it is lost.
+    /// Why, when it is lost or locked.
     pub message: Option<String>,
     /// Since when it is lost, RFC 3339 UTC.
     pub stale_since: Option<String>,
@@ -72,6 +72,9 @@ pub struct StoreStatus {
     pub is_stale: bool,
     /// The newest revision that was read.
     pub revision: u64,
+    /// What else there is to know of it, such as the API group in use.
+    #[serde(default)]
+    pub remarks: Vec<String>,
 }
 
 /// The kernel as the agent keeps it.

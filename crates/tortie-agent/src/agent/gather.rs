@@ -132,7 +132,11 @@ impl Loop {
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             node: self.config.node.clone(),
-            store: StoreStatus { is_stale: self.store.state != "in-sync", ..self.store.clone() },
+            store: StoreStatus {
+                is_stale: self.store.state != "in-sync",
+                remarks: self.config.store.remarks(),
+                ..self.store.clone()
+            },
             kernel: KernelStatus {
                 generation,
                 chains,

@@ -100,6 +100,8 @@ impl Loop {
             SyncEvent::Locked => {
                 tracing::warn!("the store is locked (datastoreReady is not true): what is enforced stays");
                 "locked".clone_into(&mut self.store.state);
+                // Why it was lost before is over.
+                self.store.message = Some("`datastoreReady` is not true: what is enforced stays".to_owned());
                 self.observe.progress(|progress| progress.is_locked = true);
                 self.needs_programming |= !self.is_in_sync;
             }

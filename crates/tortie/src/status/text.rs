@@ -49,6 +49,7 @@ fn head(status: &Status) -> String {
     if let Some(message) = &store.message {
         line("", message.clone());
     }
+    store.remarks.iter().for_each(|remark| line("", remark.clone()));
     let kernel = &status.kernel;
     match kernel.revision {
         Some(revision) => line(
