@@ -41,7 +41,7 @@ pub(crate) fn start(cli: &Cli) -> Logging {
         (None, false, 2, _) => "debug".to_owned(),
         (None, false, ..) => "trace".to_owned(),
     };
-    let filter = EnvFilter::try_new(level).unwrap_or_else(|_| "warn".into());
+    let filter = EnvFilter::try_new(directives(&level)).unwrap_or_else(|_| directives("warn").into());
     let (filter, screen) = reload::Layer::new(filter);
     let file = Sink::default();
     let (file_filter, file_level) = reload::Layer::new(LevelFilter::OFF);
@@ -69,7 +69,7 @@ impl Logging {
         let cannot = |error: reload::Error| format!("cannot change what is logged: {error}");
         if !self.is_fixed {
             let level = level(log.screen).to_string().to_lowercase();
-            self.screen.reload(EnvFilter::new(level)).map_err(cannot)?;
+            self.screen.reload(EnvFilter::new(directives(&level))).map_err(cannot)?;
         }
         let path = log.file_path.as_ref().filter(|_| log.file.is_some());
         let opened = self.file.set(path).map_err(|error| {
@@ -80,6 +80,18 @@ impl Logging {
         self.file_level.reload(level).map_err(cannot)?;
         opened
     }
+}
+
+/// What libraries of connections say below our own words; what they mean to users is in our errors.
+const NOISE: [&str; 5] = ["kube_client", "h2", "hyper", "hyper_util", "tower"];
+
+/// The filter for a level, or for directives, in which a user may ask for a library by its name.
+fn directives(level: &str) -> String {
+    if level.eq_ignore_ascii_case("trace") {
+        return level.to_owned();
+    }
+    let noise: String = NOISE.iter().map(|target| format!("{target}=off,")).collect();
+    noise + level
 }
 
 fn level(severity: Option<Severity>) -> LevelFilter {
@@ -143,6 +155,32 @@ impl Write for Sink {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What reaches the screen at a level, of an error in a library of connections and a line of ours.
+    fn shown(level: &str) -> String {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let sink = Sink::default();
+        sink.set(Some(&file.path().to_owned())).unwrap();
+        let layer = lines(false, sink).with_filter(EnvFilter::new(directives(level)));
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer.boxed()), || {
+            tracing::error!(target: "kube_client::client", "theirs");
+            tracing::debug!("ours");
+        });
+        std::fs::read_to_string(file.path()).unwrap()
+    }
+
+    #[test]
+    fn libraries_of_connections_are_heard_only_where_that_is_asked_for() {
+        for (level, theirs, ours) in [
+            ("warn", false, false),
+            ("debug", false, true),
+            ("TRACE", true, true),
+            ("debug,kube_client=error", true, true),
+        ] {
+            let text = shown(level);
+            assert_eq!((text.contains("theirs"), text.contains("ours")), (theirs, ours), "{level}: {text}");
+        }
+    }
 
     #[test]
     fn a_pipe_that_nobody_reads_keeps_nobody_waiting() {
