@@ -351,7 +351,7 @@ pub(crate) struct DatastoreArgs {
 #[derive(Subcommand)]
 pub(crate) enum DatastoreCommand {
     /// Make ClusterInformation and the built-in tiers
-    Init,
+    Init(InitArgs),
     /// Check the integrity of the embedded store
     Check,
     /// Copy the embedded store to a new file, while others use it
@@ -371,6 +371,16 @@ pub(crate) enum DatastoreCommand {
     /// Print the definitions that a Kubernetes API server needs to hold Tortie's resources
     #[command(before_help = "Example: tortie datastore crds | kubectl apply --server-side -f -")]
     Crds(CrdsArgs),
+}
+
+#[derive(Args)]
+pub(crate) struct InitArgs {
+    /// Install what a Kubernetes API server lacks of the definitions first; what is there stays as it is
+    #[arg(long)]
+    pub(crate) crds: bool,
+    /// Their API group; the one in use without it, projectcalico.org where there is none
+    #[arg(long, value_enum, value_name = "GROUP", requires = "crds")]
+    pub(crate) group: Option<ApiGroup>,
 }
 
 #[derive(Args)]

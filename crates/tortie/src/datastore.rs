@@ -9,14 +9,17 @@ use std::path::Path;
 use tortie_datastore::kv::Revision;
 use tortie_datastore::{Access, Kv, Resources, Store};
 
-use crate::args::{BackupArgs, CopyArgs, ExportArgs, Global, ImportArgs};
+use crate::args::{BackupArgs, CopyArgs, ExportArgs, Global, ImportArgs, InitArgs};
 use crate::exit::{Code, Failure};
 use crate::store::{self, kv_failure, resource_failure};
 use transfer::{Ready, Wanted};
 
 pub(crate) use crds::crds;
 
-pub(crate) fn init(global: &Global) -> Result<Code, Failure> {
+pub(crate) fn init(global: &Global, args: &InitArgs) -> Result<Code, Failure> {
+    if args.crds {
+        crds::install(global, args.group)?;
+    }
     let store = store::open(global, Access::Write)?;
     Resources::new(&*store).ensure_initialised().map_err(|error| resource_failure(&error))?;
     println!("store `{}` is initialised", store.place());

@@ -71,7 +71,7 @@ fn run(cli: &Cli, logging: log::Logging) -> Result<Code, Failure> {
         Command::Demo(args) => demo::demo(args),
         Command::Version(args) => status::version(&cli.global, args),
         Command::Datastore(args) => match &args.command {
-            DatastoreCommand::Init => datastore::init(&cli.global),
+            DatastoreCommand::Init(args) => datastore::init(&cli.global, args),
             DatastoreCommand::Check => datastore::check(&cli.global),
             DatastoreCommand::Backup(args) => datastore::backup(&cli.global, args),
             DatastoreCommand::Compact => datastore::compact(&cli.global),

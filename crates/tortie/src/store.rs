@@ -116,6 +116,19 @@ pub(crate) fn embedded(global: &Global, access: Access) -> Result<Embedded, Fail
     }
 }
 
+/// Opens the store of a cluster, for what only that has.
+pub(crate) fn kubernetes(global: &Global) -> Result<Kubernetes, Failure> {
+    match named(global)? {
+        Place::Kubernetes(values) => {
+            Kubernetes::open(&kubernetes::settings(&values, global.timeout)?).map_err(|error| kv_failure(&error))
+        }
+        Place::Embedded(..) | Place::Etcd(_) => {
+            Err(Failure::new(Code::Usage, "this store needs no definitions: only a Kubernetes API server does")
+                .with_hint("name it with `--store kubernetes`, or leave `--crds` out"))
+        }
+    }
+}
+
 fn embedded_at(path: &Path, is_named: bool, access: Access) -> Result<Embedded, Failure> {
     if access == Access::Write
         && !is_named

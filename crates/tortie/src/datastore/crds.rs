@@ -1,22 +1,70 @@
-//! `datastore crds`: definitions for a Kubernetes API server (datastore.md section 3.7).
+//! `datastore crds` and `init --crds`: definitions for a Kubernetes API server (datastore.md section 3.7).
+
+use std::time::Duration;
 
 use serde_json::{Value, json};
-use tortie_api::crd::{Group, definitions};
+use tortie_api::crd::{Definition, Group, definitions};
 use tortie_api::print::to_yaml;
+use tortie_kubernetes::{self as kubernetes, Installed, Kubernetes, Outcome};
 
-use crate::args::{ApiGroup, CrdsArgs, Structured};
-use crate::exit::Code;
+use crate::args::{ApiGroup, CrdsArgs, Global, Structured};
+use crate::exit::{Code, Failure};
+use crate::store::{self, kv_failure};
+
+/// How long a server may take to have new definitions in use. It takes two seconds.
+const INSTALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 pub(crate) fn crds(args: &CrdsArgs) -> Code {
-    let group = match args.group {
-        ApiGroup::Native => Group::Native,
-        ApiGroup::Classic => Group::Classic,
-    };
-    let objects: Vec<Value> = definitions(group).into_iter().map(|definition| definition.object).collect();
+    let objects: Vec<Value> = definitions_of(args.group).into_iter().map(|definition| definition.object).collect();
     let text = match args.output {
         Structured::Yaml => objects.iter().map(|object| format!("---\n{}", to_yaml(object))).collect(),
         Structured::Json => format!("{:#}\n", json!({"apiVersion": "v1", "kind": "List", "items": objects})),
     };
     print!("{text}");
     Code::Success
+}
+
+/// Installs what the server lacks, and tells what was done with each.
+pub(super) fn install(global: &Global, wanted: Option<ApiGroup>) -> Result<(), Failure> {
+    let store = store::kubernetes(global)?;
+    let group = choose(&store, wanted)?;
+    let installed = store.install(&definitions_of(group), INSTALL_TIMEOUT).map_err(|error| kv_failure(&error))?;
+    for Installed { kind, name, outcome } in &installed {
+        match outcome {
+            Outcome::Created => println!("{kind} `{name}` is installed"),
+            Outcome::Present => println!("{kind} `{name}` is there already, and stays as it is"),
+            Outcome::Unknown => {
+                eprintln!(
+                    "warning: the server does not know the kind {kind}: `{name}` is left out (see docs/kubernetes.md)"
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The group to install. A second one beside one that is in use would hide either (section 3.1).
+fn choose(store: &Kubernetes, wanted: Option<ApiGroup>) -> Result<ApiGroup, Failure> {
+    let chosen = store.group().map_err(|error| kv_failure(&error))?;
+    let in_use = match chosen.group {
+        kubernetes::Group::Native => ApiGroup::Native,
+        kubernetes::Group::Classic => ApiGroup::Classic,
+    };
+    match wanted {
+        Some(wanted) if wanted != in_use && !chosen.is_vacant => {
+            let message = format!(
+                "API group {} is in use ({}), and a second one would hide what is in it or be hidden",
+                chosen.group, chosen.why
+            );
+            Err(Failure::new(Code::Invalid, message).with_hint("leave `--group` out"))
+        }
+        wanted => Ok(wanted.unwrap_or(in_use)),
+    }
+}
+
+fn definitions_of(group: ApiGroup) -> Vec<Definition> {
+    definitions(match group {
+        ApiGroup::Native => Group::Native,
+        ApiGroup::Classic => Group::Classic,
+    })
 }

@@ -8,8 +8,8 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use tortie_testkit::etcd::{Etcd, Options, PASSWORD, Version};
 
-use crate::objects;
 use crate::support::{Host, Process, in_namespace, until};
+use crate::{objects, rules, wait_state};
 
 /// An agent that enforces port 8001, on a server of its own.
 fn on_etcd(version: Version, test: impl FnOnce(&Host, &mut Etcd) + Send + 'static) {
@@ -19,24 +19,6 @@ fn on_etcd(version: Version, test: impl FnOnce(&Host, &mut Etcd) + Send + 'stati
         host.apply(&objects(8001));
         test(&host, &mut etcd);
     });
-}
-
-/// Our rules without counters, and without the numbers that tell one build of a chain from the next.
-fn rules(host: &Host) -> String {
-    let table = host.table();
-    assert!(table.contains("table inet tortie"), "no rules");
-    let plain = |line: &str| {
-        let mut parts = line.split("..");
-        let first = parts.next().unwrap_or_default().to_owned();
-        parts.fold(first, |text, part| text + part.trim_start_matches(|c: char| c.is_ascii_digit()))
-    };
-    let mut lines: Vec<String> = table.lines().map(plain).collect();
-    lines.sort();
-    lines.join("\n")
-}
-
-fn wait_state(host: &Host, state: &str) {
-    until(&format!("the store is {state}"), || (host.state()["store"]["state"] == state).then_some(()));
 }
 
 #[test]

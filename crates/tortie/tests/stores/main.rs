@@ -5,6 +5,27 @@
 mod support;
 
 mod etcd;
+mod kubernetes;
+
+use support::{Host, until};
+
+/// Our rules without counters, and without the numbers that tell one build of a chain from the next.
+fn rules(host: &Host) -> String {
+    let table = host.table();
+    assert!(table.contains("table inet tortie"), "no rules");
+    let plain = |line: &str| {
+        let mut parts = line.split("..");
+        let first = parts.next().unwrap_or_default().to_owned();
+        parts.fold(first, |text, part| text + part.trim_start_matches(|c: char| c.is_ascii_digit()))
+    };
+    let mut lines: Vec<String> = table.lines().map(plain).collect();
+    lines.sort();
+    lines.join("\n")
+}
+
+fn wait_state(host: &Host, state: &str) {
+    until(&format!("the store is {state}"), || (host.state()["store"]["state"] == state).then_some(()));
+}
 
 /// A host endpoint with one policy; `port` is what it lets in.
 fn objects(port: u16) -> String {
