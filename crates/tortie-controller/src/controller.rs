@@ -41,6 +41,9 @@ pub struct Config {
     pub environment: Environment,
     /// Whether hosts whose agents report get nodes (E-815).
     pub is_standalone: bool,
+    /// A cluster whose nodes' labels are synced to the nodes of the store (E-813), where these lie in separate ones. Only
+    /// its nodes are read.
+    pub cluster: Option<Arc<dyn Store>>,
     /// Whether it ends as soon as nothing is left to do; it does not wait for another controller then.
     pub is_once: bool,
     /// Who this is among several controllers: [`holder`].
@@ -77,7 +80,7 @@ pub enum ControllerError {
     /// A thread could not be started.
     #[error("cannot watch the store")]
     Start(#[source] io::Error),
-    /// This store makes no nodes.
+    /// This store makes no nodes, and labels of its nodes are not the controller's.
     #[error("store `{store}` takes no nodes from a controller: {reason}")]
     NoNodes {
         /// The place of the store.
@@ -93,6 +96,7 @@ pub enum ControllerError {
 /// Everything that can wake the controller.
 enum Event {
     Sync(SyncEvent),
+    Cluster(SyncEvent),
     Report(Result<Reported, KvError>),
     Stop,
 }
@@ -123,8 +127,9 @@ impl Controller {
     /// # Errors
     /// [`ControllerError`]. Trouble with the store or with an object never ends it.
     pub fn run(self) -> Result<(), ControllerError> {
-        let Config { store, is_standalone, .. } = &self.config;
-        if *is_standalone && let Some(reason) = store.refuses(Mode::Create, &ResourceKey::global(Kind::Node, "any")) {
+        let Config { store, is_standalone, cluster, .. } = &self.config;
+        let writes_nodes = *is_standalone || cluster.is_some();
+        if writes_nodes && let Some(reason) = store.refuses(Mode::Create, &ResourceKey::global(Kind::Node, "any")) {
             return Err(ControllerError::NoNodes { store: store.place(), reason });
         }
         // A store that holds nothing, not even its initialisation, is none to write to.
@@ -133,10 +138,21 @@ impl Controller {
         // The receiver lives as long as the syncer.
         let deliver = Box::new(move |event| drop(sender.send(Event::Sync(event))));
         let _syncer: Syncer = store.clone().sync(scope, deliver).map_err(ControllerError::Start)?;
+        let _cluster = self.follow_cluster()?;
         let mut running = Loop::new(&self.config, self.sender.clone());
         let result = running.run(&self.receiver);
         running.election.release(&**store);
         result
+    }
+
+    /// Follows the nodes of the cluster, where there is one.
+    fn follow_cluster(&self) -> Result<Option<Syncer>, ControllerError> {
+        let Some(cluster) = self.config.cluster.clone() else { return Ok(None) };
+        let scope = Scope { kinds: vec![Kind::Node], node: None, is_known: false };
+        let sender = self.sender.clone();
+        // As with the store.
+        let deliver = Box::new(move |event| drop(sender.send(Event::Cluster(event))));
+        cluster.sync(scope, deliver).map(Some).map_err(ControllerError::Start)
     }
 }
 
@@ -164,7 +180,7 @@ impl<'a> Loop<'a> {
         Self {
             config,
             sender,
-            world: World::new(config.environment.clone(), names, config.is_standalone),
+            world: World::new(config.environment.clone(), names, config.is_standalone, config.cluster.is_some()),
             writer: Writer::new(config.timing.retry),
             election: Election::new(config.holder.clone(), config.timing.lease),
             is_in_sync: false,
@@ -192,7 +208,7 @@ impl<'a> Loop<'a> {
             }
             if self.is_in_sync {
                 self.act();
-                if self.config.is_once && self.writer.is_idle() {
+                if self.config.is_once && self.writer.is_idle() && !self.world.awaits_cluster() {
                     return self.once_result();
                 }
             }
@@ -224,10 +240,20 @@ impl<'a> Loop<'a> {
                 self.is_in_sync = false;
                 self.give_up_if_once(&why)?;
             }
+            Event::Cluster(event) => self.take_cluster(event),
             Event::Report(Ok(reported)) => self.world.report(reported),
             Event::Report(Err(error)) => self.lose_reports(&error),
         }
         Ok(ControlFlow::Continue(()))
+    }
+
+    /// What the cluster tells; trouble with it holds up nothing else.
+    fn take_cluster(&mut self, event: SyncEvent) {
+        match event {
+            SyncEvent::Updates { updates, is_snapshot, .. } => self.world.update_cluster(updates, is_snapshot),
+            SyncEvent::Locked => self.world.lose_cluster("it says that it must not be used now".to_owned()),
+            SyncEvent::Lost(why) => self.world.lose_cluster(why),
+        }
     }
 
     fn give_up_if_once(&self, why: &str) -> Result<(), ControllerError> {

@@ -280,6 +280,10 @@ pub(crate) struct ControllerArgs {
     /// Make a node of each host whose agent reports: where neither Kubernetes nor Calico does
     #[arg(long)]
     pub(crate) standalone: bool,
+    /// Give nodes of another store than Kubernetes the labels of the Kubernetes nodes they are; KUBECONFIG and K8S_*, or
+    /// the config file, say where the cluster is
+    #[arg(long)]
+    pub(crate) kubernetes_nodes: bool,
     /// Do what is to be done now and end; waits for no other controller
     #[arg(long)]
     pub(crate) once: bool,

@@ -19,10 +19,12 @@ pub(crate) fn controller(global: &Global, args: &ControllerArgs) -> Result<Code,
     let is_known = true;
     let open = if args.once { store::open_once } else { store::open_for_agent };
     let store = open(global, [&Local::new(), &Local::new()], is_known)?;
+    let cluster = args.kubernetes_nodes.then(|| store::open_cluster(global)).transpose()?;
     let controller = Controller::new(Config {
         store,
         environment,
         is_standalone: args.standalone,
+        cluster,
         is_once: args.once,
         holder: holder(&host_name()?),
         timing: Timing::default(),
@@ -36,7 +38,7 @@ fn failure(error: ControllerError) -> Failure {
     match error {
         ControllerError::Incomplete(messages) => Failure { code: Code::Partial, messages, hint: None },
         ControllerError::NoNodes { .. } => Failure::new(Code::Usage, error.to_string())
-            .with_hint("leave `--standalone` out: its nodes come from elsewhere"),
+            .with_hint("leave `--standalone` and `--kubernetes-nodes` out, or name another store with `--store`"),
         ControllerError::Start(_) => Failure::new(Code::General, with_causes(&error)),
     }
 }

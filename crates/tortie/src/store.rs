@@ -30,6 +30,11 @@ pub(crate) fn open_url(global: &Global, url: &str, access: Access) -> Result<Arc
     connect(global, &place::of_global(global, Some(url), [&Local::new(), &Local::new()])?, access)
 }
 
+/// Opens the cluster that stands beside the store, for its nodes (E-813).
+pub(crate) fn open_cluster(global: &Global) -> Result<Arc<dyn Store>, Failure> {
+    connect(global, &place::cluster(global)?, Access::Read)
+}
+
 fn named(global: &Global) -> Result<Place, Failure> {
     place::of_global(global, global.store.as_deref(), [&Local::new(), &Local::new()])
 }

@@ -1,5 +1,6 @@
 //! What is known of the store, and the changes that it asks for. No clock, and no store.
 
+mod cluster;
 mod hosts;
 
 use std::collections::BTreeSet;
@@ -11,13 +12,11 @@ use tortie_datastore::resources::{Change, Mode};
 use tortie_datastore::store::Reported;
 use tortie_datastore::syncer::Update;
 
+use self::cluster::Cluster;
 use self::hosts::Hosts;
 use crate::hostendpoints::{Action, Environment, Names, NodeState, Planner, Settings};
 use crate::resource_version;
 use crate::status::{status, with_status};
-
-/// Labels of Kubernetes nodes are synced by no one yet: that takes a second connection (E-813).
-const SYNCS_LABELS: bool = false;
 
 pub(super) struct World {
     environment: Environment,
@@ -32,6 +31,8 @@ pub(super) struct World {
     is_configured: bool,
     /// With `--standalone`.
     hosts: Option<Hosts>,
+    /// Where labels of a cluster's nodes are wanted.
+    cluster: Option<Cluster>,
     /// What people are to be told.
     problems: Vec<String>,
     warnings: Vec<String>,
@@ -43,8 +44,9 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(environment: Environment, names: Names, is_standalone: bool) -> Self {
+    pub(super) fn new(environment: Environment, names: Names, is_standalone: bool, has_cluster: bool) -> Self {
         let settings = Settings::new(None, &environment, names);
+        let cluster = has_cluster.then(|| Cluster::new(settings.syncs_labels));
         Self {
             environment,
             names,
@@ -54,6 +56,7 @@ impl World {
             invalid: Vec::new(),
             is_configured: false,
             hosts: is_standalone.then(Hosts::default),
+            cluster,
             problems: Vec::new(),
             warnings: Vec::new(),
             has_news: true,
@@ -71,7 +74,12 @@ impl World {
                 self.planner.set_endpoint(&key.name, value.as_ref());
             }
             Kind::Node => {
-                self.planner.set_node(&key.name, value.as_ref().map(node_state));
+                let state = value.as_ref().map(node_state);
+                if let Some(cluster) = &mut self.cluster {
+                    let object = value.as_ref().and_then(|value| value.as_ref().ok());
+                    cluster.set_node(&key.name, state.as_ref().zip(object));
+                }
+                self.planner.set_node(&key.name, state);
                 if let Some(hosts) = &mut self.hosts {
                     hosts.set_node(&key.name, value);
                 }
@@ -114,7 +122,34 @@ impl World {
 
     fn set_settings(&mut self, settings: Settings) {
         self.settings = settings.clone();
+        self.cluster.iter_mut().for_each(|cluster| cluster.enable(settings.syncs_labels));
         self.planner.set_settings(settings);
+    }
+
+    /// Nodes of the cluster as they are now; all of them with `is_snapshot`.
+    pub(super) fn update_cluster(&mut self, updates: Vec<Update>, is_snapshot: bool) {
+        let Some(cluster) = &mut self.cluster else { return };
+        for Update { key, value } in updates {
+            if key.kind == Kind::Node {
+                self.has_news |= cluster.set_labels(&key.name, value.as_ref().map(node_state));
+            }
+        }
+        if is_snapshot {
+            cluster.read();
+            cluster.check_all();
+            self.has_news = true;
+        }
+    }
+
+    /// The cluster cannot be read: labels stay as they are, and everything else goes on.
+    pub(super) fn lose_cluster(&mut self, why: String) {
+        self.cluster.iter_mut().for_each(|cluster| cluster.lose(why.clone()));
+        self.has_news = true;
+    }
+
+    /// Whether labels are to come that nobody has read yet.
+    pub(super) fn awaits_cluster(&self) -> bool {
+        self.cluster.as_ref().is_some_and(|cluster| cluster.is_enabled() && cluster.is_unread())
     }
 
     /// An agent's report.
@@ -136,7 +171,10 @@ impl World {
     pub(super) fn check(&mut self, key: &ResourceKey) {
         match key.kind {
             Kind::HostEndpoint => self.planner.check(&key.name),
-            Kind::Node => self.hosts.iter_mut().for_each(|hosts| hosts.check(&key.name)),
+            Kind::Node => {
+                self.hosts.iter_mut().for_each(|hosts| hosts.check(&key.name));
+                self.cluster.iter_mut().for_each(|cluster| cluster.check(&key.name));
+            }
             _ => {
                 self.status_of = None;
                 self.is_status_due = true;
@@ -148,6 +186,7 @@ impl World {
     pub(super) fn check_all(&mut self) {
         self.planner.check_all();
         self.hosts.iter_mut().for_each(Hosts::check_all);
+        self.cluster.iter_mut().for_each(Cluster::check_all);
         self.status_of = None;
         self.is_status_due = true;
         self.has_news = true;
@@ -157,6 +196,11 @@ impl World {
     /// delivered it.
     pub(super) fn take_changes(&mut self, is_pending: impl Fn(&ResourceKey) -> bool) -> Vec<Change> {
         let mut changes = self.hosts.as_mut().map(Hosts::take_changes).unwrap_or_default();
+        let labels = self.cluster.as_mut().map(Cluster::take_changes).unwrap_or_default();
+        // A node that its host changes as well is looked at again as soon as the store has that change.
+        let is_new = |label: &Change| changes.iter().all(|change| change.key != label.key);
+        let labels: Vec<Change> = labels.into_iter().filter(is_new).collect();
+        changes.extend(labels);
         let actions = self.planner.take_actions();
         changes.extend(actions.into_iter().map(|(name, action)| change(&name, action)));
         if std::mem::take(&mut self.has_news) {
@@ -173,6 +217,7 @@ impl World {
         let invalid = self.invalid.iter().map(|why| format!("{key} is invalid, and changes nothing: {why}"));
         let mut problems: Vec<String> = invalid.chain(findings.problems()).collect();
         problems.extend(self.hosts.iter().flat_map(Hosts::problems));
+        problems.extend(self.cluster.iter().flat_map(Cluster::problems));
         if problems != self.problems {
             self.problems = problems;
             self.is_status_due = true;
@@ -199,7 +244,10 @@ impl World {
         let stored = self.configuration.as_ref()?;
         // Of an object that cannot be read only the problems are written.
         let status = match self.invalid.is_empty() {
-            true => status(Some(stored), &self.settings, &self.environment, SYNCS_LABELS)?,
+            true => {
+                let syncs_labels = self.cluster.as_ref().is_some_and(Cluster::is_enabled);
+                status(Some(stored), &self.settings, &self.environment, syncs_labels)?
+            }
             false => stored.get("status").cloned().unwrap_or_else(|| json!({})),
         };
         let value = with_status(stored, &status, &self.problems)?;

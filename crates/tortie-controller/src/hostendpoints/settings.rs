@@ -55,6 +55,8 @@ pub struct Settings {
     /// `None` while they are not known: then everything stays as it is.
     pub(crate) auto: Option<AutoHostEndpoint>,
     pub(crate) names: Names,
+    /// Whether labels of a cluster's nodes are synced (E-813), where there is a cluster beside the store.
+    pub(crate) syncs_labels: bool,
 }
 
 impl Settings {
@@ -65,15 +67,14 @@ impl Settings {
             Some(is_enabled) => AutoHostEndpoint { is_enabled, ..AutoHostEndpoint::default() },
             None => of_store(),
         };
-        Self { auto: Some(auto), names }
+        let syncs_labels = configuration.is_none_or(|found| found.syncs_labels);
+        Self { auto: Some(auto), names, syncs_labels }
     }
 
     /// The settings when the object in the store cannot be read: those of the environment, or none, and then everything
     /// stays as it is. To take it for an empty one would delete every endpoint, and open every host.
     pub fn unreadable(environment: &Environment, names: Names) -> Self {
-        match environment.is_enabled {
-            Some(_) => Self::new(None, environment, names),
-            None => Self { auto: None, names },
-        }
+        let auto = environment.is_enabled.and_then(|_| Self::new(None, environment, names).auto);
+        Self { auto, names, syncs_labels: false }
     }
 }

@@ -2,5 +2,6 @@
 
 mod endpoints;
 mod hosts;
+mod labels;
 mod leaders;
 mod rig;

@@ -120,6 +120,7 @@ impl Rig {
             store,
             environment: Environment::default(),
             is_standalone: false,
+            cluster: None,
             is_once: false,
             holder: holder("test"),
             timing: TIMING,

@@ -42,6 +42,15 @@ pub(super) struct Sources<'a> {
 
 /// The store of this URL, or the one that is configured.
 pub(super) fn of_global(global: &Global, url: Option<&str>, felix: [&Local; 2]) -> Result<Place, Failure> {
+    sources(global, url, felix).place()
+}
+
+/// The cluster that is configured beside the store.
+pub(super) fn cluster(global: &Global) -> Result<Place, Failure> {
+    sources(global, global.store.as_deref(), [&Local::new(), &Local::new()]).cluster()
+}
+
+fn sources<'a>(global: &'a Global, url: Option<&'a str>, felix: [&'a Local; 2]) -> Sources<'a> {
     let variable = |name: &str| std::env::var(name).ok();
     Sources {
         url: url.filter(|url| !url.is_empty()),
@@ -51,23 +60,32 @@ pub(super) fn of_global(global: &Global, url: Option<&str>, felix: [&Local; 2]) 
         environment: Values::of_environment(variable),
         felix,
     }
-    .place()
 }
 
 impl Sources<'_> {
     pub(super) fn place(self) -> Result<Place, Failure> {
-        let (url, context) = (self.url, self.context);
+        let url = self.url;
         if let Some(place) = url.map(embedded).transpose()?.flatten() {
             return Ok(place);
         }
-        let mut values = self.values()?;
-        if let Some(context) = context {
-            values.set("k8sCurrentContext", context);
-        }
+        let mut values = self.values_in_context()?;
         if let Some(url) = url {
             named(url, &mut values)?;
         }
         decide(values)
+    }
+
+    /// How a cluster is reached, whichever store is named.
+    pub(super) fn cluster(self) -> Result<Place, Failure> {
+        self.values_in_context().map(Place::Kubernetes)
+    }
+
+    fn values_in_context(&self) -> Result<Values, Failure> {
+        let mut values = self.values()?;
+        if let Some(context) = self.context {
+            values.set("k8sCurrentContext", context);
+        }
+        Ok(values)
     }
 
     /// A file that exists counts alone; without one the environment does. Felix's own settings go over both.
@@ -254,6 +272,17 @@ mod tests {
         let kubernetes = local(&[("datastoretype", "kubernetes")]);
         assert_eq!(short(sources(None, &[], [&kubernetes, &none]).place()), "kubernetes -");
         assert_eq!(short(sources(Some("/x.db"), &[], [&kubernetes, &none]).place()), "embedded /x.db");
+    }
+
+    #[test]
+    fn a_cluster_beside_the_store_is_reached_by_the_same_environment_e813() {
+        let none = Local::new();
+        let environment = [("ETCD_ENDPOINTS", "http://a:1"), ("KUBECONFIG", "/k"), ("K8S_CURRENT_CONTEXT", "one")];
+        for url in [None, Some("/x.db"), Some("etcd://b:1")] {
+            let named = Sources { context: Some("two"), ..sources(url, &environment, [&none, &none]) };
+            let Ok(Place::Kubernetes(values)) = named.cluster() else { panic!("a cluster") };
+            assert_eq!((values.get("kubeconfig"), values.get("k8sCurrentContext")), (Some("/k"), Some("two")));
+        }
     }
 
     #[test]
