@@ -1,25 +1,16 @@
-//! `tortie controller`: the real binary on an embedded store (enforcement.md section 8).
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod support;
+//! An embedded store.
 
 use std::process::Stdio;
 use std::time::Instant;
 
+use crate::ENABLED;
+use crate::support::{Host, PATIENCE, Process, in_namespace};
 use serde_json::{Map, Value};
-use support::{Host, PATIENCE, Process, in_namespace};
 use tortie_api::{Kind, ResourceKey};
 use tortie_datastore::Resources;
 use tortie_datastore::kv::watch_receiver;
 use tortie_datastore::kv::{Kv, Revision};
 use tortie_testkit::sandbox::die_with_parent;
-
-const ENABLED: &str = "
-apiVersion: projectcalico.org/v3
-kind: KubeControllersConfiguration
-metadata: {name: default}
-spec: {controllers: {node: {hostEndpoint: {autoCreate: Enabled}}}}
-";
 
 fn host() -> Host {
     Host::new()
