@@ -5,8 +5,9 @@
 //! with what was delivered before, so that nothing is lost and nothing comes twice.
 
 mod delivered;
+mod places;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -19,6 +20,8 @@ use self::delivered::Delivered;
 use crate::keys;
 use crate::kv::{Event, EventBatch, Kv, KvError, RESOURCE_PREFIX, Revision, Span, WatchEvent, watch_receiver};
 use crate::store::KindRevisions;
+
+pub use places::{Aliases, named};
 
 /// The first pause after trouble with the store; it doubles until the store was well for longer than this.
 const PAUSE_MIN: Duration = Duration::from_millis(250);
@@ -214,9 +217,21 @@ impl Worker {
             is_to_read |= self.delivered.change(event, batch.revision, &mut updates);
         }
         let (revision, kinds) = (batch.revision, KindRevisions::new());
+        let updates = last_of_each(updates);
         (self.deliver)(SyncEvent::Updates { updates, revision, is_snapshot: false, kinds });
         is_to_read
     }
+}
+
+/// Only the last update of each object: one that moves to another key goes and comes back at once.
+fn last_of_each(mut updates: Vec<Update>) -> Vec<Update> {
+    if updates.len() > 1 {
+        let mut seen = BTreeSet::new();
+        updates.reverse();
+        updates.retain(|update| seen.insert(update.key.clone()));
+        updates.reverse();
+    }
+    updates
 }
 
 /// An empty store is not locked: it holds nothing yet (D-14), or else has lost what it held.

@@ -11,6 +11,7 @@ use tortie_api::limits::STORED_LEN_MAX;
 use tortie_api::{Kind, ResourceKey};
 use tortie_datastore::kv::{Kv, Op, RESOURCE_PREFIX, Txn};
 use tortie_datastore::resources::{Change, Done, Mode};
+use tortie_datastore::syncer::Update;
 use tortie_datastore::{Access, Embedded, Resources, SyncEvent, Syncer, keys};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -255,4 +256,43 @@ fn a_store_that_lost_everything_is_no_empty_store() {
     let expected = ["default", "default", "kube-admin", "kube-baseline", "-a"];
     assert_eq!(names(&next(&events)), expected);
     assert_eq!(names(&next(&later)), expected[..4]);
+}
+
+/// As Calico's migration does it, and the other way round: whatever comes first, the policy is told once, as it is now.
+#[test]
+fn a_policy_that_moves_to_another_key_is_told_once_s2_4() {
+    let (_folder, kv) = store();
+    let [old, new] =
+        ["default.web", "web"].map(|name| keys::key(&ResourceKey::global(Kind::GlobalNetworkPolicy, name)));
+    let stored = |from: &str| {
+        let annotation = json!({"name": "web"}).to_string();
+        let metadata = json!({"name": "web", "annotations": {keys::NAME_ANNOTATION: annotation}});
+        json!({"metadata": metadata, "spec": {"selector": from}}).to_string().into_bytes()
+    };
+    let put = |key: &str| Op::Put { key: key.to_owned(), value: stored(key), ttl: None };
+    let delete = |key: &str| Op::Delete { key: key.to_owned() };
+    kv.put(&old, &stored(&old), None).unwrap();
+    let (sender, events) = channel();
+    let _syncer = Syncer::start(kv.clone(), false, move |event| sender.send(event).unwrap_or_default()).unwrap();
+    let from = |event: SyncEvent| {
+        let SyncEvent::Updates { updates, .. } = event else { panic!("{event:?}") };
+        let policies = updates.into_iter().filter(|update| update.key.kind == Kind::GlobalNetworkPolicy);
+        let from = |update: Update| match update.value {
+            Some(value) => value.unwrap()["spec"]["selector"].as_str().unwrap().to_owned(),
+            None => "gone".to_owned(),
+        };
+        policies.map(from).collect::<Vec<_>>()
+    };
+    assert_eq!(from(next(&events)), [old.as_str()]);
+    for (ops, place) in [
+        (vec![delete(&old), put(&new)], &new),
+        (vec![delete(&new), put(&old)], &old),
+        (vec![put(&new), delete(&old)], &new),
+        (vec![put(&old), delete(&new)], &old),
+    ] {
+        kv.txn(&Txn { compares: Vec::new(), ops }).unwrap();
+        // Where all is to be read again, the change comes by that.
+        let told: Vec<String> = std::iter::repeat_with(|| from(next(&events))).find(|told| !told.is_empty()).unwrap();
+        assert_eq!(told, [place.as_str()]);
+    }
 }

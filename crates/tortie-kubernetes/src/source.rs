@@ -1,5 +1,7 @@
 //! Where the objects of a kind lie on the server: collections, their paths, and how their objects are ours.
 
+use std::fmt;
+
 use serde_json::{Map, Value};
 use tortie_api::{Kind, ResourceKey};
 use tortie_datastore::keys;
@@ -29,6 +31,15 @@ pub(crate) enum Source {
 pub(crate) struct Id {
     pub(crate) namespace: Option<String>,
     pub(crate) name: String,
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.namespace {
+            Some(namespace) => write!(f, "{namespace}/{}", self.name),
+            None => f.write_str(&self.name),
+        }
+    }
 }
 
 impl Id {

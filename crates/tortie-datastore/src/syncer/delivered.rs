@@ -6,6 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use tortie_api::ResourceKey;
 
 use super::Update;
+use super::places::{Aliases, named};
 use crate::keys;
 use crate::kv::{Event, Revision};
 
@@ -13,12 +14,13 @@ use crate::kv::{Event, Revision};
 #[derive(Default)]
 pub(super) struct Delivered {
     keys: BTreeMap<String, Known>,
+    aliases: Aliases<String>,
 }
 
 /// What was delivered of one key. A store that was restored from a backup and written to again may have the same revision
 /// for another value, so the revision alone does not tell.
-#[derive(Clone, PartialEq, Eq)]
 struct Known {
+    /// Zero, which no key has, when the value must be told again.
     revision: Revision,
     /// The hash of the value.
     value: u64,
@@ -41,61 +43,92 @@ fn hash(value: &[u8]) -> u64 {
 impl Delivered {
     /// Takes all that the store holds; gives what of it the consumer does not have yet. With `anew` that is everything.
     pub(super) fn snapshot(&mut self, found: BTreeMap<String, (Revision, Vec<u8>)>, anew: bool) -> Vec<Update> {
-        let mut updates = Vec::new();
-        let mut keys = BTreeMap::new();
-        for (key, (revision, value)) in found {
-            let before = self.keys.get(&key);
-            let known = match before.filter(|known| !anew && known.is_same(revision, &value)) {
-                Some(known) => known.clone(),
-                None => {
-                    let update = update(&key, &value, revision, before.and_then(|known| known.object.as_ref()));
+        let emptied = Delivered { keys: BTreeMap::new(), aliases: self.aliases.emptied() };
+        let before = std::mem::replace(self, emptied);
+        let mut changed = Vec::new();
+        for (key, (revision, bytes)) in found {
+            let known = before.keys.get(&key);
+            let object = match known.filter(|known| !anew && known.is_same(revision, &bytes)) {
+                Some(Known { object, .. }) if object.as_ref().is_none_or(|object| before.is_in_force(object, &key)) => {
+                    object.clone()
+                }
+                // What is not in force may come into force by the end of another.
+                _ => {
+                    let update = update(&key, &bytes, revision, known.and_then(|known| known.object.as_ref()));
                     let object = update.as_ref().map(|update| update.key.clone());
-                    updates.extend(update);
-                    Known { revision, value: hash(&value), object }
+                    changed.extend(update.map(|update| (key.clone(), update)));
+                    object
                 }
             };
-            keys.insert(key, known);
+            self.insert(key, Known { revision, value: hash(&bytes), object });
         }
-        let before = std::mem::replace(&mut self.keys, keys);
-        let there: BTreeSet<&ResourceKey> = self.keys.values().filter_map(|known| known.object.as_ref()).collect();
-        let gone: BTreeSet<ResourceKey> = before.into_values().filter_map(|known| known.object).collect();
-        updates.extend(gone.into_iter().filter(|object| !there.contains(object)).map(deletion));
+        let mut updates = Vec::with_capacity(changed.len());
+        updates
+            .extend(changed.into_iter().filter_map(|(key, update)| self.counts(&update.key, &key).then_some(update)));
+        let gone: BTreeSet<ResourceKey> = before.keys.into_values().filter_map(|known| known.object).collect();
+        updates.extend(gone.into_iter().filter(|object| self.place_of(object).is_none()).map(deletion));
         updates
     }
 
     /// Takes one change, and tells it; `true` when an object went that another key holds as well, so that everything must
     /// be read again.
     pub(super) fn change(&mut self, event: &Event, revision: Revision, updates: &mut Vec<Update>) -> bool {
-        let before = self.keys.remove(&event.key).and_then(|known| known.object);
-        let mut object = None;
+        let key = &event.key;
+        let had = self.keys.get(key).and_then(|known| known.object.clone());
+        let was_in_force = had.as_ref().is_some_and(|object| self.is_in_force(object, key));
+        self.remove(key);
         let mut told = None;
         if let Some(value) = &event.value {
-            told = update(&event.key, value, revision, before.as_ref());
-            object = told.as_ref().map(|update| update.key.clone());
-            let known = Known { revision, value: hash(value), object: object.clone() };
-            self.keys.insert(event.key.clone(), known);
+            told = update(key, value, revision, had.as_ref());
+            let object = told.as_ref().map(|update| update.key.clone());
+            self.insert(key.clone(), Known { revision, value: hash(value), object });
         }
         let mut is_to_read = false;
-        if let Some(gone) = before.filter(|before| Some(before) != object.as_ref()) {
-            match self.key_of(&gone) {
+        if let Some(gone) = had.filter(|had| was_in_force && told.as_ref().is_none_or(|update| update.key != *had)) {
+            match self.place_of(&gone).and_then(|other| self.keys.get_mut(&other)) {
                 Some(other) => {
                     // As if it had never been delivered: the next snapshot tells it.
-                    self.keys.remove(&other);
+                    other.revision = Revision::ZERO;
                     is_to_read = true;
                 }
                 None => updates.push(deletion(gone)),
             }
         }
-        updates.extend(told);
+        updates.extend(told.filter(|update| self.counts(&update.key, key)));
         is_to_read
     }
 
-    /// A key under which an object lies.
-    fn key_of(&self, object: &ResourceKey) -> Option<String> {
-        let keys = std::iter::once(object.clone()).chain(keys::legacy(object)).map(|key| keys::key(&key));
-        let mut holding =
-            keys.filter(|key| self.keys.get(key).is_some_and(|known| known.object.as_ref() == Some(object)));
-        holding.next()
+    fn insert(&mut self, key: String, known: Known) {
+        if let Some(object) = known.object.as_ref().filter(|object| keys::key(object) != key) {
+            self.aliases.insert(object.clone(), key.clone());
+        }
+        self.keys.insert(key, known);
+    }
+
+    fn remove(&mut self, key: &String) {
+        if let Some(Known { object: Some(object), .. }) = self.keys.remove(key) {
+            self.aliases.remove(&object, key);
+        }
+    }
+
+    /// The key from which an object is taken.
+    fn place_of(&self, object: &ResourceKey) -> Option<String> {
+        let own = Some(keys::key(object)).filter(|own| {
+            let known = self.keys.get(own);
+            known.is_some_and(|known| known.object.as_ref() == Some(object))
+        });
+        self.aliases.in_force(object, own.as_ref()).cloned()
+    }
+
+    fn is_in_force(&self, object: &ResourceKey, key: &str) -> bool {
+        self.place_of(object).is_some_and(|place| place == key)
+    }
+
+    /// Whether an object is taken from this key; reports the other keys that hold it.
+    fn counts(&mut self, object: &ResourceKey, key: &str) -> bool {
+        let Some(place) = self.place_of(object) else { return false };
+        self.aliases.report(object, &place);
+        place == key
     }
 }
 
@@ -105,14 +138,10 @@ fn deletion(key: ResourceKey) -> Update {
 
 /// The object in a value. Where that does not tell the name of a policy, it is the one that it had `before`.
 fn update(key: &str, value: &[u8], revision: Revision, before: Option<&ResourceKey>) -> Option<Update> {
-    let found = keys::parse(key)?;
-    let value = keys::from_bytes_at(&found, value, revision);
-    if !found.kind.is_tiered_policy() {
-        return Some(Update { key: found, value: Some(value) });
-    }
-    let told = value.as_ref().ok().and_then(|value| value["metadata"]["name"].as_str()).map(str::to_owned);
-    let named = |name: String| ResourceKey { name, ..found.clone() };
-    let short = || found.name.strip_prefix("default.").map(str::to_owned);
-    let key = told.map(named).or_else(|| before.cloned()).or_else(|| short().map(named)).unwrap_or(found.clone());
-    Some(Update { key, value: Some(value) })
+    let at = keys::parse(key)?;
+    let value = keys::from_bytes_at(&at, value, revision);
+    Some(Update { key: named(&at, &value, before), value: Some(value) })
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,17 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tortie_api::ResourceKey;
-use tortie_datastore::syncer::Update;
+use tortie_datastore::syncer::{Aliases, Update, named};
 
-use super::{Entry, Found};
+use super::Entry;
 use crate::source::{Id, Source};
 
 /// What was told of each object of a collection.
 pub(super) struct Known {
     source: Source,
     entries: BTreeMap<Id, Seen>,
-    /// Policies that lie at other names than their own.
-    aliases: BTreeMap<ResourceKey, BTreeSet<Id>>,
+    aliases: Aliases<Id>,
 }
 
 struct Seen {
@@ -35,7 +34,7 @@ enum Object {
 
 impl Known {
     pub(super) fn new(source: Source) -> Known {
-        Known { source, entries: BTreeMap::new(), aliases: BTreeMap::new() }
+        Known { source, entries: BTreeMap::new(), aliases: Aliases::default() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -64,13 +63,18 @@ impl Known {
         }
     }
 
-    /// Where an object is taken from when it lies at several names: the one of its own name, else the first.
+    /// Where an object is taken from when it lies at several names.
     fn place_of(&self, key: &ResourceKey) -> Option<Id> {
         let own = Id { namespace: key.namespace.clone(), name: key.name.clone() };
-        if matches!(self.entries.get(&own), Some(Seen { object: Object::Own, .. })) {
-            return Some(own);
-        }
-        self.aliases.get(key).and_then(|places| places.first()).cloned()
+        let own = Some(own).filter(|own| matches!(self.entries.get(own), Some(Seen { object: Object::Own, .. })));
+        self.aliases.in_force(key, own.as_ref()).cloned()
+    }
+
+    /// Whether an object is taken from this name; reports the other names where it lies.
+    fn counts(&mut self, key: &ResourceKey, id: &Id) -> bool {
+        let Some(place) = self.place_of(key) else { return false };
+        self.aliases.report(key, &place);
+        place == *id
     }
 
     fn insert(&mut self, id: Id, revision: String, uid: String, key: Option<&ResourceKey>) {
@@ -78,7 +82,7 @@ impl Known {
             None => Object::Nothing,
             Some(key) if *key == self.own_key(&id) => Object::Own,
             Some(key) => {
-                self.aliases.entry(key.clone()).or_default().insert(id.clone());
+                self.aliases.insert(key.clone(), id.clone());
                 Object::Other(key.clone())
             }
         };
@@ -86,12 +90,8 @@ impl Known {
     }
 
     fn remove(&mut self, id: &Id) {
-        let Some(Seen { object: Object::Other(key), .. }) = self.entries.remove(id) else { return };
-        if let Some(places) = self.aliases.get_mut(&key) {
-            places.remove(id);
-            if places.is_empty() {
-                self.aliases.remove(&key);
-            }
+        if let Some(Seen { object: Object::Other(key), .. }) = self.entries.remove(id) {
+            self.aliases.remove(&key, id);
         }
     }
 
@@ -106,7 +106,8 @@ impl Known {
             return false;
         }
         let before = self.key_of(&entry.id).filter(|key| self.place_of(key).as_ref() == Some(&entry.id));
-        let key = entry.object.as_ref().map(|found| named(found, self.key_of(&entry.id)));
+        let had = self.key_of(&entry.id);
+        let key = entry.object.as_ref().map(|found| named(&found.at, &found.value, had.as_ref()));
         self.remove(&entry.id);
         self.insert(entry.id.clone(), entry.revision, entry.uid, key.as_ref());
         let mut is_to_list = false;
@@ -114,7 +115,7 @@ impl Known {
             is_to_list = self.leave(before, updates);
         }
         if let (Some(key), Some(found)) = (key, entry.object)
-            && self.place_of(&key) == Some(entry.id)
+            && self.counts(&key, &entry.id)
         {
             updates.push(Update { key, value: Some(found.value) });
         }
@@ -141,11 +142,13 @@ impl Known {
 
     /// Takes the whole collection; tells what of it is new, changed or gone.
     pub(super) fn list(&mut self, entries: Vec<Entry>) -> Vec<Update> {
-        let before = std::mem::replace(self, Known::new(self.source));
+        let emptied = Known { aliases: self.aliases.emptied(), ..Known::new(self.source) };
+        let before = std::mem::replace(self, emptied);
         let mut found = Vec::new();
         for entry in entries {
             let is_same = before.is_same(&entry);
-            let key = entry.object.as_ref().map(|found| named(found, before.key_of(&entry.id)));
+            let had = before.key_of(&entry.id);
+            let key = entry.object.as_ref().map(|found| named(&found.at, &found.value, had.as_ref()));
             self.insert(entry.id.clone(), entry.revision, entry.uid, key.as_ref());
             if let (Some(key), Some(object)) = (key, entry.object) {
                 found.push((entry.id, key, object.value, is_same));
@@ -154,7 +157,7 @@ impl Known {
         let mut updates = Vec::new();
         for (id, key, value, is_same) in found {
             let was_in_force = is_same && before.place_of(&key).as_ref() == Some(&id);
-            if self.place_of(&key).as_ref() == Some(&id) && !was_in_force {
+            if self.counts(&key, &id) && !was_in_force {
                 updates.push(Update { key, value: Some(value) });
             }
         }
@@ -165,28 +168,12 @@ impl Known {
     }
 }
 
-/// The key of an object: a policy has the name that its annotation says, and the one it had where that cannot be read.
-fn named(found: &Found, before: Option<ResourceKey>) -> ResourceKey {
-    if !found.at.kind.is_tiered_policy() {
-        return found.at.clone();
-    }
-    match &found.value {
-        Ok(value) => match value["metadata"].get("name").and_then(|name| name.as_str()) {
-            Some(name) => ResourceKey { name: name.to_owned(), ..found.at.clone() },
-            None => found.at.clone(),
-        },
-        Err(_) => before.unwrap_or_else(|| {
-            let name = found.at.name.strip_prefix("default.").unwrap_or(&found.at.name);
-            ResourceKey { name: name.to_owned(), ..found.at.clone() }
-        }),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
     use tortie_api::Kind;
 
+    use super::super::Found;
     use super::*;
 
     const POLICIES: Source = Source::Resources(Kind::GlobalNetworkPolicy);
