@@ -86,17 +86,13 @@ impl Loop {
     /// `false` when it is another one, whose invalid objects have no history here.
     pub(super) fn recognise(&mut self, updates: &[Update], revision: u64) -> bool {
         let before = self.cluster.take();
-        let told = updates.iter().filter(|update| update.key.kind == Kind::ClusterInformation).find_map(|update| {
-            let object = update.value.as_ref()?.as_ref().ok()?;
-            object.get("spec")?.get("clusterGUID")?.as_str().map(str::to_owned)
-        });
         let known = || {
             self.hold.of_kind(Kind::ClusterInformation).find_map(|resource| match &**resource {
                 Resource::ClusterInformation(cluster) => Some(cluster.cluster_guid.clone()),
                 _ => None,
             })
         };
-        self.cluster = told.or_else(known).filter(|guid| !guid.is_empty());
+        self.cluster = identity(updates).or_else(known).filter(|guid| !guid.is_empty());
         let name = |cluster: &Option<String>| cluster.clone().unwrap_or_else(|| "none".to_owned());
         let Some(saved) = self.saved.take() else {
             let is_same = before.is_none() || before == self.cluster;
@@ -171,4 +167,13 @@ impl Loop {
             Err(error) => self.failed(&error),
         }
     }
+}
+
+/// The identity of the store, where these updates tell it.
+pub(super) fn identity(updates: &[Update]) -> Option<String> {
+    let told = updates.iter().filter(|update| update.key.kind == Kind::ClusterInformation).find_map(|update| {
+        let object = update.value.as_ref()?.as_ref().ok()?;
+        object.get("spec")?.get("clusterGUID")?.as_str().map(str::to_owned)
+    });
+    told.filter(|guid| !guid.is_empty())
 }

@@ -5,6 +5,7 @@ use tortie_api::facts::Links;
 use tortie_datastore::SyncEvent;
 use tortie_datastore::syncer::Update;
 
+use super::state::identity;
 use super::{Loop, Waiter};
 use crate::event::{Event, Request};
 use crate::report::now;
@@ -59,7 +60,13 @@ impl Loop {
         match event {
             SyncEvent::Updates { updates, revision, is_snapshot, kinds } => {
                 // An object of another store has no last valid form here.
-                let has_history = !is_snapshot || self.recognise(&updates, revision.0);
+                let has_history = if is_snapshot {
+                    self.recognise(&updates, revision.0)
+                } else {
+                    // A store that was empty gets its identity while it is followed.
+                    self.cluster = identity(&updates).or(self.cluster.take());
+                    true
+                };
                 let is_setting = |update: &Update| matches!(update.key.kind, Kind::FelixConfiguration | Kind::Node);
                 let (settings, others): (Vec<_>, Vec<_>) = updates.into_iter().partition(is_setting);
                 // First what decides how invalid objects are taken.

@@ -209,6 +209,12 @@ fn write_groups(
     limits: TxnLimits,
 ) -> Result<(), Failure> {
     let bar = global.progress("imported", parcels.len());
+    let write = |steps: Vec<Step>| {
+        let len = steps.len();
+        write_group(store, steps)?;
+        bar.step(len);
+        Ok(())
+    };
     let mut group: Vec<Step> = Vec::new();
     let mut bytes = 0;
     for Parcel { key, value } in parcels {
@@ -218,14 +224,13 @@ fn write_groups(
         };
         let len = step.len();
         if !group.is_empty() && (group.len() == limits.ops || bytes + len > limits.bytes) {
-            bar.step(group.len());
-            write_group(store, std::mem::take(&mut group))?;
+            write(std::mem::take(&mut group))?;
             bytes = 0;
         }
         bytes += len;
         group.push(step);
     }
-    if group.is_empty() { Ok(()) } else { write_group(store, group) }
+    if group.is_empty() { Ok(()) } else { write(group) }
 }
 
 /// What is written at once: as much as a transaction takes, where there are some.

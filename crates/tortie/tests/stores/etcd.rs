@@ -180,6 +180,30 @@ fn an_existing_configuration_file_of_calico_is_enough() {
     });
 }
 
+/// An agent that was there before the store was initialised knows the store again: what was last valid stays (D-11).
+#[test]
+fn a_store_that_was_initialised_under_an_agent_is_known_again_d11() {
+    in_namespace(|host| {
+        let etcd = Etcd::start(Options::plain(Version::Recent));
+        let host = host.on(&[("ETCD_ENDPOINTS", &etcd.address())]);
+        let agent = host.agent(&[]);
+        host.settle();
+        host.apply(&objects(8001));
+        host.settle();
+        let before = rules(&host);
+        let folder = "/calico/resources/v3/projectcalico.org";
+        for key in ["hostendpoints/n1-eth0", "globalnetworkpolicies/web"] {
+            etcd.control(&["put", &format!("{folder}/{key}"), "{\"spec\": {\"selector\": \"has(role\"}}"]);
+        }
+        host.settle();
+        assert_eq!(rules(&host), before);
+        drop(agent);
+        let _agent = host.agent(&[]);
+        host.settle();
+        assert_eq!(rules(&host), before);
+    });
+}
+
 /// No failsafe opens it.
 const PORT: u16 = 12379;
 
