@@ -129,14 +129,22 @@ impl ApiServer {
         run_with(command.args(arguments), input)
     }
 
-    /// The same for a request that must succeed; gives what it printed.
+    /// The same for a request that must succeed; gives what it printed. What the server refuses because its admission policies
+    /// do not know the definitions yet, as for a moment after its start, is asked again.
     ///
     /// # Panics
     /// When it fails.
     pub fn kubectl_ok(&self, arguments: &[&str], input: &str) -> String {
-        let output = self.kubectl(arguments, input);
-        assert!(output.status.success(), "kubectl {arguments:?}: {}", text(&output.stderr));
-        text(&output.stdout)
+        let end = Instant::now() + HEED_TIMEOUT;
+        loop {
+            let output = self.kubectl(arguments, input);
+            if output.status.success() {
+                return text(&output.stdout);
+            }
+            let error = text(&output.stderr);
+            let is_passing = error.contains(NOT_YET) && Instant::now() < end;
+            assert!(is_passing, "kubectl {arguments:?}: {error}");
+        }
     }
 
     /// Grants a user what RBAC `rules` say (a list of `PolicyRule`), in the whole cluster. Granting under a name that
@@ -268,6 +276,9 @@ pub fn until(what: &str, is_so: impl Fn() -> bool) {
         assert!(Instant::now() < end, "a minute has passed and it is not so: {what}");
     }
 }
+
+/// What a server says whose admission policies do not know a definition yet.
+const NOT_YET: &str = "There can be a delay between when CustomResourceDefinitions are created";
 
 /// A script of `tools/kube-apiserver` in the source tree that this was built from.
 fn script(name: &str) -> PathBuf {
