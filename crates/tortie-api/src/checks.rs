@@ -179,8 +179,9 @@ pub(crate) fn is_label(text: &str) -> bool {
         && bytes.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-')
 }
 
-/// Labels joined by single dots, at most 253 bytes.
-pub(crate) fn is_name(text: &str) -> bool {
+/// Whether a text is a DNS subdomain as Kubernetes takes it for a name (RFC 1123): labels joined by single dots, at most 253
+/// bytes.
+pub fn is_name(text: &str) -> bool {
     text.len() <= NAME_LEN_MAX && text.split('.').all(is_label)
 }
 

@@ -4,6 +4,9 @@
 //! An API server with them refuses what schemas and expressions can tell; the rest of resources.md is up to whoever writes
 //! (section 12 there), and an agent trusts nothing it reads. Nothing here speaks to a server.
 
+use std::fmt;
+use std::str::FromStr;
+
 use serde_json::Value;
 
 use crate::Kind;
@@ -14,7 +17,7 @@ mod structural;
 mod text;
 
 /// Which of the two API groups objects are stored in (datastore.md section 3.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Group {
     /// `projectcalico.org/v3`: objects as users write them.
     Native,
@@ -43,6 +46,27 @@ impl Group {
     }
 }
 
+impl fmt::Display for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.name(), self.version())
+    }
+}
+
+/// A text that names no group.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no API group of Calico's resources; write `projectcalico.org/v3` or `crd.projectcalico.org/v1`")]
+pub struct UnknownGroup(pub String);
+
+/// Reads the values of the setting `calicoAPIGroup` (section 2.9).
+impl FromStr for Group {
+    type Err = UnknownGroup;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let is_meant = |group: &Group| group.to_string() == text;
+        Group::ALL.into_iter().find(is_meant).ok_or_else(|| UnknownGroup(text.to_owned()))
+    }
+}
+
 /// One object to apply to an API server.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Definition {
@@ -68,4 +92,17 @@ pub fn definitions(group: Group) -> Vec<Definition> {
 /// Whether a kind has a definition: the others are derived from Kubernetes' own objects (datastore.md section 3.4).
 pub fn is_defined(kind: Kind) -> bool {
     !matches!(kind, Kind::Profile | Kind::Node | Kind::WorkloadEndpoint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_are_named_as_the_setting_names_them() {
+        for group in [Group::Native, Group::Classic] {
+            assert_eq!(group.to_string().parse(), Ok(group));
+        }
+        assert!("projectcalico.org".parse::<Group>().is_err());
+    }
 }

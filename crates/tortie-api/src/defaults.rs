@@ -12,6 +12,11 @@ pub const TIER_LABEL: &str = "projectcalico.org/tier";
 pub const FIXED_TIERS: [(&str, i64, &str); 3] =
     [(DEFAULT_TIER, 1_000_000, "Deny"), ("kube-admin", 1_000, "Pass"), ("kube-baseline", 10_000_000, "Pass")];
 
+/// Whether a tier is always there.
+pub fn is_fixed_tier(name: &str) -> bool {
+    FIXED_TIERS.iter().any(|(fixed, ..)| *fixed == name)
+}
+
 /// Fills defaults into an object in stored form. Filling twice changes nothing.
 pub fn fill(kind: Kind, object: &mut Map<String, Value>) {
     if !matches!(object.get("spec"), Some(Value::Object(_))) {

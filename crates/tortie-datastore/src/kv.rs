@@ -161,6 +161,31 @@ pub struct TxnLimits {
 impl TxnLimits {
     /// Any number of anything.
     pub const NONE: TxnLimits = TxnLimits { ops: usize::MAX, bytes: usize::MAX };
+
+    /// Divides what is written one after the other into transactions, each as full as may be. `ops` and `bytes` tell how
+    /// much one item takes; bytes are counted only where they are limited.
+    pub fn divide<T>(
+        self,
+        items: impl IntoIterator<Item = T>,
+        ops: impl Fn(&T) -> usize,
+        bytes: impl Fn(&T) -> usize,
+    ) -> Vec<Vec<T>> {
+        let mut groups: Vec<Vec<T>> = Vec::new();
+        let mut full = (0, 0);
+        for item in items {
+            let more = (ops(&item), if self.bytes == usize::MAX { 0 } else { bytes(&item) });
+            let has_room = full.0 + more.0 <= self.ops && full.1 + more.1 <= self.bytes;
+            match groups.last_mut().filter(|_| has_room || full.0 == 0) {
+                Some(group) => group.push(item),
+                None => {
+                    groups.push(vec![item]);
+                    full = (0, 0);
+                }
+            }
+            full = (full.0 + more.0, full.1 + more.1);
+        }
+        groups
+    }
 }
 
 /// How a transaction ended.

@@ -11,7 +11,7 @@ use tortie_api::{Kind, ResourceKey, is_built_in};
 
 use self::prepare::{Prepared, Stored};
 use crate::keys;
-use crate::kv::{KvError, TxnLimits};
+use crate::kv::KvError;
 use crate::store::{Commit, Item, Select, Step, Store};
 
 pub use error::ResourceError;
@@ -173,7 +173,8 @@ impl<'a> Resources<'a> {
         if !failures.is_empty() {
             return Err(failures);
         }
-        let groups = groups(prepared, self.store.commit_limits());
+        let bytes = |change: &Prepared| change.steps.iter().map(Step::len).sum();
+        let groups = self.store.commit_limits().divide(prepared, |change| change.steps.len(), bytes);
         if groups.len() > 1 {
             tracing::warn!(
                 "{} changes are more than one transaction takes: {} follow each other",
@@ -198,25 +199,6 @@ impl<'a> Resources<'a> {
         }
         Ok(None)
     }
-}
-
-/// Changes that are committed together.
-fn groups(prepared: Vec<Prepared>, limits: TxnLimits) -> Vec<Vec<Prepared>> {
-    let mut groups: Vec<Vec<Prepared>> = Vec::new();
-    let (mut steps, mut bytes) = (0, 0);
-    for change in prepared {
-        // Where there is no limit, nothing needs to be measured.
-        let len = if limits == TxnLimits::NONE { 0 } else { change.steps.iter().map(Step::len).sum() };
-        let is_full = steps + change.steps.len() > limits.ops || bytes + len > limits.bytes;
-        if groups.is_empty() || (is_full && steps > 0) {
-            groups.push(Vec::new());
-            (steps, bytes) = (0, 0);
-        }
-        steps += change.steps.len();
-        bytes += len;
-        groups.last_mut().expect("one was pushed").push(change);
-    }
-    groups
 }
 
 fn partial(failures: Vec<Failure>, done: usize, all: usize) -> Vec<Failure> {

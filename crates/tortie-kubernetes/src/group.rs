@@ -1,18 +1,7 @@
 //! The two groups in which a server may have our kinds (datastore.md section 3.1).
 
-use std::fmt;
-use std::str::FromStr;
-
 use serde_json::Value;
-
-/// A group of definitions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Group {
-    /// `projectcalico.org/v3`: objects as users write them.
-    Native,
-    /// `crd.projectcalico.org/v1`: their metadata folded into an annotation.
-    Classic,
-}
+pub use tortie_api::crd::Group;
 
 /// The group in use, and why it is that one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,23 +14,7 @@ pub struct Chosen {
     pub is_vacant: bool,
 }
 
-impl Group {
-    /// The name without the version.
-    pub fn name(self) -> &'static str {
-        match self {
-            Group::Native => "projectcalico.org",
-            Group::Classic => "crd.projectcalico.org",
-        }
-    }
-
-    /// The version that is read and written.
-    pub fn version(self) -> &'static str {
-        match self {
-            Group::Native => "v3",
-            Group::Classic => "v1",
-        }
-    }
-
+impl Chosen {
     /// Which of the groups a server has, by its answer to `/apis`.
     pub(crate) fn served(groups: &Value) -> Vec<Group> {
         let is_served = |group: &Group| {
@@ -49,7 +22,7 @@ impl Group {
             let versions = found.and_then(|found| found["versions"].as_array()).into_iter().flatten();
             versions.into_iter().any(|version| version["version"] == group.version())
         };
-        [Group::Native, Group::Classic].into_iter().filter(is_served).collect()
+        Group::ALL.into_iter().filter(is_served).collect()
     }
 
     /// The choice of section 3.1 among the groups that are served.
@@ -70,7 +43,7 @@ impl Group {
     /// The choice for somebody who uses a group already. One that is still served stays in use: another that appears
     /// beside it must not make all policy vanish.
     pub(crate) fn choose_again(known: Option<Group>, served: &[Group]) -> Chosen {
-        let chosen = Group::choose(served);
+        let chosen = Chosen::choose(served);
         match known.filter(|known| *known != chosen.group && served.contains(known)) {
             Some(group) => {
                 let why =
@@ -79,27 +52,6 @@ impl Group {
             }
             None => chosen,
         }
-    }
-}
-
-impl fmt::Display for Group {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.name(), self.version())
-    }
-}
-
-/// A text that names no group.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no API group of Calico's resources; write `projectcalico.org/v3` or `crd.projectcalico.org/v1`")]
-pub struct UnknownGroup(pub String);
-
-/// Reads the values of the setting `calicoAPIGroup` (section 2.9).
-impl FromStr for Group {
-    type Err = UnknownGroup;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let is_meant = |group: &Group| group.to_string() == text;
-        [Group::Native, Group::Classic].into_iter().find(is_meant).ok_or_else(|| UnknownGroup(text.to_owned()))
     }
 }
 
@@ -117,7 +69,7 @@ mod tests {
                 .filter_map(|text| text.split_once('/'))
                 .map(|(name, version)| json!({"name": name, "versions": [{"version": version}]}))
                 .collect();
-            Group::choose(&Group::served(&json!({"groups": groups}))).group
+            Chosen::choose(&Chosen::served(&json!({"groups": groups}))).group
         };
         assert_eq!(chosen(&["apps/v1", "projectcalico.org/v3"]), Group::Native);
         assert_eq!(chosen(&["crd.projectcalico.org/v1"]), Group::Classic);
@@ -128,20 +80,12 @@ mod tests {
     #[test]
     fn a_group_that_appears_beside_the_one_in_use_changes_nothing() {
         let both = [Group::Native, Group::Classic];
-        let kept = Group::choose_again(Some(Group::Native), &both);
+        let kept = Chosen::choose_again(Some(Group::Native), &both);
         assert!(kept.group == Group::Native && kept.why.contains("crd.projectcalico.org/v1"), "{}", kept.why);
-        assert_eq!(Group::choose_again(None, &both).group, Group::Classic);
+        assert_eq!(Chosen::choose_again(None, &both).group, Group::Classic);
         // One that is gone is in use no longer, and one that was assumed is seen.
-        assert_eq!(Group::choose_again(Some(Group::Native), &[Group::Classic]).group, Group::Classic);
-        let seen = Group::choose_again(Some(Group::Native), &[Group::Native]);
-        assert!(!seen.is_vacant && Group::choose(&[]).is_vacant && !seen.why.contains("neither"));
-    }
-
-    #[test]
-    fn groups_are_named_as_the_setting_names_them() {
-        for group in [Group::Native, Group::Classic] {
-            assert_eq!(group.to_string().parse(), Ok(group));
-        }
-        assert!("projectcalico.org".parse::<Group>().is_err());
+        assert_eq!(Chosen::choose_again(Some(Group::Native), &[Group::Classic]).group, Group::Classic);
+        let seen = Chosen::choose_again(Some(Group::Native), &[Group::Native]);
+        assert!(!seen.is_vacant && Chosen::choose(&[]).is_vacant && !seen.why.contains("neither"));
     }
 }

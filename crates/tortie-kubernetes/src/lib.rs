@@ -29,7 +29,7 @@ mod stream;
 mod sync;
 mod uid;
 
-pub use group::{Chosen, Group, UnknownGroup};
+pub use group::{Chosen, Group};
 pub use install::{Installed, Outcome};
 pub use settings::{Settings, Waits};
 pub use store::Kubernetes;

@@ -1,10 +1,7 @@
 //! What this store never does (datastore.md section 3.4, resources.md section 5, D-2).
 
-use tortie_api::{Kind, ResourceKey};
+use tortie_api::{Kind, ResourceKey, is_name};
 use tortie_datastore::resources::Mode;
-
-/// Longest name of an object, in bytes.
-const NAME_LEN_MAX: usize = 253;
 
 /// Why a change is not possible with Kubernetes.
 pub(crate) fn refuses(mode: Mode, key: &ResourceKey) -> Option<&'static str> {
@@ -14,22 +11,12 @@ pub(crate) fn refuses(mode: Mode, key: &ResourceKey) -> Option<&'static str> {
         Kind::Node if mode == Mode::Create || mode == Mode::Delete => {
             Some("nodes are made and removed by Kubernetes itself")
         }
-        Kind::HostEndpoint if mode != Mode::Delete && !is_subdomain(&key.name) => Some(
+        Kind::HostEndpoint if mode != Mode::Delete && !is_name(&key.name) => Some(
             "Kubernetes takes lower-case letters, digits, `-` and `.` only, each part beginning and ending with a letter \
              or digit; choose such a name",
         ),
         _ => None,
     }
-}
-
-/// Whether a name is a DNS-1123 subdomain.
-pub(crate) fn is_subdomain(name: &str) -> bool {
-    let is_end = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-    let is_part = |part: &str| {
-        let bytes = part.as_bytes();
-        is_end(bytes.first()) && is_end(bytes.last()) && bytes.iter().all(|byte| *byte == b'-' || is_end(Some(byte)))
-    };
-    name.len() <= NAME_LEN_MAX && name.split('.').all(is_part)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
+use tortie_api::is_name;
 use tortie_datastore::KvError;
 use tortie_datastore::kv::FaultKind;
 use tortie_datastore::store::{ReportSink, Reported};
@@ -17,7 +18,6 @@ use tortie_datastore::store::{ReportSink, Reported};
 use crate::failure::Failure;
 use crate::lease::{RESOURCE, is_written, now, object, path, path_of, seconds};
 use crate::list::Want;
-use crate::refuse::is_subdomain;
 use crate::server::{Ask, Server};
 use crate::stream::{Event, Stream};
 
@@ -39,7 +39,7 @@ const LONG: Duration = Duration::from_secs(3600);
 /// The name of a node's lease. A node name that Kubernetes does not take gets a hash, so that no two nodes share one.
 fn lease_name(node: &str) -> String {
     let name = format!("{PREFIX}{node}");
-    if is_subdomain(&name) {
+    if is_name(&name) {
         return name;
     }
     let is_plain = |character: &char| character.is_ascii_lowercase() || character.is_ascii_digit();
@@ -250,7 +250,7 @@ mod tests {
         let (upper, under) = (lease_name("Node_1"), lease_name("node1"));
         assert_ne!(upper, under);
         for node in ["Node_1", "", "ä", &"x".repeat(300), "-", "a b/c"] {
-            assert!(is_subdomain(&lease_name(node)), "{}", lease_name(node));
+            assert!(is_name(&lease_name(node)), "{}", lease_name(node));
         }
         assert_ne!(lease_name("A"), lease_name("a"));
     }

@@ -269,7 +269,7 @@ impl Server {
         }
         self.ready().await?;
         let chosen = match self.fetch(&Ask::get("/apis")).await {
-            Ok(groups) => Group::choose_again(known.map(|chosen| chosen.group), &Group::served(&groups)),
+            Ok(groups) => Chosen::choose_again(known.map(|chosen| chosen.group), &Chosen::served(&groups)),
             // Section 3.1: a server that does not say has the classic group.
             Err(Failure::Answered(answer)) if answer.code < 500 && answer.code != 401 && answer.code != 429 => known
                 .unwrap_or(Chosen {

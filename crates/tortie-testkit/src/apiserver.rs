@@ -286,7 +286,7 @@ fn script(name: &str) -> PathBuf {
 }
 
 /// Where `build.sh` puts what it builds.
-fn cache() -> PathBuf {
+pub(crate) fn cache() -> PathBuf {
     if let Some(cache) = std::env::var_os("KUBE_CACHE") {
         return cache.into();
     }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+use crate::apiserver::cache;
 use crate::certificates::{Authority, Signed};
 use crate::server::{Folder, Process, free_port};
 
@@ -79,13 +80,6 @@ impl Version {
         };
         assert!(path.exists(), "there is no `{}`; {remedy}", path.display());
         path
-    }
-}
-
-fn cache() -> PathBuf {
-    match std::env::var_os("KUBE_CACHE") {
-        Some(folder) => PathBuf::from(folder),
-        None => PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache/kube-test"),
     }
 }
 

@@ -73,15 +73,7 @@ pub(crate) fn open_for_agent(global: &Global, felix: [&Local; 2], is_known: bool
         Err(failure) => {
             tracing::error!("{}: trying again until it can be opened", failure.messages.join("; "));
             let place = path.display().to_string();
-            let open = move || {
-                if is_known {
-                    return Embedded::open_known(&path);
-                }
-                let store = Embedded::open(&path, Access::Write)?;
-                initialise(&store);
-                Ok(store)
-            };
-            Ok(Arc::new(Late::new(place, Box::new(open))))
+            Ok(Arc::new(Late::new(place, Box::new(move || known_or_made(&path, is_known)))))
         }
     }
 }
@@ -94,20 +86,23 @@ pub(crate) fn open_once(global: &Global, felix: [&Local; 2], is_known: bool) -> 
     }
 }
 
-/// Opens an embedded store for an agent. One that is known is neither made nor initialised: who lost everything would be
-/// taken at its word.
+/// Opens an embedded store for an agent.
 fn opened(path: &Path, is_named: bool, is_known: bool) -> Result<Embedded, Failure> {
-    if is_known {
-        return known(path);
+    if !is_known {
+        make_folder(path, is_named)?;
     }
-    let store = embedded_at(path, is_named, Access::Write)?;
-    initialise(&store);
-    Ok(store)
+    known_or_made(path, is_known).map_err(|error| kv_failure(&error))
 }
 
-/// Opens a store that was there before.
-fn known(path: &Path) -> Result<Embedded, Failure> {
-    Embedded::open_known(path).map_err(|error| kv_failure(&error))
+/// Opens an embedded store. One that is known is neither made nor initialised: who lost everything would be taken at its
+/// word.
+fn known_or_made(path: &Path, is_known: bool) -> Result<Embedded, KvError> {
+    if is_known {
+        return Embedded::open_known(path);
+    }
+    let store = Embedded::open(path, Access::Write)?;
+    initialise(&store);
+    Ok(store)
 }
 
 /// Opens the embedded store, for what only that has.
@@ -135,18 +130,21 @@ pub(crate) fn kubernetes(global: &Global) -> Result<Kubernetes, Failure> {
 }
 
 fn embedded_at(path: &Path, is_named: bool, access: Access) -> Result<Embedded, Failure> {
-    if access == Access::Write
-        && !is_named
-        && let Some(folder) = path.parent()
-    {
-        std::fs::create_dir_all(folder).map_err(|error| {
-            let code =
-                if error.kind() == std::io::ErrorKind::PermissionDenied { Code::NotAuthorised } else { Code::General };
-            Failure::new(code, format!("cannot make folder `{}`: {error}", folder.display()))
-                .with_hint("run as root, or name a store of your own with `--store embedded:PATH`")
-        })?;
+    if access == Access::Write {
+        make_folder(path, is_named)?;
     }
     Embedded::open(path, access).map_err(|error| kv_failure(&error))
+}
+
+/// Makes the folder of a store that nobody named.
+fn make_folder(path: &Path, is_named: bool) -> Result<(), Failure> {
+    let Some(folder) = path.parent().filter(|_| !is_named) else { return Ok(()) };
+    std::fs::create_dir_all(folder).map_err(|error| {
+        let code =
+            if error.kind() == std::io::ErrorKind::PermissionDenied { Code::NotAuthorised } else { Code::General };
+        Failure::new(code, format!("cannot make folder `{}`: {error}", folder.display()))
+            .with_hint("run as root, or name a store of your own with `--store embedded:PATH`")
+    })
 }
 
 /// The exit code of a store's error.

@@ -1,7 +1,7 @@
 //! From changes to the steps of a commit, with what is stored beside them.
 
 use serde_json::{Map, Value};
-use tortie_api::defaults::FIXED_TIERS;
+use tortie_api::defaults::is_fixed_tier;
 use tortie_api::limits::STORED_LEN_MAX;
 use tortie_api::{DEFAULT_TIER, Kind, ResourceKey};
 
@@ -127,8 +127,7 @@ impl Stored {
         if key.kind.is_tiered_policy() {
             let tier = value["spec"].get("tier").and_then(Value::as_str).unwrap_or(DEFAULT_TIER);
             let is_made = |c: &Change| c.mode != Mode::Delete && c.key == ResourceKey::global(Kind::Tier, tier);
-            let is_fixed = FIXED_TIERS.iter().any(|(name, ..)| *name == tier);
-            if !is_fixed && !self.tiers.iter().any(|name| name == tier) && !all.iter().any(is_made) {
+            if !is_fixed_tier(tier) && !self.tiers.iter().any(|name| name == tier) && !all.iter().any(is_made) {
                 let tier = ResourceKey::global(Kind::Tier, tier);
                 return Err(ResourceError::NoTier { tier, policy: key.clone() });
             }

@@ -1,6 +1,6 @@
 //! What may be done to which object, in every store (datastore.md section 1).
 
-use tortie_api::defaults::FIXED_TIERS;
+use tortie_api::defaults::is_fixed_tier;
 use tortie_api::{Kind, ResourceKey, is_built_in};
 
 use super::{Mode, ResourceError};
@@ -24,9 +24,7 @@ pub(super) fn refuse_unsupported(store: &dyn Store, mode: Mode, key: &ResourceKe
         Kind::NetworkPolicy if key.name.starts_with("knp.default.") => {
             refuse("create or apply", "kubernetes network policies must be managed through the kubernetes API")
         }
-        Kind::Tier if mode == Mode::Delete && FIXED_TIERS.iter().any(|(name, ..)| *name == key.name) => {
-            refuse("delete", "this tier is always there")
-        }
+        Kind::Tier if mode == Mode::Delete && is_fixed_tier(&key.name) => refuse("delete", "this tier is always there"),
         _ => match store.refuses(mode, key) {
             None => Ok(()),
             Some(reason) => refuse(verb(mode), reason),

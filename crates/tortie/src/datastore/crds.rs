@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tortie_api::crd::{Definition, Group, definitions};
+use tortie_api::crd::{Group, definitions};
 use tortie_api::print::to_yaml;
-use tortie_kubernetes::{self as kubernetes, Installed, Kubernetes, Outcome};
+use tortie_kubernetes::{Installed, Kubernetes, Outcome};
 
 use crate::args::{ApiGroup, CrdsArgs, Global, Structured};
 use crate::exit::{Code, Failure};
@@ -15,7 +15,7 @@ use crate::store::{self, kv_failure};
 const INSTALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 pub(crate) fn crds(args: &CrdsArgs) -> Code {
-    let objects: Vec<Value> = definitions_of(args.group).into_iter().map(|definition| definition.object).collect();
+    let objects: Vec<Value> = definitions(args.group.into()).into_iter().map(|definition| definition.object).collect();
     let text = match args.output {
         Structured::Yaml => objects.iter().map(|object| format!("---\n{}", to_yaml(object))).collect(),
         Structured::Json => format!("{:#}\n", json!({"apiVersion": "v1", "kind": "List", "items": objects})),
@@ -27,8 +27,8 @@ pub(crate) fn crds(args: &CrdsArgs) -> Code {
 /// Installs what the server lacks, and tells what was done with each.
 pub(super) fn install(global: &Global, wanted: Option<ApiGroup>) -> Result<(), Failure> {
     let store = store::kubernetes(global)?;
-    let group = choose(&store, wanted)?;
-    let installed = store.install(&definitions_of(group), INSTALL_TIMEOUT).map_err(|error| kv_failure(&error))?;
+    let group = choose(&store, wanted.map(Group::from))?;
+    let installed = store.install(&definitions(group), INSTALL_TIMEOUT).map_err(|error| kv_failure(&error))?;
     for Installed { kind, name, outcome } in &installed {
         match outcome {
             Outcome::Created => println!("{kind} `{name}` is installed"),
@@ -44,27 +44,25 @@ pub(super) fn install(global: &Global, wanted: Option<ApiGroup>) -> Result<(), F
 }
 
 /// The group to install. A second one beside one that is in use would hide either (section 3.1).
-fn choose(store: &Kubernetes, wanted: Option<ApiGroup>) -> Result<ApiGroup, Failure> {
+fn choose(store: &Kubernetes, wanted: Option<Group>) -> Result<Group, Failure> {
     let chosen = store.group().map_err(|error| kv_failure(&error))?;
-    let in_use = match chosen.group {
-        kubernetes::Group::Native => ApiGroup::Native,
-        kubernetes::Group::Classic => ApiGroup::Classic,
-    };
     match wanted {
-        Some(wanted) if wanted != in_use && !chosen.is_vacant => {
+        Some(wanted) if wanted != chosen.group && !chosen.is_vacant => {
             let message = format!(
                 "API group {} is in use ({}), and a second one would hide what is in it or be hidden",
                 chosen.group, chosen.why
             );
             Err(Failure::new(Code::Invalid, message).with_hint("leave `--group` out"))
         }
-        wanted => Ok(wanted.unwrap_or(in_use)),
+        wanted => Ok(wanted.unwrap_or(chosen.group)),
     }
 }
 
-fn definitions_of(group: ApiGroup) -> Vec<Definition> {
-    definitions(match group {
-        ApiGroup::Native => Group::Native,
-        ApiGroup::Classic => Group::Classic,
-    })
+impl From<ApiGroup> for Group {
+    fn from(group: ApiGroup) -> Self {
+        match group {
+            ApiGroup::Native => Group::Native,
+            ApiGroup::Classic => Group::Classic,
+        }
+    }
 }

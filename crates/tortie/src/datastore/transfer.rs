@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
+use tortie_api::defaults::is_fixed_tier;
 use tortie_api::{Kind, ResourceKey};
 use tortie_datastore::kv::TxnLimits;
 use tortie_datastore::resources::Mode;
@@ -103,7 +104,7 @@ pub(super) fn bring_in(
     let there = existing(store, &parcels)?;
     let (information, parcels): (Vec<_>, Vec<_>) = parcels.into_iter().partition(|parcel| parcel.key == cluster());
     // Tiers that every store has are written over.
-    let is_fixed = |key: &ResourceKey| key.kind == Kind::Tier && store_has_always(key);
+    let is_fixed = |key: &ResourceKey| key.kind == Kind::Tier && is_fixed_tier(&key.name);
     let (present, absent): (Vec<_>, Vec<_>) =
         parcels.into_iter().partition(|parcel| there.contains_key(&parcel.key) && !is_fixed(&parcel.key));
     if !present.is_empty() && !wanted.skips_existing {
@@ -128,14 +129,14 @@ pub(super) fn bring_in(
         write_group(store, vec![Step::Create { key: information.key, value: information.value }])?;
     }
     resources.ensure_initialised().map_err(|error| resource_failure(&error))?;
-    let limits = limits(store);
-    let is_locking = is_new || !fits(&absent, limits);
+    // Initialisation has made the tiers that every store has.
+    let there = existing(store, &absent)?;
+    let groups = limits(store).divide(steps(absent, &there), |_| 1, Step::len);
+    let is_locking = is_new || groups.len() > 1;
     if is_locking {
         resources.set_ready(false).map_err(|error| resource_failure(&error))?;
     }
-    // Initialisation has made the tiers that every store has.
-    let there = existing(store, &absent)?;
-    write_groups(global, store, absent, &there, limits).map_err(|failure| match is_locking {
+    write_groups(global, store, groups).map_err(|failure| match is_locking {
         true => failure.with_hint(
             "the store stays locked, agents keep what they enforce: run it again with `--skip-exists`, or `tortie unlock`",
         ),
@@ -150,10 +151,6 @@ pub(super) fn bring_in(
         resources.set_ready(is_ready).map_err(|error| resource_failure(&error))?;
     }
     Ok(summary)
-}
-
-fn store_has_always(key: &ResourceKey) -> bool {
-    ["default", "kube-admin", "kube-baseline"].contains(&key.name.as_str())
 }
 
 fn without_refused(store: &dyn Store, parcels: Vec<Parcel>) -> Vec<Parcel> {
@@ -201,47 +198,27 @@ fn listed(names: &[String]) -> String {
     }
 }
 
-fn write_groups(
-    global: &Global,
-    store: &dyn Store,
-    parcels: Vec<Parcel>,
-    there: &BTreeMap<ResourceKey, Item>,
-    limits: TxnLimits,
-) -> Result<(), Failure> {
-    let bar = global.progress("imported", parcels.len());
-    let write = |steps: Vec<Step>| {
-        let len = steps.len();
-        write_group(store, steps)?;
+fn steps(parcels: Vec<Parcel>, there: &BTreeMap<ResourceKey, Item>) -> impl Iterator<Item = Step> {
+    parcels.into_iter().map(|Parcel { key, value }| match there.get(&key) {
+        Some(before) => Step::Update { before: before.clone(), value },
+        None => Step::Create { key, value },
+    })
+}
+
+fn write_groups(global: &Global, store: &dyn Store, groups: Vec<Vec<Step>>) -> Result<(), Failure> {
+    let bar = global.progress("imported", groups.iter().map(Vec::len).sum());
+    for group in groups {
+        let len = group.len();
+        write_group(store, group)?;
         bar.step(len);
-        Ok(())
-    };
-    let mut group: Vec<Step> = Vec::new();
-    let mut bytes = 0;
-    for Parcel { key, value } in parcels {
-        let step = match there.get(&key) {
-            Some(before) => Step::Update { before: before.clone(), value },
-            None => Step::Create { key, value },
-        };
-        let len = step.len();
-        if !group.is_empty() && (group.len() == limits.ops || bytes + len > limits.bytes) {
-            write(std::mem::take(&mut group))?;
-            bytes = 0;
-        }
-        bytes += len;
-        group.push(step);
     }
-    if group.is_empty() { Ok(()) } else { write(group) }
+    Ok(())
 }
 
 /// What is written at once: as much as a transaction takes, where there are some.
 fn limits(store: &dyn Store) -> TxnLimits {
     let TxnLimits { ops, bytes } = store.commit_limits();
     TxnLimits { ops: if store.is_atomic() { ops.min(GROUP_LEN) } else { 1 }, bytes }
-}
-
-fn fits(parcels: &[Parcel], limits: TxnLimits) -> bool {
-    let bytes = || parcels.iter().map(|parcel| parcel.document().len()).sum::<usize>();
-    parcels.len() <= limits.ops && (limits.bytes == usize::MAX || bytes() <= limits.bytes)
 }
 
 fn write_group(store: &dyn Store, steps: Vec<Step>) -> Result<(), Failure> {

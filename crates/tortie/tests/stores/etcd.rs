@@ -9,7 +9,7 @@ use serde_json::Value;
 use tortie_testkit::etcd::{Etcd, Options, PASSWORD, Version};
 
 use crate::support::{Host, Process, in_namespace, until};
-use crate::{objects, rules, wait_state};
+use crate::{enforced, objects, rules, wait_state};
 
 /// An agent that enforces port 8001, on a server of its own.
 fn on_etcd(version: Version, test: impl FnOnce(&Host, &mut Etcd) + Send + 'static) {
@@ -44,9 +44,7 @@ fn the_agent_follows_etcd_and_its_host_record_is_that_of_calico_e628() {
 #[test]
 fn what_is_enforced_stays_until_a_whole_snapshot_is_there_e703_e704() {
     on_etcd(Version::Recent, |host, etcd| {
-        let _agent = host.agent(&[]);
-        host.settle();
-        let before = rules(host);
+        let (_agent, before) = enforced(host);
         etcd.save("old");
         etcd.restart();
         host.apply(&objects(8002));
@@ -84,9 +82,7 @@ fn what_is_enforced_stays_until_a_whole_snapshot_is_there_e703_e704() {
 #[test]
 fn an_agent_that_starts_without_its_store_restores_what_it_saved_e708() {
     on_etcd(Version::Recent, |host, etcd| {
-        let agent = host.agent(&[]);
-        host.settle();
-        let before = rules(host);
+        let (agent, before) = enforced(host);
         let (code, _, err) = host.tortie(&["status", "--wait"], "");
         assert_eq!(code, 0, "{err}");
         drop(agent);

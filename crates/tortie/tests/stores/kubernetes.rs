@@ -7,7 +7,7 @@ use std::time::Instant;
 use tortie_testkit::apiserver::{ApiServer, User};
 
 use crate::support::{Host, in_namespace, until};
-use crate::{objects, rules, wait_state};
+use crate::{enforced, objects, rules, wait_state};
 
 /// The rights that are shipped.
 const RIGHTS: &str = include_str!("../../../../packaging/kubernetes/rbac.yaml");
@@ -220,9 +220,7 @@ fn what_is_enforced_stays_until_a_whole_snapshot_is_there_e703_e704() {
     in_cluster(|cluster| {
         let Cluster { server, agent, .. } = cluster;
         cluster.kubectl(&["apply", "-f", "-"], &objects(8001));
-        let _process = agent.agent(&[]);
-        agent.settle();
-        let before = rules(agent);
+        let (_process, before) = enforced(agent);
 
         // Away, and back.
         server.kill();
@@ -249,9 +247,7 @@ fn a_locked_store_changes_nothing_and_one_without_its_flag_neither() {
     in_cluster(|cluster| {
         let agent = &cluster.agent;
         cluster.kubectl(&["apply", "-f", "-"], &objects(8001));
-        let _process = agent.agent(&[]);
-        agent.settle();
-        let before = rules(agent);
+        let (_process, before) = enforced(agent);
         cluster.flag(LOCK);
         wait_state(agent, "locked");
         assert!(cluster.message().contains("datastoreReady"), "{}", cluster.message());
@@ -280,9 +276,7 @@ fn an_agent_without_its_rights_keeps_what_it_enforces_and_says_which_it_lacks() 
     in_cluster(|cluster| {
         let Cluster { server, agent, .. } = cluster;
         cluster.kubectl(&["apply", "-f", "-"], &objects(8001));
-        let _process = agent.agent(&[]);
-        agent.settle();
-        let before = rules(agent);
+        let (_process, before) = enforced(agent);
         cluster.kubectl(&["delete", "clusterrolebinding", "agent-user"], "");
         cluster.kubectl(&["delete", "rolebinding", "agent-user", "-n", "tortie-system"], "");
         // Watches that run go on; a new one is refused.
@@ -305,9 +299,7 @@ fn an_agent_that_starts_without_its_server_restores_what_it_saved_e708() {
     in_cluster(|cluster| {
         let Cluster { server, agent, .. } = cluster;
         cluster.kubectl(&["apply", "-f", "-"], &objects(8001));
-        let process = agent.agent(&[]);
-        agent.settle();
-        let before = rules(agent);
+        let (process, before) = enforced(agent);
         drop(process);
         server.kill();
         // What the kernel has stays, whoever starts.

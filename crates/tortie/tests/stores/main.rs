@@ -7,7 +7,7 @@ mod support;
 mod etcd;
 mod kubernetes;
 
-use support::{Host, until};
+use support::{Host, Process, until};
 
 /// Our rules without counters, and without the numbers that tell one build of a chain from the next.
 fn rules(host: &Host) -> String {
@@ -21,6 +21,13 @@ fn rules(host: &Host) -> String {
     let mut lines: Vec<String> = table.lines().map(plain).collect();
     lines.sort();
     lines.join("\n")
+}
+
+/// An agent that has enforced what is stored, and its rules.
+fn enforced(host: &Host) -> (Process, String) {
+    let agent = host.agent(&[]);
+    host.settle();
+    (agent, rules(host))
 }
 
 fn wait_state(host: &Host, state: &str) {
