@@ -57,10 +57,9 @@ pub(crate) fn compact(global: &Global) -> Result<Code, Failure> {
 pub(crate) fn export(global: &Global, args: &ExportArgs) -> Result<Code, Failure> {
     let store = store::open(global, Access::Read)?;
     let parcels = transfer::take_out(&*store)?;
-    let bar = global.progress("exported", parcels.len());
     match &args.output {
         Some(file) => {
-            parcel::write_file(file, &parcels, &bar)?;
+            parcel::write_file(file, &parcels, &global.progress("exported", parcels.len()))?;
             println!("{} objects are exported to `{}`", parcels.len(), file.display());
         }
         None => parcels.iter().for_each(|parcel| print!("{}", parcel.document())),

@@ -142,3 +142,21 @@ fn the_embedded_store_is_copied_compacted_and_checked() {
     assert_eq!(everything(&cli).len(), 9);
     cli.fails(&["--store", "etcd://127.0.0.1:1", "datastore", "check"], "", 2, "etcd's own tools");
 }
+
+/// On a terminal a line of progress is gone before the result is told (cli.md section 2.8).
+#[test]
+fn the_line_of_progress_is_cleared_before_the_result() {
+    let cli = Cli::new();
+    ok(&cli, &["apply", "-f", "-"], OBJECTS);
+    let command = format!("stty cols 100; {} datastore export -o all.yaml", env!("CARGO_BIN_EXE_tortie"));
+    let mut terminal = std::process::Command::new("script");
+    terminal.args(["--quiet", "--return", "--command", &command, "/dev/null"]);
+    terminal.env("TORTIE_STORE", cli.store()).current_dir(cli.folder.path()).stdin(std::process::Stdio::null());
+    let output = terminal.output().unwrap();
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{shown}");
+    assert!(shown.contains("exported, "), "a line of progress: {shown:?}");
+    let cleared = shown.rsplit(['\r', '\n', 'K']).find(|part| part.contains("objects are exported")).unwrap();
+    assert!(cleared.starts_with(|first: char| first.is_ascii_digit()), "{shown:?}");
+    assert!(shown.trim_end().ends_with("are exported to `all.yaml`"), "nothing follows: {shown:?}");
+}
