@@ -17,6 +17,7 @@ mod lease;
 mod limiter;
 mod list;
 mod mapped;
+mod page;
 mod random;
 mod read;
 mod refuse;

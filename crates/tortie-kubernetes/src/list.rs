@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::failure::Failure;
 use crate::group::Group;
+use crate::page;
 use crate::server::{Ask, METADATA_ONLY, Server};
 use crate::source::Source;
 
@@ -29,22 +30,27 @@ pub(crate) enum Want {
     Names,
 }
 
+/// What is kept of an object of a list, if anything: made of each as it is read, so that no list is held as the server
+/// writes it.
+pub(crate) type Take<'a, T> = &'a (dyn Fn(Value) -> Option<T> + Sync);
+
 /// A whole list.
 #[derive(Debug)]
-pub(crate) struct Listed {
-    pub(crate) objects: Vec<Value>,
+pub(crate) struct Listed<T> {
+    pub(crate) objects: Vec<T>,
     pub(crate) revision: String,
 }
 
 impl Server {
     /// All objects of a collection.
-    pub(crate) async fn list(
+    pub(crate) async fn list<T>(
         &self,
         source: Source,
         group: Group,
         filter: &Filter,
         want: Want,
-    ) -> Result<Listed, Failure> {
+        take: Take<'_, T>,
+    ) -> Result<Listed<T>, Failure> {
         let mut ask = Ask::get(source.path(group, filter.namespace.as_deref()));
         if let Some(name) = &filter.name {
             ask = ask.with("fieldSelector", format!("metadata.name={name}"));
@@ -52,23 +58,35 @@ impl Server {
         if want == Want::Names {
             ask.accept = METADATA_ONLY;
         }
-        self.list_all(ask, want).await
+        self.list_all(ask, want, take).await
     }
 
     /// All pages of a list.
-    pub(crate) async fn list_all(&self, ask: Ask, want: Want) -> Result<Listed, Failure> {
-        self.list_from(ask, want, None).await
+    pub(crate) async fn list_all<T>(&self, ask: Ask, want: Want, take: Take<'_, T>) -> Result<Listed<T>, Failure> {
+        self.list_from(ask, want, None, take).await
     }
 
-    async fn list_from(&self, ask: Ask, want: Want, token: Option<String>) -> Result<Listed, Failure> {
-        match self.pages(ask.clone().with("limit", PAGE_LEN), want, token).await {
+    async fn list_from<T>(
+        &self,
+        ask: Ask,
+        want: Want,
+        token: Option<String>,
+        take: Take<'_, T>,
+    ) -> Result<Listed<T>, Failure> {
+        match self.pages(ask.clone().with("limit", PAGE_LEN), want, token, take).await {
             // The pages that follow are gone, as they take too long or the server was restarted: all of it at once.
-            Err(failure) if failure.is_expired() => self.pages(ask, want, None).await,
+            Err(failure) if failure.is_expired() => self.pages(ask, want, None, take).await,
             done => done,
         }
     }
 
-    async fn pages(&self, ask: Ask, want: Want, token: Option<String>) -> Result<Listed, Failure> {
+    async fn pages<T>(
+        &self,
+        ask: Ask,
+        want: Want,
+        token: Option<String>,
+        take: Take<'_, T>,
+    ) -> Result<Listed<T>, Failure> {
         let mut listed = Listed { objects: Vec::new(), revision: String::new() };
         let mut next = token;
         loop {
@@ -79,13 +97,10 @@ impl Server {
                 }
                 None => ask.clone(),
             };
-            let mut page = self.fetch(&page).await?;
-            if let Some(Value::Array(objects)) = page.get_mut("items").map(Value::take) {
-                listed.objects.extend(objects);
-            }
-            let metadata = &page["metadata"];
-            listed.revision = metadata["resourceVersion"].as_str().unwrap_or_default().to_owned();
-            next = metadata["continue"].as_str().filter(|token| !token.is_empty()).map(str::to_owned);
+            let bytes = self.fetch_bytes(&page).await?;
+            let page = page::read(&bytes, |object| listed.objects.extend(take(object))).map_err(Failure::Garbled)?;
+            listed.revision = page.revision;
+            next = page.next;
             if next.is_none() {
                 return Ok(listed);
             }
@@ -117,12 +132,12 @@ mod tests {
             api.compact();
             api.kill();
             api.start_again();
-            let gone = server.pages(ask.clone(), Want::Fresh, Some(token.clone())).await;
+            let name = |object: Value| object["metadata"]["name"].as_str().map(str::to_owned);
+            let gone = server.pages(ask.clone(), Want::Fresh, Some(token.clone()), &name).await;
             assert!(gone.expect_err("the token is too old").is_expired());
-            let listed = server.list_from(ask, Want::Fresh, Some(token)).await.expect("all of it");
-            let names: Vec<&str> = listed.objects.iter().filter_map(|o| o["metadata"]["name"].as_str()).collect();
+            let listed = server.list_from(ask, Want::Fresh, Some(token), &name).await.expect("all of it");
             for name in ["a", "b", "c", "later"] {
-                assert!(names.contains(&name), "{name} is missing: {names:?}");
+                assert!(listed.objects.iter().any(|found| found == name), "{name} is missing: {listed:?}");
             }
         });
     }

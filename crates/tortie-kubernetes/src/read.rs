@@ -85,11 +85,8 @@ async fn collection(
     let mut group = server.group().await.map_err(|failure| told(Group::Classic, failure))?;
     let filter = Filter { namespace, name: None };
     loop {
-        match server.list(source, group, &filter, Want::Fresh).await {
-            Ok(listed) => {
-                let items = listed.objects.into_iter().filter_map(|raw| source.item(group, raw)).collect();
-                return Ok((items, listed.revision));
-            }
+        match server.list(source, group, &filter, Want::Fresh, &|raw| source.item(group, raw)).await {
+            Ok(listed) => return Ok((listed.objects, listed.revision)),
             Err(failure) if failure.is_code(404) => match other_group(server, source, group, &failure).await {
                 Some(other) => group = other,
                 // A kind that is not installed holds nothing.

@@ -114,7 +114,7 @@ impl Reports {
     /// Tells the reports that are there; gives the revision to go on from, or nothing when no more are wanted.
     pub(crate) async fn list(&mut self) -> Result<Option<String>, KvError> {
         let listed =
-            self.server.list_all(self.ask(), Want::Fresh).await.map_err(|failure| self.told(failure, "list"))?;
+            self.server.list_all(self.ask(), Want::Fresh, &Some).await.map_err(|failure| self.told(failure, "list"))?;
         let mut before = std::mem::take(&mut self.known);
         for lease in &listed.objects {
             before.remove(lease["metadata"]["name"].as_str().unwrap_or_default());

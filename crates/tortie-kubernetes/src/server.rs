@@ -1,6 +1,7 @@
 //! Requests to one API server: who asks, how long is waited, what is repeated.
 
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -192,16 +193,18 @@ impl Server {
         Err(Failure::Answered(Answer::read(code, retry_after.map(Duration::from_secs), &body)))
     }
 
-    /// The whole answer. A request that the server was too busy for is repeated, for a while.
+    /// The whole answer, as what it says.
     pub(crate) async fn fetch(&self, ask: &Ask) -> Result<Value, Failure> {
+        serde_json::from_slice(&self.fetch_bytes(ask).await?).map_err(Failure::Garbled)
+    }
+
+    /// The whole answer. A request that the server was too busy for is repeated, for a while.
+    pub(crate) async fn fetch_bytes(&self, ask: &Ask) -> Result<impl Deref<Target = [u8]> + use<>, Failure> {
         let limit = self.settings.request_timeout;
         let until = Instant::now() + limit * BUSY_TIMEOUTS;
         loop {
             let failure = match self.open(ask).await {
-                Ok(response) => {
-                    let body = collect(response, limit).await?;
-                    return serde_json::from_slice(&body).map_err(Failure::Garbled);
-                }
+                Ok(response) => return collect(response, limit).await,
                 Err(failure) => failure,
             };
             match failure.repeat_after().filter(|wait| Instant::now() + *wait < until) {
@@ -321,10 +324,10 @@ fn connection(error: kube::Error) -> Failure {
     }
 }
 
-async fn collect(response: Response<Body>, limit: Duration) -> Result<Vec<u8>, Failure> {
+async fn collect(response: Response<Body>, limit: Duration) -> Result<impl Deref<Target = [u8]> + use<>, Failure> {
     let body = tokio::time::timeout(limit, response.into_body().collect()).await;
     let body = body.map_err(|_| Failure::TimedOut(limit))?.map_err(connection)?;
-    Ok(body.to_bytes().to_vec())
+    Ok(body.to_bytes())
 }
 
 #[cfg(test)]

@@ -148,37 +148,48 @@ impl Source {
         .filter(|(_, id)| !id.name.is_empty())
     }
 
-    /// The object of the server as ours, if it is one.
+    /// The object of the server as ours, if it is one, and as it is.
     pub(crate) fn item(self, group: Group, raw: Value) -> Option<Item> {
+        let (at, revision, value) = self.object(group, raw.clone())?;
+        Some(Item { at, revision, value, raw: Raw::Json(raw) })
+    }
+
+    /// The object of the server as ours, if it is one, with its revision.
+    pub(crate) fn object(
+        self,
+        group: Group,
+        raw: Value,
+    ) -> Option<(ResourceKey, String, Result<Map<String, Value>, String>)> {
         let id = Id::of(&raw)?;
-        let own = raw["metadata"]["resourceVersion"].as_str().unwrap_or_default();
+        let own = raw["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
         let (value, revision) = match self {
             Source::Resources(kind) => {
                 let at = ResourceKey { kind, namespace: id.namespace, name: id.name };
-                let value = resource(group, &at, &raw, own);
-                return Some(Item { at, revision: own.to_owned(), value, raw: Raw::Json(raw) });
+                let value = resource(group, &at, raw, &own);
+                return Some((at, own, value));
             }
-            Source::Nodes => (node::node(&raw), own.to_owned()),
+            Source::Nodes => (node::node(&raw), own),
             Source::Namespaces => (profile::of_namespace(&raw), format!("{own}/")),
             Source::Accounts => (profile::of_account(&raw), format!("/{own}")),
-            Source::Pods => (pod::endpoint(&raw)?, own.to_owned()),
+            Source::Pods => (pod::endpoint(&raw)?, own),
         };
         let kind = self.kind();
         let member = |name: &str| value["metadata"].get(name).and_then(Value::as_str).map(str::to_owned);
         let namespace = if kind.is_namespaced() { member("namespace") } else { None };
         let at = ResourceKey { kind, namespace, name: member("name")? };
         let value = completed(kind, value, &revision);
-        Some(Item { at, revision, value, raw: Raw::Json(raw) })
+        Some((at, revision, value))
     }
 }
 
 /// A custom resource as users see it.
-fn resource(group: Group, at: &ResourceKey, raw: &Value, revision: &str) -> Result<Map<String, Value>, String> {
-    let mut object = raw.as_object().cloned().ok_or("it is no object")?;
+fn resource(group: Group, at: &ResourceKey, raw: Value, revision: &str) -> Result<Map<String, Value>, String> {
+    let Value::Object(mut object) = raw else { return Err("it is no object".to_owned()) };
     if group == Group::Classic {
-        let tier = raw.pointer("/spec/tier").and_then(Value::as_str).unwrap_or_default();
-        let own = raw["metadata"].as_object().ok_or("`metadata` is no object")?;
-        object.insert("metadata".to_owned(), Value::Object(unfold(at, own, tier)?));
+        let tier = object.get("spec").and_then(|spec| spec.get("tier")).and_then(Value::as_str).unwrap_or_default();
+        let own = object.get("metadata").and_then(Value::as_object).ok_or("`metadata` is no object")?;
+        let metadata = unfold(at, own, tier)?;
+        object.insert("metadata".to_owned(), Value::Object(metadata));
     }
     completed(at.kind, object, revision)
 }

@@ -38,20 +38,19 @@ pub(crate) async fn present(server: &Arc<Server>, running: Option<Running>) -> R
 async fn wanted(server: &Server, sources: &[(Source, Filter)]) -> Result<BTreeMap<Source, Wanted>, KvError> {
     let mut wanted = BTreeMap::new();
     let told = |source: Source, group, failure| server.told(failure, READ, "list", source.resource(group));
+    let name = |object: serde_json::Value| {
+        Some((Id::of(&object)?, object["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned()))
+    };
     for (source, filter) in sources {
         let group = server.group().await.map_err(|failure| told(*source, Group::Native, failure))?;
-        let listed = match server.list(*source, group, filter, Want::Names).await {
+        let listed = match server.list(*source, group, filter, Want::Names, &name).await {
             Ok(listed) => listed,
             // The syncer tells what of it is no longer there, and does without what it may not read.
             Err(failure) if failure.is_code(404) && source.is_defined() => continue,
             Err(failure) if failure.is_code(403) && source.is_optional() => continue,
             Err(failure) => return Err(told(*source, group, failure)),
         };
-        let name = |object: &serde_json::Value| {
-            Some((Id::of(object)?, object["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned()))
-        };
-        let names = listed.objects.iter().filter_map(name).collect();
-        wanted.insert(*source, Wanted { names, revision: listed.revision });
+        wanted.insert(*source, Wanted { names: listed.objects.into_iter().collect(), revision: listed.revision });
     }
     Ok(wanted)
 }
