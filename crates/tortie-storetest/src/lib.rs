@@ -13,6 +13,7 @@ pub mod fixture;
 pub mod kv;
 pub mod proxy;
 pub mod resources;
+pub mod scale;
 pub mod writer;
 
 use std::time::Duration;
