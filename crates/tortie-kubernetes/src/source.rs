@@ -150,23 +150,19 @@ impl Source {
 
     /// The object of the server as ours, if it is one, and as it is.
     pub(crate) fn item(self, group: Group, raw: Value) -> Option<Item> {
-        let (at, revision, value) = self.object(group, raw.clone())?;
+        let Ours { at, revision, value } = self.object(group, raw.clone())?;
         Some(Item { at, revision, value, raw: Raw::Json(raw) })
     }
 
-    /// The object of the server as ours, if it is one, with its revision.
-    pub(crate) fn object(
-        self,
-        group: Group,
-        raw: Value,
-    ) -> Option<(ResourceKey, String, Result<Map<String, Value>, String>)> {
+    /// The object of the server as ours, if it is one.
+    pub(crate) fn object(self, group: Group, raw: Value) -> Option<Ours> {
         let id = Id::of(&raw)?;
         let own = raw["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
         let (value, revision) = match self {
             Source::Resources(kind) => {
                 let at = ResourceKey { kind, namespace: id.namespace, name: id.name };
                 let value = resource(group, &at, raw, &own);
-                return Some((at, own, value));
+                return Some(Ours { at, revision: own, value });
             }
             Source::Nodes => (node::node(&raw), own),
             Source::Namespaces => (profile::of_namespace(&raw), format!("{own}/")),
@@ -178,8 +174,16 @@ impl Source {
         let namespace = if kind.is_namespaced() { member("namespace") } else { None };
         let at = ResourceKey { kind, namespace, name: member("name")? };
         let value = completed(kind, value, &revision);
-        Some((at, revision, value))
+        Some(Ours { at, revision, value })
     }
+}
+
+/// An object as users see it.
+pub(crate) struct Ours {
+    pub(crate) at: ResourceKey,
+    pub(crate) revision: String,
+    /// Why it is none of ours.
+    pub(crate) value: Result<Map<String, Value>, String>,
 }
 
 /// A custom resource as users see it.

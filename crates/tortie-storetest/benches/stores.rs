@@ -152,7 +152,7 @@ fn size_of_export(file: &Path) -> usize {
 /// A line of progress has how many there are of how many; the last line that a command prints has not.
 fn tell_progress(size: Size, past: &str, output: &Output) {
     let shown = text(&output.stdout);
-    let line = shown.split(['\r', '\n']).filter(|line| line.contains(&format!("{past}, "))).next_back();
+    let line = shown.split(['\r', '\n']).rfind(|line| line.contains(&format!("{past}, ")));
     match line {
         Some(line) => {
             let (bar, counts) = line.rsplit_once(['░', '█']).unwrap();

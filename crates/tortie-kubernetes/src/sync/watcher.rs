@@ -332,6 +332,6 @@ fn entry(source: Source, group: Group, mut raw: Value) -> Option<Entry> {
     if let Some(metadata) = raw["metadata"].as_object_mut() {
         metadata.shift_remove("managedFields");
     }
-    let object = source.object(group, raw).map(|(at, _, value)| Found { at, value });
+    let object = source.object(group, raw).map(|ours| Found { at: ours.at, value: ours.value });
     Some(Entry { id, revision, uid, object })
 }
