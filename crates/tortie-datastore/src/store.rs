@@ -170,6 +170,14 @@ pub trait Store: Send + Sync {
         Vec::new()
     }
 
+    /// What is wrong with the store as a whole, in sentences for whoever changes it; asks the store.
+    ///
+    /// # Errors
+    /// As [`Store::select`].
+    fn warnings(&self) -> Result<Vec<String>, KvError> {
+        Ok(Vec::new())
+    }
+
     /// Reads several selections, one list for each; from one moment where [`Store::is_atomic`]. A kind that the store does not
     /// have is empty.
     ///

@@ -7,6 +7,7 @@
 //! [`Kubernetes::install`] puts definitions onto a server, and nothing else does. There are no transactions: a commit is checked as a whole first, and undone when a part of it fails.
 #![forbid(unsafe_code)]
 
+mod beside;
 mod body;
 mod commit;
 mod failure;

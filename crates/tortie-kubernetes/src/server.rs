@@ -79,6 +79,8 @@ pub(crate) struct Server {
     limiter: Option<Limiter>,
     peers: Mutex<Peers>,
     group: watch::Sender<Option<Chosen>>,
+    /// What was found in the other group.
+    beside: Mutex<Option<String>>,
 }
 
 /// Where the server listens, as it was looked up last.
@@ -113,7 +115,8 @@ impl Server {
         let limiter = Limiter::new(settings.qps, settings.burst, Instant::now());
         let client = Mutex::new(Connected { client, generation: 0 });
         let peers = Mutex::new(Peers { addresses: literal(&place).into_iter().collect(), at: None });
-        Ok(Server { settings, place, client, limiter, peers, group: watch::Sender::new(explicit) })
+        let group = watch::Sender::new(explicit);
+        Ok(Server { settings, place, client, limiter, peers, group, beside: Mutex::default() })
     }
 
     /// The addresses of the server, sorted.
@@ -137,10 +140,20 @@ impl Server {
         }
     }
 
-    /// What is known already of the group in use (section 3.1).
+    /// What is known already of the group in use, and of objects beside it (section 3.1).
     pub(crate) fn remarks(&self) -> Vec<String> {
         let chosen = self.group.borrow().clone();
-        chosen.map(|Chosen { group, why, .. }| format!("API group {group}: {why}")).into_iter().collect()
+        let in_use = chosen.map(|Chosen { group, why, .. }| format!("API group {group}: {why}"));
+        let beside = self.beside.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        in_use.into_iter().chain(beside).collect()
+    }
+
+    /// Keeps what was found in the group that is not in use; gives it back when it is news.
+    pub(crate) fn set_beside(&self, found: Option<String>) -> Option<String> {
+        let mut beside = self.beside.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_news = *beside != found;
+        beside.clone_from(&found);
+        found.filter(|_| is_news)
     }
 
     fn connected(&self) -> Connected {

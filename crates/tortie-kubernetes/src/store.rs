@@ -24,7 +24,7 @@ use crate::report::{self, Reports};
 use crate::server::Server;
 use crate::settings::Settings;
 use crate::sync::{self, Running};
-use crate::{commit, read};
+use crate::{beside, commit, read};
 
 /// The store of a Kubernetes API server.
 pub struct Kubernetes {
@@ -86,6 +86,13 @@ impl Store for Kubernetes {
 
     fn remarks(&self) -> Vec<String> {
         self.server.remarks()
+    }
+
+    fn warnings(&self) -> Result<Vec<String>, KvError> {
+        let found = self.runtime.block_on(beside::look(&self.server));
+        let found =
+            found.map_err(|failure| self.server.told(failure, "look at its API groups", "get", "/apis".into()))?;
+        Ok(found.into_iter().collect())
     }
 
     fn select(&self, what: &[Select]) -> Result<Vec<List>, KvError> {

@@ -21,6 +21,7 @@ use tortie_datastore::store::{Deliver, Scope};
 
 use self::consumer::Consumer;
 use self::watcher::Watcher;
+use crate::beside;
 use crate::list::Filter;
 use crate::server::Server;
 use crate::source::{Id, Source};
@@ -91,7 +92,7 @@ pub(crate) struct Running {
     messages: WeakSender<Message>,
 }
 
-/// The watchers and the consumer; all of it ends when this is dropped.
+/// The tasks that ask the server, and the consumer; all of it ends when this is dropped.
 pub(crate) struct Threads {
     watchers: Vec<AbortHandle>,
     consumer: Option<JoinHandle<()>>,
@@ -129,7 +130,8 @@ pub(crate) fn start(
         let watcher = Watcher::new(server.clone(), *source, filter.clone(), Sender::clone(&sender), relist);
         runtime.spawn(watcher.run()).abort_handle()
     };
-    let watchers = sources.iter().map(watch).collect();
+    let mut watchers: Vec<AbortHandle> = sources.iter().map(watch).collect();
+    watchers.push(runtime.spawn(beside::follow(server.clone())).abort_handle());
     let running = Running { sources: Arc::new(sources), messages };
     Ok((running, Threads { watchers, consumer: Some(consumer) }))
 }

@@ -11,6 +11,7 @@ use tortie_datastore::{Access, Kv, Resources, Store};
 
 use crate::args::{BackupArgs, CopyArgs, ExportArgs, Global, ImportArgs, InitArgs};
 use crate::exit::{Code, Failure};
+use crate::lint;
 use crate::store::{self, kv_failure, resource_failure};
 use transfer::{Ready, Wanted};
 
@@ -23,6 +24,7 @@ pub(crate) fn init(global: &Global, args: &InitArgs) -> Result<Code, Failure> {
     let store = store::open(global, Access::Write)?;
     Resources::new(&*store).ensure_initialised().map_err(|error| resource_failure(&error))?;
     println!("store `{}` is initialised", store.place());
+    lint::warn_of_store(global, &*store);
     Ok(Code::Success)
 }
 

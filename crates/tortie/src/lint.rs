@@ -7,7 +7,7 @@ use tortie_api::lint::{Lint, lint};
 use tortie_api::model::Resource;
 use tortie_api::{Kind, ResourceKey, read_stored, with_causes};
 use tortie_calc::settings;
-use tortie_datastore::{ResourceError, Resources};
+use tortie_datastore::{ResourceError, Resources, Store};
 
 use crate::args::Global;
 use crate::exit::{Code, Failure};
@@ -87,6 +87,19 @@ fn tell_settings(global: &Global, written: &[Resource]) {
         eprintln!(
             "{cyan}help{plain}: correct it and write it again; agents that had a valid value of it keep that one"
         );
+    }
+}
+
+/// Warns of what is wrong with the store as a whole; who writes to it wants to know.
+pub(crate) fn warn_of_store(global: &Global, store: &dyn Store) {
+    if global.quiet {
+        return;
+    }
+    let (yellow, _, plain) = colors("\x1b[1;33m", global);
+    match store.warnings() {
+        Ok(warnings) => warnings.iter().for_each(|warning| eprintln!("{yellow}warning{plain}: {warning}")),
+        // The command itself tells what it cannot do.
+        Err(error) => tracing::debug!("cannot look for what is wrong with the store: {}", with_causes(&error)),
     }
 }
 

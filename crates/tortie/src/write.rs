@@ -150,6 +150,7 @@ fn write(global: &Global, args: &WriteArgs, changes: &[Change], verb: Verb) -> R
         // A failure here does not fail the user's command (datastore.md section 2.8): the command itself will.
         tracing::debug!("cannot initialise the store: {error}");
     }
+    lint::warn_of_store(global, &*store);
     let kinds: BTreeSet<Kind> = changes.iter().map(|change| change.key.kind).collect();
     let is_atomic = args.atomic || kinds.len() > 1;
     if !is_atomic {

@@ -148,6 +148,32 @@ fn the_classic_group_is_installed_where_it_is_asked_for_and_status_says_which_is
 }
 
 #[test]
+fn policy_in_the_group_that_is_not_in_use_is_told_to_who_writes_and_in_the_status() {
+    in_namespace(|host| {
+        let cluster = Cluster::new(host);
+        cluster.kubectl(&["apply", "-f", "-"], &objects(8001));
+        let group = ["datastore", "crds", "--group", "crd.projectcalico.org"];
+        let (code, classic, err) = cluster.admin.tortie(&group, "");
+        assert_eq!(code, 0, "{err}");
+        // What somebody left over hides all that is in use.
+        cluster.server.apply_definitions(&classic);
+        let (code, out, err) = cluster.admin.tortie(&["datastore", "init"], "");
+        let told = "API group projectcalico.org/v3 holds objects too, HostEndpoint `n1-eth0` is one";
+        assert!(code == 0 && err.contains(&format!("warning: {told}")), "{code} {out}{err}");
+        let (code, _, err) = cluster.admin.tortie(&["apply", "-f", "-"], &objects(8002));
+        assert!(code == 0 && err.contains(&format!("warning: {told}")), "{code} {err}");
+        let _agent = cluster.agent.agent(&[]);
+        cluster.agent.settle();
+        assert!(rules(&cluster.agent).contains("8002"));
+        until("the status tells it", || cluster.agent.status().contains(told).then_some(()));
+
+        cluster.kubectl(&["delete", "hostendpoints.projectcalico.org,gnp", "--all"], "");
+        let (code, _, err) = cluster.admin.tortie(&["apply", "-f", "-"], &objects(8002));
+        assert!(code == 0 && !err.contains("API group"), "{code} {err}");
+    });
+}
+
+#[test]
 fn no_other_store_takes_definitions() {
     in_namespace(|host| {
         let (code, _, err) = host.tortie(&["datastore", "init", "--crds"], "");
