@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -30,8 +31,8 @@ use crate::hostendpoints::{Environment, Names};
 /// The lease of the controller that acts, where several run.
 pub const LEASE: &str = "controller";
 
-/// Kinds that the controller reads.
-const KINDS: [Kind; 3] = [Kind::Node, Kind::HostEndpoint, Kind::KubeControllersConfiguration];
+/// Kinds that the controller reads; the flag that locks a store is in the first.
+const KINDS: [Kind; 4] = [Kind::ClusterInformation, Kind::Node, Kind::HostEndpoint, Kind::KubeControllersConfiguration];
 
 /// What a controller is started with.
 pub struct Config {
@@ -135,11 +136,16 @@ impl Controller {
         // A store that holds nothing, not even its initialisation, is none to write to.
         let scope = Scope { kinds: KINDS.to_vec(), node: None, is_known: true };
         let sender = self.sender.clone();
-        // The receiver lives as long as the syncer.
-        let deliver = Box::new(move |event| drop(sender.send(Event::Sync(event))));
+        let is_locked = Arc::new(AtomicBool::new(false));
+        let told = is_locked.clone();
+        let deliver = Box::new(move |event| {
+            told.store(event == SyncEvent::Locked, Ordering::Relaxed);
+            // The receiver lives as long as the syncer.
+            drop(sender.send(Event::Sync(event)));
+        });
         let _syncer: Syncer = store.clone().sync(scope, deliver).map_err(ControllerError::Start)?;
         let _cluster = self.follow_cluster()?;
-        let mut running = Loop::new(&self.config, self.sender.clone());
+        let mut running = Loop::new(&self.config, self.sender.clone(), is_locked);
         let result = running.run(&self.receiver);
         running.election.release(&**store);
         result
@@ -164,6 +170,8 @@ struct Loop<'a> {
     election: Election,
     /// Whether a whole snapshot was read, and the store can be read now.
     is_in_sync: bool,
+    /// Whether the store says by now that it must not be used: known before that event is taken.
+    is_locked: Arc<AtomicBool>,
     was_leader: bool,
     full_pass_at: Instant,
     reports: Option<Watch>,
@@ -173,7 +181,7 @@ struct Loop<'a> {
 }
 
 impl<'a> Loop<'a> {
-    fn new(config: &'a Config, sender: Sender<Event>) -> Self {
+    fn new(config: &'a Config, sender: Sender<Event>, is_locked: Arc<AtomicBool>) -> Self {
         // Stores with keys are those that take names which Kubernetes does not (D-2).
         let names = if config.store.keys().is_some() { Names::Free } else { Names::Kubernetes };
         let now = Instant::now();
@@ -184,6 +192,7 @@ impl<'a> Loop<'a> {
             writer: Writer::new(config.timing.retry),
             election: Election::new(config.holder.clone(), config.timing.lease),
             is_in_sync: false,
+            is_locked,
             was_leader: false,
             full_pass_at: now + config.timing.full_pass,
             reports: None,
@@ -285,9 +294,12 @@ impl<'a> Loop<'a> {
         let writer = &self.writer;
         let changes = self.world.take_changes(|key| writer.is_pending(key));
         self.tell();
-        let Self { config, writer, election, .. } = self;
-        // A controller that has lost the lease leaves the rest to the other one, and looks at all of it when it has it again.
-        let goes_on = || config.is_once || election.is_leader(&*config.store, Instant::now());
+        let Self { config, writer, election, is_locked, .. } = self;
+        // A controller that has lost the lease leaves the rest to the other one, and looks at all of it when it has it again;
+        // so it does when the store is locked.
+        let goes_on = || {
+            !is_locked.load(Ordering::Relaxed) && (config.is_once || election.is_leader(&*config.store, Instant::now()))
+        };
         self.was_leader = writer.write(&*config.store, &changes, goes_on);
     }
 

@@ -51,7 +51,8 @@ fn controller_rules() -> Value {
     let all = ["create", "update", "delete", "get", "list", "watch"];
     json!([
         rule(&BOTH, &["hostendpoints"], &all),
-        rule(&BOTH, &["clusterinformations", "tiers"], &["create", "update"]),
+        rule(&BOTH, &["clusterinformations"], &["get", "list", "watch", "create", "update"]),
+        rule(&BOTH, &["tiers"], &["create", "update"]),
         rule(
             &BOTH,
             &["kubecontrollersconfigurations", "kubecontrollersconfigurations/status"],
@@ -96,7 +97,7 @@ fn a_controller_needs_no_more_than_the_documented_rights() {
         for (mode, node) in [(Mode::Create, "n1"), (Mode::Replace, "n2"), (Mode::Delete, "")] {
             write(&store, &[change(mode, &key, on(node))]).unwrap();
         }
-        let kinds = vec![Kind::HostEndpoint, Kind::Node, Kind::KubeControllersConfiguration];
+        let kinds = vec![Kind::ClusterInformation, Kind::HostEndpoint, Kind::Node, Kind::KubeControllersConfiguration];
         let mut mirror = Mirror::start(&store, kinds);
         mirror.until("a snapshot", |mirror| mirror.snapshots == 1);
         mirror.until_present(&store);

@@ -75,11 +75,11 @@ impl Writer {
         .collect()
     }
 
-    /// Writes changes of different objects, in batches; `goes_on` is asked between them. Whether it went on to the end.
+    /// Writes changes of different objects, in batches; `goes_on` is asked before each. Whether it went on to the end.
     pub(super) fn write(&mut self, store: &dyn Store, changes: &[Change], mut goes_on: impl FnMut() -> bool) -> bool {
         let mut is_there = true;
-        for (number, batch) in changes.chunks(BATCH_LEN).enumerate() {
-            if number > 0 && is_there && !goes_on() {
+        for batch in changes.chunks(BATCH_LEN) {
+            if is_there && !goes_on() {
                 return false;
             }
             // A store that does not answer is not asked for each of the others, which may take a while each.

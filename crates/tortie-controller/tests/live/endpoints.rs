@@ -1,12 +1,14 @@
 //! Endpoints follow nodes, settings and what others do to them (E-802, E-810..E-814).
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tortie_api::{Kind, ResourceKey};
 use tortie_controller::hostendpoints::{CREATED_BY, CREATED_BY_VALUE};
 use tortie_controller::status::PROBLEMS;
+use tortie_datastore::Resources;
 use tortie_datastore::keys;
 use tortie_datastore::kv::Kv;
 use tortie_datastore::resources::Mode;
@@ -188,6 +190,28 @@ fn a_locked_store_is_left_alone() {
     let _running = rig.start();
     Kv::put(&*rig.store, &key, &ready, None).unwrap();
     rig.until_endpoints(&["n1-auto-hep"]);
+}
+
+#[test]
+fn a_store_that_is_locked_meanwhile_gets_no_other_batch() {
+    let rig = Rig::enabled();
+    for n in 0..150 {
+        rig.node(&format!("n{n}"), json!({}), "10.0.0.1");
+    }
+    let gate = Arc::new(Gate::new(rig.handle(), false));
+    gate.is_locking.store(true, Ordering::SeqCst);
+    let running = Running::start(rig.config(gate.clone()));
+    rig.until("it is locked", |rig| {
+        let flag = rig.get(Kind::ClusterInformation, DEFAULT)?;
+        (flag["spec"]["datastoreReady"] == false).then_some(())
+    });
+    // It ends behind what it has begun to write.
+    drop(running);
+    let written = rig.endpoints().len();
+    assert!((1..=64).contains(&written), "{written}");
+    Resources::new(&*rig.store).set_ready(true).unwrap();
+    rig.once(false).unwrap();
+    assert_eq!(rig.endpoints().len(), 150);
 }
 
 #[test]

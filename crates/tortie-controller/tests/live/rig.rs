@@ -184,6 +184,11 @@ pub(crate) struct Gate {
     pub(crate) refused: Mutex<Option<&'static str>>,
     /// Resources that were written through it.
     pub(crate) written: AtomicUsize,
+    /// While this is set, the store is locked behind the first resources that are written, and its one follower knows that
+    /// before these are done.
+    pub(crate) is_locking: AtomicBool,
+    /// Watches that were begun; a syncer begins one when it has told what it read.
+    watches: AtomicUsize,
 }
 
 impl Gate {
@@ -194,11 +199,28 @@ impl Gate {
             has_no_keys,
             refused: Mutex::new(None),
             written: AtomicUsize::new(0),
+            is_locking: AtomicBool::new(false),
+            watches: AtomicUsize::new(0),
         }
     }
 
     fn check(&self) -> Result<(), KvError> {
         if self.is_cut.load(Ordering::SeqCst) { Err(self.fault(FaultKind::Unavailable)) } else { Ok(()) }
+    }
+
+    fn lock(&self) {
+        // What was told before its first watch made somebody write.
+        self.until_watches(1);
+        Resources::new(&*self.inner).set_ready(false).expect("a test may lock");
+        self.until_watches(2);
+    }
+
+    fn until_watches(&self, least: usize) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.watches.load(Ordering::SeqCst) < least {
+            assert!(Instant::now() < deadline, "nobody follows the store");
+            std::thread::yield_now();
+        }
     }
 
     fn fault(&self, kind: FaultKind) -> KvError {
@@ -222,11 +244,18 @@ impl Kv for Gate {
         }
         let written = txn.ops.iter().filter(|op| op.key().starts_with(RESOURCE_PREFIX)).count();
         self.written.fetch_add(written, Ordering::SeqCst);
-        self.inner.txn(txn)
+        let outcome = self.inner.txn(txn);
+        if written > 0 && self.is_locking.swap(false, Ordering::SeqCst) {
+            self.lock();
+        }
+        outcome
     }
 
     fn watch(&self, prefixes: &[&str], from: Revision, sink: WatchSink) -> Result<Watch, KvError> {
-        self.check().and_then(|()| self.inner.watch(prefixes, from, sink))
+        self.check()?;
+        let watch = self.inner.watch(prefixes, from, sink);
+        self.watches.fetch_add(1, Ordering::SeqCst);
+        watch
     }
 
     fn resource_revision(&self) -> Result<Revision, KvError> {

@@ -4,6 +4,7 @@ use std::process::Stdio;
 use std::time::Instant;
 
 use crate::ENABLED;
+use crate::rig::obeys_the_lock;
 use crate::support::{Host, PATIENCE, Process, in_namespace};
 use serde_json::{Map, Value};
 use tortie_api::{Kind, ResourceKey};
@@ -87,6 +88,13 @@ fn once_says_by_its_exit_code_whether_everything_is_done() {
     let (code, _, err) = host.tortie(&["controller", "--once"], "");
     assert_eq!(code, 6, "{err}");
     assert!(err.contains("`n2-auto-hep` without the controller's label is there"), "{err}");
+}
+
+#[test]
+fn a_locked_store_is_left_alone_and_followed_again_at_once() {
+    let host = host();
+    host.apply(ENABLED);
+    obeys_the_lock(&host, &host, |name| host.apply(&node(name)));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use serde_json::json;
 use tortie_testkit::etcd::{Etcd, Options, PASSWORD, Version};
 
 use crate::ENABLED;
-use crate::rig::{Running, endpoint, get, until_gone, until_labels, until_problem, until_told};
+use crate::rig::{Running, endpoint, get, obeys_the_lock, until_gone, until_labels, until_problem, until_told};
 use crate::support::{Host, until};
 
 const USERS: &str = "
@@ -85,4 +85,13 @@ fn another_controller_goes_on_when_one_is_killed() {
     user.apply(&node("n2", "{}"));
     until_labels(&user, "n2-auto-hep", &json!({}));
     assert!(leader().is_some_and(|holder| holder != dead));
+}
+
+#[test]
+fn a_locked_store_is_left_alone_and_followed_again_at_once() {
+    let etcd = Etcd::start(Options::plain(Version::Recent));
+    let reach = || Host::new().on(&[("ETCD_ENDPOINTS", &etcd.address())]);
+    let (user, own) = (reach(), reach());
+    user.apply(ENABLED);
+    obeys_the_lock(&user, &own, |name| user.apply(&node(name, "{}")));
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tortie_testkit::apiserver::{ApiServer, User};
 
 use crate::ENABLED;
-use crate::rig::{Running, endpoint, get, until_gone, until_labels, until_problem, until_told};
+use crate::rig::{Running, endpoint, get, obeys_the_lock, until_gone, until_labels, until_problem, until_told};
 use crate::support::{Host, until};
 
 /// A server with the product's own definitions and rights; the `controller` of the fixture has those of ours.
@@ -138,4 +138,12 @@ fn another_controller_goes_on_when_one_is_killed() {
     cluster.node("n2", "10.0.0.2");
     until_labels(&cluster.admin, "n2-auto-hep", &json!({"zone": "a"}));
     assert!(cluster.leader().is_some_and(|holder| holder != dead));
+}
+
+#[test]
+fn a_locked_store_is_left_alone_and_followed_again_at_once() {
+    for group in ["projectcalico.org", "crd.projectcalico.org"] {
+        let cluster = Cluster::new(group);
+        obeys_the_lock(&cluster.admin, &cluster.controller(), |name| cluster.node(name, "10.0.0.1"));
+    }
 }

@@ -75,3 +75,28 @@ pub(crate) fn until_problem(host: &Host, part: &str) {
         problems.contains(part).then_some(())
     });
 }
+
+/// A controller of `own` that runs on a store that `user` locks and unlocks; `node` makes nodes in it.
+pub(crate) fn obeys_the_lock(user: &Host, own: &Host, node: impl Fn(&str)) {
+    let run = |host: &Host, arguments: &[&str]| host.tortie(arguments, "");
+    let succeed = |arguments: &[&str]| assert_eq!(run(user, arguments).0, 0, "{arguments:?}");
+    let controller = Running::start(own, &[]);
+    node("n1");
+    endpoint(user, "n1-auto-hep", "it is made", |_| true);
+    succeed(&["lock"]);
+    until("the lock is said", || (!controller.said("must not be used now").is_empty()).then_some(()));
+    node("n2");
+    succeed(&["delete", "hostendpoint", "n1-auto-hep"]);
+    let (code, _, err) = run(own, &["controller", "--once"]);
+    assert!(code == 6 && err.contains("the store is locked"), "{code} {err}");
+    for name in ["n1-auto-hep", "n2-auto-hep"] {
+        assert_eq!(get(user, "hostendpoint", name), None, "nothing is written");
+    }
+    succeed(&["unlock"]);
+    let revision = |object: &Value| object["metadata"]["resourceVersion"].as_str().unwrap().parse::<u64>().unwrap();
+    let unlocked = revision(&get(user, "clusterinformation", "default").unwrap());
+    for name in ["n1-auto-hep", "n2-auto-hep"] {
+        let made = endpoint(user, name, "it is made once the store is unlocked", |_| true);
+        assert!(revision(&made) > unlocked, "{name} was made while the store was locked");
+    }
+}
