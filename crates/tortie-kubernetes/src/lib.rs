@@ -19,6 +19,7 @@ mod limiter;
 mod list;
 mod mapped;
 mod page;
+mod proxy;
 mod random;
 mod read;
 mod refuse;
@@ -33,5 +34,6 @@ mod uid;
 
 pub use group::{Chosen, Group};
 pub use install::{Installed, Outcome};
+pub use proxy::Proxies;
 pub use settings::{Settings, Waits};
 pub use store::Kubernetes;

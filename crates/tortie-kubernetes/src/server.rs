@@ -75,6 +75,8 @@ impl Ask {
 pub(crate) struct Server {
     pub(crate) settings: Settings,
     pub(crate) place: String,
+    /// What is connected to: the proxy, where there is one.
+    reached: String,
     client: Mutex<Connected>,
     limiter: Option<Limiter>,
     peers: Mutex<Peers>,
@@ -109,28 +111,29 @@ impl Server {
             KvError::Fault { store: place.to_owned(), action, kind, cause: Some(Box::new(failure)) }
         };
         let nameless = settings.api_endpoint.clone().unwrap_or_else(|| "kubernetes".to_owned());
-        let (client, place) = connect(&settings).await.map_err(|failure| fault(&nameless, failure))?;
+        let (client, place, proxy) = connect(&settings).await.map_err(|failure| fault(&nameless, failure))?;
+        let reached = proxy.unwrap_or_else(|| place.clone());
         let explicit =
             settings.api_group.map(|group| Chosen { group, why: "the settings name it".to_owned(), is_vacant: false });
         let limiter = Limiter::new(settings.qps, settings.burst, Instant::now());
         let client = Mutex::new(Connected { client, generation: 0 });
-        let peers = Mutex::new(Peers { addresses: literal(&place).into_iter().collect(), at: None });
+        let peers = Mutex::new(Peers { addresses: literal(&reached).into_iter().collect(), at: None });
         let group = watch::Sender::new(explicit);
-        Ok(Server { settings, place, client, limiter, peers, group, beside: Mutex::default() })
+        Ok(Server { settings, place, reached, client, limiter, peers, group, beside: Mutex::default() })
     }
 
-    /// The addresses of the server, sorted.
+    /// The addresses that are connected to, sorted.
     pub(crate) fn peers(&self) -> Vec<SocketAddr> {
         self.peers.lock().unwrap_or_else(PoisonError::into_inner).addresses.clone()
     }
 
-    /// Looks up where the server listens, now and then; a name that cannot be looked up leaves what is known.
+    /// Looks up where the server, or the proxy to it, listens, now and then; a name that cannot be looked up leaves what is known.
     async fn look_up(&self) {
         let known = self.peers.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if literal(&self.place).is_some() || known.at.is_some_and(|at| at.elapsed() < LOOK_UP_INTERVAL) {
+        if literal(&self.reached).is_some() || known.at.is_some_and(|at| at.elapsed() < LOOK_UP_INTERVAL) {
             return;
         }
-        let Some((host, port)) = host_and_port(&self.place) else { return };
+        let Some((host, port)) = host_and_port(&self.reached) else { return };
         if let Ok(found) = tokio::net::lookup_host((host.as_str(), port)).await {
             let mut addresses: Vec<SocketAddr> = found.collect();
             addresses.sort_unstable();
@@ -163,7 +166,7 @@ impl Server {
     /// A new client with credentials read afresh, unless somebody made one since `generation`.
     async fn reconnect(&self, generation: u64) -> Result<(), Failure> {
         if self.connected().generation == generation {
-            let (client, _) = connect(&self.settings).await?;
+            let (client, ..) = connect(&self.settings).await?;
             let mut connected = self.client.lock().unwrap_or_else(PoisonError::into_inner);
             *connected = Connected { client, generation: generation + 1 };
         }
@@ -312,7 +315,11 @@ impl Server {
 /// Host, without brackets, and port of a server.
 fn host_and_port(place: &str) -> Option<(String, u16)> {
     let uri: http::Uri = place.parse().ok()?;
-    let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("http") { 80 } else { 443 });
+    let port = uri.port_u16().unwrap_or(match uri.scheme_str() {
+        Some("http") => 80,
+        Some("socks5") => 1080,
+        _ => 443,
+    });
     Some((uri.host()?.trim_matches(['[', ']']).to_owned(), port))
 }
 
@@ -322,11 +329,13 @@ fn literal(place: &str) -> Option<SocketAddr> {
     Some(SocketAddr::new(host.parse().ok()?, port))
 }
 
-async fn connect(settings: &Settings) -> Result<(Client, String), Failure> {
+/// A client, the place of the server, and the proxy to it.
+async fn connect(settings: &Settings) -> Result<(Client, String, Option<String>), Failure> {
     let config = settings.config().await.map_err(|error| Failure::Settings(Box::new(error)))?;
     let place = config.cluster_url.to_string().trim_end_matches('/').to_owned();
+    let proxy = config.proxy_url.as_ref().map(ToString::to_string);
     let client = Client::try_from(config).map_err(|error| Failure::Settings(Box::new(error)))?;
-    Ok((client, place))
+    Ok((client, place, proxy))
 }
 
 /// The error of a client without the layers that say nothing.

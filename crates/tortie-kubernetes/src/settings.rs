@@ -9,6 +9,7 @@ use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use serde_json::json;
 
 use crate::group::Group;
+use crate::proxy::{self, Proxies};
 
 /// Where a pod finds who it is.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -54,6 +55,8 @@ pub struct Settings {
     pub service_address: Option<String>,
     /// The directory with token, authority and namespace of a pod.
     pub service_account: PathBuf,
+    /// Proxies of the environment; a kubeconfig's own wins.
+    pub proxies: Proxies,
     /// Waits of the syncer.
     pub waits: Waits,
 }
@@ -117,6 +120,7 @@ impl Default for Settings {
             home: std::env::home_dir(),
             service_address: variable("KUBERNETES_SERVICE_HOST").and_then(address),
             service_account: SERVICE_ACCOUNT.into(),
+            proxies: Proxies::of_environment(),
             waits: Waits::default(),
         }
     }
@@ -148,6 +152,14 @@ pub(crate) enum SettingsError {
          `$HOME/.kube/config`"
     )]
     Nothing,
+    #[error(
+        "{origin} names no proxy: `{proxy}`; write `http://HOST:PORT`, `https://HOST:PORT` or `socks5://HOST:PORT`"
+    )]
+    Proxy { origin: &'static str, proxy: String },
+    #[error(
+        "the variables HTTPS_PROXY and NO_PROXY cannot be used; of the latter, write names, addresses and networks, separated by commas"
+    )]
+    Variables(#[source] Box<KubeconfigError>),
     #[error("the credentials in the settings cannot be used")]
     Credentials(#[source] serde_json::Error),
 }
@@ -155,10 +167,11 @@ pub(crate) enum SettingsError {
 impl Settings {
     /// The configuration for the client, read afresh from all files.
     pub(crate) async fn config(&self) -> Result<Config, SettingsError> {
-        let mut config = self.base().await?;
+        let (mut config, proxy) = self.base().await?;
         if let Some(endpoint) = &self.api_endpoint {
             config.cluster_url = uri(endpoint)?;
         }
+        config.proxy_url = proxy.map_or_else(|| self.proxies.choose(&config.cluster_url), |proxy| Ok(Some(proxy)))?;
         if let Some(file) = &self.ca_file {
             config.root_cert_file = Some(file.clone());
         }
@@ -184,19 +197,22 @@ impl Settings {
         Ok(config)
     }
 
-    async fn base(&self) -> Result<Config, SettingsError> {
-        if let Some(kubeconfig) = self.kubeconfig()? {
+    /// Server and credentials, and the proxy that a kubeconfig names.
+    async fn base(&self) -> Result<(Config, Option<http::Uri>), SettingsError> {
+        if let Some(mut kubeconfig) = self.kubeconfig()? {
+            let proxy = proxy::take(&mut kubeconfig, self.context.as_deref())?;
             let options = KubeConfigOptions { context: self.context.clone(), ..KubeConfigOptions::default() };
-            return Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(broken);
+            let config = Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(broken)?;
+            return Ok((config, proxy));
         }
         if let Some(endpoint) = &self.api_endpoint {
-            return Ok(Config::new(uri(endpoint)?));
+            return Ok((Config::new(uri(endpoint)?), None));
         }
         let address = self.service_address.as_ref().ok_or(SettingsError::Nothing)?;
         let mut config = Config::new(uri(&format!("https://{address}"))?);
         config.root_cert_file = Some(self.service_account.join("ca.crt"));
         config.auth_info.token_file = Some(self.service_account.join("token").to_string_lossy().into_owned());
-        Ok(config)
+        Ok((config, None))
     }
 
     /// The kubeconfig that is named, or the one of the home directory where nothing else names a server.
@@ -234,7 +250,13 @@ fn uri(text: &str) -> Result<http::Uri, SettingsError> {
 }
 
 fn broken(error: KubeconfigError) -> SettingsError {
-    SettingsError::Kubeconfig(Box::new(error))
+    match error {
+        // The client's library reads these variables as well.
+        KubeconfigError::ParseProxyUrl(_) | KubeconfigError::ParseNoProxy(_) => {
+            SettingsError::Variables(Box::new(error))
+        }
+        _ => SettingsError::Kubeconfig(Box::new(error)),
+    }
 }
 
 #[cfg(test)]

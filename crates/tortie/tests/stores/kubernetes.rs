@@ -182,6 +182,20 @@ fn no_other_store_takes_definitions() {
 }
 
 #[test]
+fn the_proxy_of_the_environment_counts() {
+    in_namespace(|host| {
+        let server = [("TORTIE_STORE", "kubernetes"), ("K8S_API_ENDPOINT", "https://192.0.2.1")];
+        let get = |variables: &[(&str, &str)]| host.on(&[&server, variables].concat()).tortie(&["get", "hep"], "");
+        for variable in ["HTTPS_PROXY", "https_proxy"] {
+            let (code, _, err) = get(&[(variable, "ftp://proxy")]);
+            assert!(code == 3 && err.contains("HTTPS_PROXY names no proxy: `ftp://proxy`"), "{code} {err}");
+        }
+        let (code, _, err) = get(&[("HTTPS_PROXY", "ftp://proxy"), ("NO_PROXY", "192.0.2.0/24")]);
+        assert!(code == 7 && !err.contains("proxy"), "{code} {err}");
+    });
+}
+
+#[test]
 fn the_agent_follows_kubectl_with_the_shipped_rights() {
     in_cluster(|cluster| {
         let Cluster { agent, admin, .. } = cluster;
