@@ -66,7 +66,7 @@ async fn object(server: &Server, source: Source, id: &Id) -> Result<Option<Item>
     let mut group = server.group().await.map_err(|failure| told(Group::Classic, failure))?;
     loop {
         match server.fetch(&Ask::get(source.object_path(group, id))).await {
-            Ok(raw) => return Ok(source.item(group, raw)),
+            Ok(raw) => return Ok(source.item(group, &server.settings.interface_prefix, raw)),
             Err(failure) if failure.is_code(404) => match other_group(server, source, group, &failure).await {
                 Some(other) => group = other,
                 None => return Ok(None),
@@ -84,8 +84,9 @@ async fn collection(
     let told = |group, failure| server.told(failure, READ, "list", source.resource(group));
     let mut group = server.group().await.map_err(|failure| told(Group::Classic, failure))?;
     let filter = Filter { namespace, name: None };
+    let prefix = &server.settings.interface_prefix;
     loop {
-        match server.list(source, group, &filter, Want::Fresh, &|raw| source.item(group, raw)).await {
+        match server.list(source, group, &filter, Want::Fresh, &|raw| source.item(group, prefix, raw)).await {
             Ok(listed) => return Ok((listed.objects, listed.revision)),
             Err(failure) if failure.is_code(404) => match other_group(server, source, group, &failure).await {
                 Some(other) => group = other,

@@ -13,6 +13,8 @@ use crate::proxy::{self, Proxies};
 
 /// Where a pod finds who it is.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+/// How the interfaces of pods begin where nobody says otherwise (E-607).
+const INTERFACE_PREFIX: &str = "cali";
 /// The namespace of leases where nobody says another.
 const NAMESPACE: &str = "tortie-system";
 
@@ -55,6 +57,8 @@ pub struct Settings {
     pub service_address: Option<String>,
     /// The directory with token, authority and namespace of a pod.
     pub service_account: PathBuf,
+    /// How the interfaces of pods begin on their nodes.
+    pub interface_prefix: String,
     /// Proxies of the environment; a kubeconfig's own wins.
     pub proxies: Proxies,
     /// Waits of the syncer.
@@ -120,6 +124,7 @@ impl Default for Settings {
             home: std::env::home_dir(),
             service_address: variable("KUBERNETES_SERVICE_HOST").and_then(address),
             service_account: SERVICE_ACCOUNT.into(),
+            interface_prefix: INTERFACE_PREFIX.to_owned(),
             proxies: Proxies::of_environment(),
             waits: Waits::default(),
         }

@@ -149,13 +149,13 @@ impl Source {
     }
 
     /// The object of the server as ours, if it is one, and as it is.
-    pub(crate) fn item(self, group: Group, raw: Value) -> Option<Item> {
-        let Ours { at, revision, value } = self.object(group, raw.clone())?;
+    pub(crate) fn item(self, group: Group, interface_prefix: &str, raw: Value) -> Option<Item> {
+        let Ours { at, revision, value } = self.object(group, interface_prefix, raw.clone())?;
         Some(Item { at, revision, value, raw: Raw::Json(raw) })
     }
 
-    /// The object of the server as ours, if it is one.
-    pub(crate) fn object(self, group: Group, raw: Value) -> Option<Ours> {
+    /// The object of the server as ours, if it is one; interfaces of pods have this prefix.
+    pub(crate) fn object(self, group: Group, interface_prefix: &str, raw: Value) -> Option<Ours> {
         let id = Id::of(&raw)?;
         let own = raw["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
         let (value, revision) = match self {
@@ -167,7 +167,7 @@ impl Source {
             Source::Nodes => (node::node(&raw), own),
             Source::Namespaces => (profile::of_namespace(&raw), format!("{own}/")),
             Source::Accounts => (profile::of_account(&raw), format!("/{own}")),
-            Source::Pods => (pod::endpoint(&raw)?, own),
+            Source::Pods => (pod::endpoint(&raw, interface_prefix)?, own),
         };
         let kind = self.kind();
         let member = |name: &str| value["metadata"].get(name).and_then(Value::as_str).map(str::to_owned);
@@ -245,7 +245,7 @@ mod tests {
     fn native_objects_are_as_their_users_wrote_them() {
         let raw = json!({"metadata": {"name": "default.web", "resourceVersion": "7", "uid": "u"},
             "spec": {"selector": "all()"}});
-        let item = Source::Resources(Kind::GlobalNetworkPolicy).item(Group::Native, raw).unwrap();
+        let item = Source::Resources(Kind::GlobalNetworkPolicy).item(Group::Native, "cali", raw).unwrap();
         let value = item.value.unwrap();
         assert_eq!(value["metadata"]["name"], "default.web", "no prefix is stripped");
         assert_eq!(value["metadata"]["uid"], "u");
@@ -257,8 +257,8 @@ mod tests {
     #[test]
     fn profiles_have_two_revisions_in_one() {
         let raw = json!({"metadata": {"name": "shop", "namespace": "x", "resourceVersion": "7"}});
-        assert_eq!(Source::Namespaces.item(Group::Native, raw.clone()).unwrap().revision, "7/");
-        let account = Source::Accounts.item(Group::Native, raw).unwrap();
+        assert_eq!(Source::Namespaces.item(Group::Native, "cali", raw.clone()).unwrap().revision, "7/");
+        let account = Source::Accounts.item(Group::Native, "cali", raw).unwrap();
         assert_eq!((account.revision.as_str(), account.at.to_string().as_str()), ("/7", "Profile(ksa.x.shop)"));
         assert_eq!(account.value.unwrap()["metadata"]["resourceVersion"], "/7");
     }
@@ -266,7 +266,7 @@ mod tests {
     #[test]
     fn an_object_that_cannot_be_unfolded_says_why() {
         let raw = json!({"metadata": {"name": "a", "annotations": {"projectcalico.org/metadata": "{"}}});
-        let item = Source::Resources(Kind::HostEndpoint).item(Group::Classic, raw).unwrap();
+        let item = Source::Resources(Kind::HostEndpoint).item(Group::Classic, "cali", raw).unwrap();
         assert!(item.value.unwrap_err().contains("projectcalico.org/metadata"));
     }
 }

@@ -1,6 +1,7 @@
 //! Workload endpoints of pods.
 
 use serde_json::{Map, Value, json};
+use sha1::{Digest as _, Sha1};
 
 use super::{members, text};
 
@@ -9,6 +10,8 @@ const ADDRESS_ANNOTATIONS: [&str; 3] =
     ["cni.projectcalico.org/podIPs", "cni.projectcalico.org/podIP", "vpc.amazonaws.com/pod-ips"];
 /// The name of a pod's interface.
 const ENDPOINT: &str = "eth0";
+/// Hexadecimal digits of a hash in the name of an interface.
+const HASH_LEN: usize = 11;
 
 /// Whether a pod has an endpoint: it is scheduled, and not on its host's own network.
 fn has_endpoint(pod: &Value) -> bool {
@@ -42,8 +45,15 @@ pub(crate) fn pod_of(endpoint: &str) -> Option<String> {
     }
 }
 
-/// The endpoint of a pod, if it has one.
-pub(crate) fn endpoint(pod: &Value) -> Option<Map<String, Value>> {
+/// The interface of a pod on its node, as Calico's network plugin and those that follow it name it.
+fn interface(prefix: &str, namespace: &str, pod: &str) -> String {
+    let hash = Sha1::digest(format!("{namespace}.{pod}"));
+    let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{prefix}{}", &hex[..HASH_LEN])
+}
+
+/// The endpoint of a pod, if it has one; its interface has this prefix.
+pub(crate) fn endpoint(pod: &Value, interface_prefix: &str) -> Option<Map<String, Value>> {
     if !has_endpoint(pod) {
         return None;
     }
@@ -53,7 +63,8 @@ pub(crate) fn endpoint(pod: &Value) -> Option<Map<String, Value>> {
     labels.insert("projectcalico.org/namespace".to_owned(), json!(namespace));
     labels.insert("projectcalico.org/orchestrator".to_owned(), json!("k8s"));
     let mut profiles = vec![format!("kns.{namespace}")];
-    let mut spec = json!({"orchestrator": "k8s", "node": node, "pod": name, "endpoint": ENDPOINT});
+    let mut spec = json!({"orchestrator": "k8s", "node": node, "pod": name, "endpoint": ENDPOINT,
+        "interfaceName": interface(interface_prefix, namespace, name)});
     if !account.is_empty() {
         labels.insert("projectcalico.org/serviceaccount".to_owned(), json!(account));
         profiles.push(format!("ksa.{namespace}.{account}"));
@@ -129,7 +140,7 @@ mod tests {
             "status": {"podIPs": [{"ip": "10.0.0.1"}, {"ip": "fd00::1"}], "podIP": "10.0.0.1"},
         });
         change(&mut pod);
-        endpoint(&pod)
+        endpoint(&pod, "cali")
     }
 
     #[test]
@@ -144,6 +155,14 @@ mod tests {
         let ports = json!([{"name": "http", "protocol": "TCP", "port": 80},
             {"name": "dns", "protocol": "UDP", "port": 53}]);
         assert_eq!(endpoint["spec"]["ports"], ports);
+    }
+
+    #[test]
+    fn interfaces_are_known_by_the_names_that_the_network_plugin_gives_them() {
+        // By `printf NAMESPACE.POD | sha1sum`.
+        assert_eq!(interface("cali", "default", "nginx"), "calic440f455693");
+        assert_eq!(interface("eni", "kube-system", "coredns"), "eni96971f43451");
+        assert_eq!(pod(|_| {}).unwrap()["spec"]["interfaceName"], interface("cali", "shop", "web-0"));
     }
 
     #[test]

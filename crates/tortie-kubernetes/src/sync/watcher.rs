@@ -131,17 +131,18 @@ impl Watcher {
     /// Lists everything and tells it; the revision to watch from.
     async fn list(&mut self, group: Group) -> Result<Result<String, Failure>, Over> {
         self.verb = "list";
-        let source = self.source;
+        let (source, prefix) = (self.source, self.server.settings.interface_prefix.as_str());
         if let Some(at) = self.listed_at {
             tokio::time::sleep(LIST_INTERVAL_MIN.saturating_sub(at.elapsed())).await;
         }
         self.listed_at = Some(Instant::now());
         // What was delivered must not be followed by something older from a server's memory.
         let want = if self.is_listed { Want::Fresh } else { Want::Cached };
-        let listed = match self.server.list(source, group, &self.filter, want, &|raw| entry(source, group, raw)).await {
-            Ok(listed) => listed,
-            Err(failure) => return Ok(Err(failure)),
-        };
+        let listed =
+            match self.server.list(source, group, &self.filter, want, &|raw| entry(source, group, prefix, raw)).await {
+                Ok(listed) => listed,
+                Err(failure) => return Ok(Err(failure)),
+            };
         let (entries, revision) = (listed.objects, listed.revision.clone());
         self.tell(Message::Listed { source, entries, revision }).await?;
         self.is_listed = true;
@@ -185,7 +186,9 @@ impl Watcher {
             let (message, revision) = match event {
                 Event::Bookmark(revision) => (Message::Progress { source, revision: revision.clone() }, revision),
                 Event::Put(raw) => {
-                    let Some(entry) = entry(source, group, raw) else { continue };
+                    let Some(entry) = entry(source, group, &self.server.settings.interface_prefix, raw) else {
+                        continue;
+                    };
                     let revision = entry.revision.clone();
                     (Message::Put { source, entry }, revision)
                 }
@@ -325,13 +328,13 @@ fn own_revision(raw: &Value) -> String {
     raw["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned()
 }
 
-fn entry(source: Source, group: Group, mut raw: Value) -> Option<Entry> {
+fn entry(source: Source, group: Group, interface_prefix: &str, mut raw: Value) -> Option<Entry> {
     let id = Id::of(&raw)?;
     let (revision, uid) = (own_revision(&raw), raw["metadata"]["uid"].as_str().unwrap_or_default().to_owned());
     // No agent looks at who wrote which member, which often takes more than the object.
     if let Some(metadata) = raw["metadata"].as_object_mut() {
         metadata.shift_remove("managedFields");
     }
-    let object = source.object(group, raw).map(|ours| Found { at: ours.at, value: ours.value });
+    let object = source.object(group, interface_prefix, raw).map(|ours| Found { at: ours.at, value: ours.value });
     Some(Entry { id, revision, uid, object })
 }

@@ -32,6 +32,7 @@ pub(super) fn settings(values: &Values, timeout: Option<Duration>) -> Result<Set
         burst: parsed(values, "k8sClientBurst", "a number of requests")?,
         api_group: parsed(values, "calicoAPIGroup", "projectcalico.org/v3 or crd.projectcalico.org/v1")?,
         namespace: std::env::var(NAMESPACE_VARIABLE).ok().filter(|namespace| !namespace.is_empty()),
+        interface_prefix: values.interface_prefix.clone().unwrap_or(defaults.interface_prefix),
         connect_timeout: defaults.connect_timeout.min(timeout),
         request_timeout: timeout,
         ..defaults

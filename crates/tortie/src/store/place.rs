@@ -109,6 +109,9 @@ impl Sources<'_> {
                 values.set(field, value);
             }
         }
+        // Of several, network plugins use the first.
+        let prefixes = felix("interfaceprefix").and_then(|list| list.split(',').map(str::trim).next());
+        values.interface_prefix = prefixes.filter(|prefix| !prefix.is_empty()).map(str::to_owned);
         let scheme = felix("etcdscheme").unwrap_or("http");
         let endpoints = felix("etcdendpoints").map(str::to_owned);
         let endpoints = endpoints.or_else(|| felix("etcdaddr").map(|address| format!("{scheme}://{address}")));
@@ -272,6 +275,13 @@ mod tests {
         let kubernetes = local(&[("datastoretype", "kubernetes")]);
         assert_eq!(short(sources(None, &[], [&kubernetes, &none]).place()), "kubernetes -");
         assert_eq!(short(sources(Some("/x.db"), &[], [&kubernetes, &none]).place()), "embedded /x.db");
+        for (list, prefix) in [("eni, cali", Some("eni")), ("", None)] {
+            let named = local(&[("datastoretype", "kubernetes"), ("interfaceprefix", list)]);
+            let Ok(Place::Kubernetes(values)) = sources(None, &[], [&none, &named]).place() else {
+                panic!("a cluster")
+            };
+            assert_eq!(values.interface_prefix.as_deref(), prefix);
+        }
     }
 
     #[test]

@@ -51,6 +51,8 @@ pub(super) struct Values {
     fields: BTreeMap<&'static str, String>,
     /// Where they are from, for messages.
     pub(super) origin: String,
+    /// How interfaces of workloads begin, which is a setting of agents and no field of the file.
+    pub(super) interface_prefix: Option<String>,
 }
 
 impl Values {

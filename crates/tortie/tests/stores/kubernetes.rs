@@ -256,6 +256,22 @@ fn pods_and_labels_of_namespaces_reach_the_sets() {
 }
 
 #[test]
+fn a_pod_of_the_own_node_is_a_known_workload_e442() {
+    in_cluster(|cluster| {
+        let here = POD.replace("n2", "n1");
+        cluster.kubectl(&["apply", "-f", "-"], &format!("{}---\n{here}", objects(8001)));
+        let settings = [("TORTIE_UNKNOWNWORKLOADS", "Drop"), ("FELIX_INTERFACEPREFIX", "eni,tap")];
+        let _process = cluster.agent.agent(&settings);
+        cluster.agent.settle();
+        // By `printf shop.client | sha1sum`.
+        let has = |table: &str| table.contains("eniaa50613ef2d");
+        assert!(has(&cluster.agent.table()));
+        let delete = ["delete", "pod", "client", "-n", "shop", "--grace-period=0", "--force"];
+        cluster.change("a deleted pod", &delete, "", |table| !has(table));
+    });
+}
+
+#[test]
 fn what_is_enforced_stays_until_a_whole_snapshot_is_there_e703_e704() {
     in_cluster(|cluster| {
         let Cluster { server, agent, .. } = cluster;
