@@ -1,4 +1,5 @@
-//! Resources over a store, and the syncer (datastore.md sections 1, 2.8 and 5).
+//! Resources over a store, and the syncer (datastore.md sections 1, 2.8 and 5): what the cases of `tortie-storetest`, which
+//! run on every store, do not have.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
@@ -73,82 +74,6 @@ fn put_bytes(kv: &Embedded, key: &ResourceKey, value: Vec<u8>) {
 }
 
 #[test]
-fn create_update_delete_and_their_errors() {
-    let (_folder, kv) = store();
-    assert_eq!(write(&kv, endpoint(Mode::Replace, "n")), Err("resource does not exist: HostEndpoint(a)".to_owned()));
-    assert_eq!(write(&kv, endpoint(Mode::Create, "n")), Ok(Done::Created));
-    assert_eq!(write(&kv, endpoint(Mode::Create, "n")), Err("resource already exists: HostEndpoint(a)".to_owned()));
-    assert_eq!(write(&kv, endpoint(Mode::Apply, "n")), Ok(Done::Unchanged));
-    assert_eq!(write(&kv, endpoint(Mode::Apply, "m")), Ok(Done::Configured));
-    let key = ResourceKey::global(Kind::HostEndpoint, "a");
-    let stored = Resources::new(&*kv).get(&key).unwrap().value;
-    for name in ["uid", "creationTimestamp", "resourceVersion"] {
-        assert!(stored["metadata"][name].as_str().is_some_and(|text| !text.is_empty()), "{name}");
-    }
-    let with_version =
-        |mode, version: &str| Change { resource_version: Some(version.to_owned()), ..endpoint(mode, "x") };
-    let version = stored["metadata"]["resourceVersion"].as_str().unwrap();
-    assert_eq!(write(&kv, with_version(Mode::Apply, "1")), Err("update conflict: HostEndpoint(a)".to_owned()));
-    assert_eq!(write(&kv, with_version(Mode::Delete, "1")), Err("update conflict: HostEndpoint(a)".to_owned()));
-    assert!(write(&kv, with_version(Mode::Create, version)).unwrap_err().starts_with("error with field Metadata"));
-    assert_eq!(write(&kv, with_version(Mode::Replace, version)), Ok(Done::Configured));
-    assert_eq!(write(&kv, endpoint(Mode::Delete, "n")), Ok(Done::Deleted));
-    assert_eq!(write(&kv, endpoint(Mode::Delete, "n")), Err("resource does not exist: HostEndpoint(a)".to_owned()));
-}
-
-#[test]
-fn a_policy_needs_its_tier_which_may_come_in_the_same_batch_d9() {
-    let (_folder, kv) = store();
-    for mode in [Mode::Create, Mode::Apply, Mode::Replace] {
-        let error = write(&kv, policy(mode, "p", "sec")).unwrap_err();
-        assert!(error.starts_with("resource does not exist: Tier(sec)"), "{mode:?}: {error}");
-    }
-    let tier = change(Mode::Apply, Kind::Tier, "sec", json!({"order": 5, "defaultAction": "Deny"}));
-    let before = kv.range("").unwrap().1;
-    Resources::new(&*kv).write(&[tier, policy(Mode::Apply, "p", "sec")]).unwrap();
-    assert_eq!(kv.range("").unwrap().1, before.next(), "both in one revision");
-    let error = write(&kv, change(Mode::Delete, Kind::Tier, "sec", json!({}))).unwrap_err();
-    assert!(error.contains("Cannot delete a non-empty tier"), "{error}");
-    let both = [policy(Mode::Delete, "p", "sec"), change(Mode::Delete, Kind::Tier, "sec", json!({}))];
-    Resources::new(&*kv).write(&both).unwrap();
-}
-
-#[test]
-fn a_batch_with_one_bad_change_writes_nothing_and_names_all_bad_ones() {
-    let (_folder, kv) = store();
-    let before = kv.range("").unwrap().1;
-    let failures = Resources::new(&*kv)
-        .write(&[endpoint(Mode::Create, "n"), policy(Mode::Apply, "p", "no"), policy(Mode::Apply, "q", "no")])
-        .unwrap_err();
-    assert_eq!(failures.len(), 2);
-    assert_eq!(kv.range("").unwrap().1, before);
-}
-
-#[test]
-fn what_is_always_there_stays_as_it_is() {
-    let (_folder, kv) = store();
-    let profile = |mode| change(mode, Kind::Profile, "projectcalico-default-allow", json!({}));
-    assert!(write(&kv, profile(Mode::Create)).unwrap_err().starts_with("resource already exists"));
-    for refused in [
-        profile(Mode::Apply),
-        profile(Mode::Delete),
-        change(Mode::Delete, Kind::Tier, "default", json!({})),
-        change(Mode::Apply, Kind::ClusterInformation, "default", json!({})),
-        change(Mode::Delete, Kind::ClusterInformation, "default", json!({})),
-    ] {
-        let error = write(&kv, refused).unwrap_err();
-        assert!(error.starts_with("operation") && error.contains("is not supported on"), "{error}");
-    }
-    let resources = Resources::new(&*kv);
-    assert_eq!(resources.list(Kind::Profile, None).unwrap().0.len(), 1);
-    assert_eq!(resources.list(Kind::Tier, None).unwrap().0.len(), 3);
-    let guid = resources.get(&ResourceKey::global(Kind::ClusterInformation, "default")).unwrap().value;
-    assert_eq!(guid["spec"]["clusterGUID"].as_str().unwrap().len(), 32);
-    resources.ensure_initialised().unwrap();
-    assert_eq!(resources.get(&ResourceKey::global(Kind::ClusterInformation, "default")).unwrap().value, guid);
-}
-
-#[test]
 fn deleting_a_node_takes_what_belongs_to_it() {
     let (_folder, kv) = store();
     write(&kv, change(Mode::Create, Kind::Node, "n", json!({}))).unwrap();
@@ -183,53 +108,6 @@ fn names(event: &SyncEvent) -> Vec<String> {
         .iter()
         .map(|update| format!("{}{}", if update.value.is_some() { "" } else { "-" }, update.key.name))
         .collect()
-}
-
-#[test]
-fn the_syncer_delivers_one_snapshot_then_each_revision_as_a_whole() {
-    let (_folder, kv) = store();
-    write(&kv, endpoint(Mode::Create, "n")).unwrap();
-    let (sender, events) = channel();
-    let _syncer = Syncer::start(kv.clone(), false, move |event| sender.send(event).unwrap_or_default()).unwrap();
-    let first = next(&events);
-    assert!(matches!(first, SyncEvent::Updates { is_snapshot: true, .. }));
-    assert_eq!(names(&first), ["default", "a", "default", "kube-admin", "kube-baseline"]);
-    Resources::new(&*kv).write(&[policy(Mode::Apply, "p", "default"), policy(Mode::Apply, "q", "default")]).unwrap();
-    assert_eq!(names(&next(&events)), ["p", "q"]);
-    write(&kv, endpoint(Mode::Delete, "n")).unwrap();
-    assert_eq!(names(&next(&events)), ["-a"]);
-}
-
-#[test]
-fn a_locked_store_delivers_nothing_until_it_is_unlocked() {
-    let (_folder, kv) = store();
-    let (sender, events) = channel();
-    let _syncer = Syncer::start(kv.clone(), false, move |event| sender.send(event).unwrap_or_default()).unwrap();
-    next(&events);
-    let key = keys::key(&ResourceKey::global(Kind::ClusterInformation, "default"));
-    let flag = |is_ready: bool| {
-        let value = json!({"metadata": {"name": "default"}, "spec": {"datastoreReady": is_ready}}).to_string();
-        let op = Op::Put { key: key.clone(), value: value.into_bytes(), ttl: None };
-        kv.txn(&Txn { compares: vec![], ops: vec![op] }).unwrap();
-    };
-    flag(false);
-    assert_eq!(next(&events), SyncEvent::Locked);
-    write(&kv, endpoint(Mode::Create, "n")).unwrap();
-    flag(true);
-    let event = next(&events);
-    assert!(matches!(event, SyncEvent::Updates { is_snapshot: true, .. }), "{event:?}");
-    assert_eq!(names(&event), ["default", "a"], "what came meanwhile, and the flag itself");
-}
-
-#[test]
-fn a_value_that_is_no_object_is_delivered_as_what_is_wrong_with_it() {
-    let (_folder, kv) = store();
-    let (sender, events) = channel();
-    let _syncer = Syncer::start(kv.clone(), false, move |event| sender.send(event).unwrap_or_default()).unwrap();
-    next(&events);
-    kv.put(&format!("{}x", keys::prefix(Kind::HostEndpoint, None)), b"{", None).unwrap();
-    let SyncEvent::Updates { updates, .. } = next(&events) else { panic!("no update") };
-    assert!(matches!(updates[0].value, Some(Err(_))));
 }
 
 #[test]

@@ -109,7 +109,7 @@ macro_rules! resource_cases {
             lists_hold_one_kind_and_one_namespace
             a_list_of_many_pages_is_whole
             a_large_object_is_kept
-            tiers_come_before_their_policies_and_go_after_them
+            tiers_come_before_their_policies_and_go_after_them_d9
             a_batch_with_one_bad_change_writes_nothing
             what_is_always_there_cannot_be_changed
             a_store_is_initialised_once
