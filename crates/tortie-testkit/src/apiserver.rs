@@ -129,8 +129,8 @@ impl ApiServer {
         run_with(command.args(arguments), input)
     }
 
-    /// The same for a request that must succeed; gives what it printed. What the server refuses because its admission policies
-    /// do not know the definitions yet, as for a moment after its start, is asked again.
+    /// The same for a request that must succeed; gives what it printed. What fails because the server has only just
+    /// been given a definition is asked again.
     ///
     /// # Panics
     /// When it fails.
@@ -142,7 +142,7 @@ impl ApiServer {
                 return text(&output.stdout);
             }
             let error = text(&output.stderr);
-            let is_passing = error.contains(NOT_YET) && Instant::now() < end;
+            let is_passing = NOT_YET.iter().any(|part| error.contains(part)) && Instant::now() < end;
             assert!(is_passing, "kubectl {arguments:?}: {error}");
         }
     }
@@ -277,8 +277,12 @@ pub fn until(what: &str, is_so: impl Fn() -> bool) {
     }
 }
 
-/// What a server says whose admission policies do not know a definition yet.
-const NOT_YET: &str = "There can be a delay between when CustomResourceDefinitions are created";
+/// What is said where admission policies do not know a definition yet, and what `kubectl wait` says of a definition that has
+/// no conditions yet.
+const NOT_YET: [&str; 2] = [
+    "There can be a delay between when CustomResourceDefinitions are created",
+    ".status.conditions accessor error: <nil>",
+];
 
 /// A script of `tools/kube-apiserver` in the source tree that this was built from.
 fn script(name: &str) -> PathBuf {
