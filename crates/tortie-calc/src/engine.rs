@@ -1,5 +1,7 @@
 //! The engine: keyed updates in, host policy and what changed in it out.
 
+mod needs;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -19,6 +21,8 @@ use crate::resolve::{self, Resolved};
 use crate::select::{self, Selected};
 use crate::sets::{Definition, MemberDelta, Sets};
 use crate::settings::Settings;
+
+pub use needs::LAZY;
 
 /// The calculation. Feed it with updates and call [`Engine::flush`]; the order of updates does not matter.
 pub struct Engine {

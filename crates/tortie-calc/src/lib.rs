@@ -14,7 +14,7 @@ mod select;
 mod sets;
 pub mod settings;
 
-pub use engine::{Delta, Engine};
+pub use engine::{Delta, Engine, LAZY};
 pub use policy::HostPolicy;
 pub use report::{EndpointReport, EndpointState, NotEnforced, PolicyReport, Reason, Report};
 pub use sets::MemberDelta;
