@@ -8,7 +8,8 @@
 //! * [`store`]: what a store of resources is, whatever lies behind;
 //! * [`resources`]: create, update, apply, delete, get and list, alone or as one atomic batch, with the store's rules;
 //! * [`syncer`]: one consistent snapshot, then every change, for an agent;
-//! * [`report`]: what agents tell of themselves beside the resources.
+//! * [`report`]: what agents tell of themselves beside the resources;
+//! * [`random`]: waits that spread many agents.
 //!
 //! Nothing here validates a `spec` or fills its defaults (that is `tortie-api`), calculates policy, or keeps the last
 //! valid form of an object (D-11): values pass through as they were written.
@@ -17,6 +18,7 @@
 pub mod embedded;
 pub mod keys;
 pub mod kv;
+pub mod random;
 pub mod report;
 pub mod resources;
 pub mod store;

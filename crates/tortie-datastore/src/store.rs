@@ -125,7 +125,8 @@ pub enum Commit {
 /// What a syncer is to read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scope {
-    /// The kinds that the consumer needs. A store that reads all of them at no more cost may deliver others too.
+    /// The kinds that the consumer needs at first ([`Syncer::widen`]). A store that reads all of them at no more cost may
+    /// deliver others too.
     pub kinds: Vec<Kind>,
     /// Of nodes only this one.
     pub node: Option<String>,

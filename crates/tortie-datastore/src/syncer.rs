@@ -17,13 +17,13 @@ use serde_json::{Map, Value};
 use tortie_api::{Kind, ResourceKey, with_causes};
 
 use self::delivered::Delivered;
-use crate::keys;
 use crate::kv::{Event, EventBatch, Kv, KvError, RESOURCE_PREFIX, Revision, Span, WatchEvent, watch_receiver};
 use crate::store::KindRevisions;
+use crate::{keys, random};
 
 pub use places::{Aliases, named};
 
-/// The first pause after trouble with the store; it doubles until the store was well for longer than this.
+/// The longest first pause after trouble with the store; it doubles until the store was well for longer than this.
 const PAUSE_MIN: Duration = Duration::from_millis(250);
 /// The longest pause.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
@@ -52,7 +52,8 @@ pub enum SyncEvent {
         revision: Revision,
         /// Whether this completes a snapshot: the consumer has all of the store now.
         is_snapshot: bool,
-        /// The newest revision of each kind, where no number counts the whole store.
+        /// The newest revision of each kind that the consumer has all of, where no number counts the whole store. Of a kind
+        /// that is not here nothing is known; where this is empty all kinds are.
         kinds: KindRevisions,
     },
     /// The store is there, and says that it must not be used now (`datastoreReady` is not true).
@@ -63,7 +64,14 @@ pub enum SyncEvent {
 
 /// A running syncer; dropping it ends it, and waits until nothing more is delivered.
 pub struct Syncer {
-    _running: Box<dyn Send>,
+    running: Box<dyn Running>,
+}
+
+/// What runs behind a [`Syncer`]. Dropping it ends it.
+pub trait Running: Send {
+    /// Reads these kinds too from now on, and what is delivered goes on meanwhile. A store that reads all kinds anyway has
+    /// nothing to do.
+    fn widen(&mut self, _kinds: &[Kind]) {}
 }
 
 /// The thread that reads a key-value store.
@@ -74,8 +82,14 @@ struct Thread {
 
 impl Syncer {
     /// One that runs until `running` is dropped.
-    pub fn new(running: impl Send + 'static) -> Syncer {
-        Syncer { _running: Box::new(running) }
+    pub fn new(running: impl Running + 'static) -> Syncer {
+        Syncer { running: Box::new(running) }
+    }
+
+    /// Reads these kinds too from now on, without a wait (datastore.md section 4). [`SyncEvent::Updates`] tells by `kinds`
+    /// from when on the consumer has all of one; what it has of others stays. Kinds that are read already cost nothing.
+    pub fn widen(&mut self, kinds: &[Kind]) {
+        self.running.widen(kinds);
     }
 
     /// Starts to read `kv` on a thread of its own; `is_known` is that of [`Scope`](crate::store::Scope).
@@ -99,6 +113,8 @@ impl Syncer {
         Ok(Syncer::new(Thread { stop, thread: Some(thread) }))
     }
 }
+
+impl Running for Thread {}
 
 impl Drop for Thread {
     fn drop(&mut self) {
@@ -141,7 +157,8 @@ impl Worker {
                 }
                 Err(error) => {
                     (self.deliver)(SyncEvent::Lost(with_causes(&error)));
-                    self.wait(pause);
+                    // At once with all other agents of a store that is back would be too much for it.
+                    self.wait(random::up_to(pause));
                     pause = (pause * 2).min(PAUSE_MAX);
                 }
             }

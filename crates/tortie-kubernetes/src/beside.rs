@@ -8,10 +8,10 @@ use tortie_api::{Kind, with_causes};
 
 use crate::failure::Failure;
 use crate::group::{Chosen, Group};
-use crate::random;
 use crate::server::{Ask, METADATA_ONLY, Server};
 use crate::source::{Id, Source};
 use crate::uid::convert;
+use tortie_datastore::random;
 
 /// Kinds that are missed when they are not read, and that agents may list in both groups. What every initialisation makes
 /// is in neither.

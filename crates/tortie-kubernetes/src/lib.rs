@@ -20,7 +20,6 @@ mod list;
 mod mapped;
 mod page;
 mod proxy;
-mod random;
 mod read;
 mod refuse;
 mod report;

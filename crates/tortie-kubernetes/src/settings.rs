@@ -81,6 +81,9 @@ impl fmt::Debug for Settings {
 /// Waits of the syncer (datastore.md section 5.2).
 #[derive(Clone, Debug)]
 pub struct Waits {
+    /// The longest wait before the first list, and before that of more kinds: many agents start, or follow one change, at
+    /// once. With full jitter.
+    pub start: Duration,
     /// The first pause after trouble; doubles up to `pause_max`, with full jitter.
     pub pause_min: Duration,
     /// The longest pause.
@@ -134,6 +137,7 @@ impl Default for Settings {
 impl Default for Waits {
     fn default() -> Self {
         Self {
+            start: Duration::from_secs(1),
             pause_min: Duration::from_secs(1),
             pause_max: Duration::from_secs(30),
             watch: Duration::from_secs(300),

@@ -8,12 +8,12 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
-use tortie_api::ResourceKey;
 use tortie_api::crd::Definition;
+use tortie_api::{Kind, ResourceKey};
 use tortie_datastore::kv::{FaultKind, Watch};
 use tortie_datastore::resources::Mode;
 use tortie_datastore::store::{Commit, Deliver, Item, List, Raw, ReportSink, Scope, Select, Step, Store};
-use tortie_datastore::{KvError, Revision, Syncer};
+use tortie_datastore::{KvError, Revision, Syncer, syncer};
 
 use crate::body::{body, is_same};
 use crate::group::{Chosen, Group};
@@ -23,7 +23,7 @@ use crate::refuse::refuses;
 use crate::report::{self, Reports};
 use crate::server::Server;
 use crate::settings::Settings;
-use crate::sync::{self, Running};
+use crate::sync::{self, Running, Threads};
 use crate::{beside, commit, read};
 
 /// The store of a Kubernetes API server.
@@ -72,6 +72,18 @@ impl Kubernetes {
     /// As [`Store::commit`]. What was created until then stays.
     pub fn install(&self, definitions: &[Definition], within: Duration) -> Result<Vec<Installed>, KvError> {
         self.runtime.block_on(install::install(&self.server, definitions, within))
+    }
+}
+
+/// A running syncer. The threads go first: they need the runtime of the store.
+struct Reading {
+    threads: Threads,
+    _store: Arc<Kubernetes>,
+}
+
+impl syncer::Running for Reading {
+    fn widen(&mut self, kinds: &[Kind]) {
+        self.threads.widen(kinds);
     }
 }
 
@@ -126,8 +138,7 @@ impl Store for Kubernetes {
     fn sync(self: Arc<Self>, scope: Scope, deliver: Deliver) -> io::Result<Syncer> {
         let (running, threads) = sync::start(&self.server, self.runtime.handle(), &scope, deliver)?;
         *self.running.lock().unwrap_or_else(PoisonError::into_inner) = Some(running);
-        // The threads go first: they need the runtime of the store.
-        Ok(Syncer::new((threads, self)))
+        Ok(Syncer::new(Reading { threads, _store: self }))
     }
 
     fn present(&self) -> Result<Revision, KvError> {

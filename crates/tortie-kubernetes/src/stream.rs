@@ -5,9 +5,9 @@ use std::time::Duration;
 use http_body_util::BodyExt as _;
 use kube::client::Body;
 use serde_json::Value;
+use tortie_datastore::random;
 
 use crate::failure::{Answer, Failure};
-use crate::random;
 use crate::server::{Ask, Server};
 
 /// One event of a watch.

@@ -46,6 +46,12 @@ struct Collection {
     trouble: Option<String>,
 }
 
+impl Collection {
+    fn new(source: Source) -> Collection {
+        Collection { known: Known::new(source), is_listed: false, revision: String::new(), trouble: None }
+    }
+}
+
 /// What is delivered, and what of it is still to be.
 pub(super) struct Consumer {
     deliver: Deliver,
@@ -81,15 +87,9 @@ impl Consumer {
         has_flag: bool,
         is_known: bool,
     ) -> Consumer {
-        let collection = |source: &Source| Collection {
-            known: Known::new(*source),
-            is_listed: false,
-            revision: String::new(),
-            trouble: None,
-        };
         Consumer {
             deliver,
-            collections: relist.keys().map(|source| (*source, collection(source))).collect(),
+            collections: relist.keys().map(|source| (*source, Collection::new(*source))).collect(),
             relist,
             pending: BTreeMap::new(),
             is_moved: false,
@@ -125,6 +125,10 @@ impl Consumer {
 
     fn take(&mut self, message: Message) {
         match message {
+            Message::Added { source, relist } => {
+                self.collections.entry(source).or_insert_with(|| Collection::new(source));
+                self.relist.insert(source, relist);
+            }
             Message::Question(question) => self.questions.push(question),
             Message::Listed { source, entries, revision } => self.listed(source, entries, revision),
             Message::Put { source, entry } => {
@@ -145,6 +149,8 @@ impl Consumer {
         let Some(collection) = self.collections.get_mut(&source) else { return };
         let updates = collection.known.list(entries);
         self.is_snapshot |= collection.is_listed && !collection.revision.is_empty();
+        // Even an empty one makes its kind known.
+        self.is_moved |= !collection.is_listed;
         collection.is_listed = true;
         collection.revision = revision;
         collection.trouble = None;
@@ -197,8 +203,7 @@ impl Consumer {
     /// Delivers what there is to deliver.
     fn flush(&mut self) {
         let trouble = self.collections.values().find_map(|collection| collection.trouble.clone());
-        let is_complete = self.collections.values().all(|collection| collection.is_listed);
-        if is_complete && (trouble.is_none() || self.delivered.is_some()) {
+        if self.delivered.is_some() || (self.is_listed() && trouble.is_none()) {
             self.flush_complete(trouble.is_none());
         }
         match trouble {
@@ -209,6 +214,11 @@ impl Consumer {
             _ => {}
         }
         self.answer();
+    }
+
+    /// Whether all of each collection was told once.
+    fn is_listed(&self) -> bool {
+        self.collections.values().all(|collection| collection.is_listed)
     }
 
     fn flush_complete(&mut self, is_well: bool) {
@@ -262,7 +272,7 @@ impl Consumer {
         self.collections.iter().any(|(source, collection)| source.is_defined() && !collection.known.is_empty())
     }
 
-    /// The newest revision of each kind; of profiles both.
+    /// The newest revision of each kind that was told whole; of profiles both.
     fn kinds(&self) -> KindRevisions {
         let mut kinds = KindRevisions::new();
         for (source, collection) in &self.collections {
@@ -271,12 +281,15 @@ impl Consumer {
                 .and_modify(|joined: &mut String| *joined = format!("{joined}/{}", collection.revision))
                 .or_insert_with(|| collection.revision.clone());
         }
+        for (source, _) in self.collections.iter().filter(|(_, collection)| !collection.is_listed) {
+            kinds.remove(&source.kind());
+        }
         kinds
     }
 
     /// Answers those who wait for what is delivered now.
     fn answer(&mut self) {
-        if !self.collections.values().all(|collection| collection.is_listed) {
+        if self.delivered.is_none() && !self.is_listed() {
             return;
         }
         let revision = match (self.standing, self.delivered) {
@@ -287,7 +300,7 @@ impl Consumer {
         };
         let collections = &self.collections;
         let has = |source: &Source, wanted: &Wanted| {
-            collections.get(source).is_none_or(|collection| has_all(collection, wanted))
+            collections.get(source).is_some_and(|collection| collection.is_listed && has_all(collection, wanted))
         };
         let questions = std::mem::take(&mut self.questions);
         for question in questions {

@@ -21,7 +21,7 @@ const READ: &str = "read the present revision";
 /// of deliveries: the newest revision of the kinds that agents read.
 pub(crate) async fn present(server: &Arc<Server>, running: Option<Running>) -> Result<Revision, KvError> {
     let Some(running) = running else { return newest(server).await };
-    let wanted = wanted(server, &running.sources).await?;
+    let wanted = wanted(server, &running.sources()).await?;
     let (reply, answer) = oneshot::channel();
     let unavailable =
         || KvError::Fault { store: server.place.clone(), action: READ, kind: FaultKind::Unavailable, cause: None };

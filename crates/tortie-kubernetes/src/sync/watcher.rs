@@ -7,12 +7,12 @@ use serde_json::Value;
 use tokio::sync::mpsc::Sender;
 use tokio::sync::{Notify, watch};
 use tortie_api::with_causes;
+use tortie_datastore::random;
 
 use super::{Entry, Found, Message};
 use crate::failure::{Failure, is_missing_definition};
 use crate::group::{Chosen, Group};
 use crate::list::{Filter, Want};
-use crate::random;
 use crate::server::{Ask, Server};
 use crate::source::{Id, Source};
 use crate::stream::{Event, Stream};
@@ -40,6 +40,8 @@ pub(super) struct Watcher {
     position: Option<(Group, String)>,
     /// Whether a list was told ever.
     is_listed: bool,
+    /// How fresh the next list must be.
+    want: Want,
     listed_at: Option<Instant>,
     /// Errors since the position was moved last.
     errors: u32,
@@ -61,6 +63,7 @@ impl Watcher {
         filter: Filter,
         messages: Sender<Message>,
         relist: Arc<Notify>,
+        want: Want,
     ) -> Watcher {
         let (groups, pause) = (server.group_changes(), server.settings.waits.pause_min);
         Watcher {
@@ -72,6 +75,7 @@ impl Watcher {
             groups,
             position: None,
             is_listed: false,
+            want,
             listed_at: None,
             errors: 0,
             refusals: 0,
@@ -136,8 +140,7 @@ impl Watcher {
             tokio::time::sleep(LIST_INTERVAL_MIN.saturating_sub(at.elapsed())).await;
         }
         self.listed_at = Some(Instant::now());
-        // What was delivered must not be followed by something older from a server's memory.
-        let want = if self.is_listed { Want::Fresh } else { Want::Cached };
+        let want = self.want;
         let listed =
             match self.server.list(source, group, &self.filter, want, &|raw| entry(source, group, prefix, raw)).await {
                 Ok(listed) => listed,
@@ -146,6 +149,8 @@ impl Watcher {
         let (entries, revision) = (listed.objects, listed.revision.clone());
         self.tell(Message::Listed { source, entries, revision }).await?;
         self.is_listed = true;
+        // What was delivered must not be followed by something older from a server's memory.
+        self.want = Want::Fresh;
         self.is_warned = false;
         self.moved(group, listed.revision.clone());
         Ok(Ok(listed.revision))

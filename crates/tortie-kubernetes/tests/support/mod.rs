@@ -45,6 +45,7 @@ pub fn settings(server: &ApiServer, user: User, group: Option<Group>) -> Setting
         kubeconfig: Some(server.kubeconfig(user).to_string_lossy().into_owned()),
         api_group: group,
         waits: Waits {
+            start: Duration::ZERO,
             pause_min: Duration::from_millis(100),
             pause_max: Duration::from_secs(1),
             discovery: Duration::from_millis(200),

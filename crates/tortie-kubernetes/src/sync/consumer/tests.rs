@@ -170,3 +170,52 @@ fn what_is_newer_than_the_question_is_enough() {
     rig.batch(vec![gone("a", "12")]);
     assert!(has(&rig), "it is gone since");
 }
+
+/// What one delivery tells, and the kinds that are known with it.
+fn next(rig: &Rig) -> (usize, Vec<Kind>) {
+    match rig.events.try_recv() {
+        Ok(SyncEvent::Updates { updates, kinds, .. }) => (updates.len(), kinds.into_keys().collect()),
+        other => panic!("updates should come, and not {other:?}"),
+    }
+}
+
+#[test]
+fn a_collection_that_is_added_is_known_once_it_was_told_whole_and_the_others_go_on_meanwhile() {
+    let mut rig = Rig::ready();
+    let added = [Source::Namespaces, Source::Accounts].map(|source| Message::Added { source, relist: Arc::default() });
+    assert!(rig.batch(added.into()).is_empty());
+    let tell = |rig: &mut Rig, message| {
+        rig.consumer.take(message);
+        rig.consumer.flush();
+        next(rig)
+    };
+    let base = vec![Kind::Tier, Kind::ClusterInformation];
+    assert_eq!(tell(&mut rig, put("a", "8")), (1, base.clone()), "changes elsewhere are told");
+    let profiles = vec![entry(Source::Namespaces, "kns.a", "7", json!({}))];
+    assert_eq!(tell(&mut rig, listed(Source::Namespaces, "9", profiles)), (1, base.clone()), "half of the profiles");
+    let (changed, kinds) = tell(&mut rig, listed(Source::Accounts, "9", vec![]));
+    assert_eq!((changed, kinds.len()), (0, 3), "an empty list makes the kind known");
+    assert!(kinds.contains(&Kind::Profile));
+}
+
+#[test]
+fn trouble_with_a_collection_that_is_added_is_told_and_the_others_go_on() {
+    let mut rig = Rig::ready();
+    rig.batch(vec![Message::Added { source: Source::Pods, relist: Arc::default() }]);
+    assert_eq!(rig.batch(vec![Message::Trouble { source: Source::Pods, sentence: "no".to_owned() }]), ["lost: no"]);
+    assert_eq!(rig.batch(vec![put("a", "8")]), ["changes at 8: 1", "lost: no"]);
+    assert_eq!(rig.batch(vec![listed(Source::Pods, "9", vec![])]), ["snapshot at 9: 0"], "all is well again");
+}
+
+#[test]
+fn a_question_about_a_collection_that_is_added_waits_for_its_list() {
+    let mut rig = Rig::ready();
+    let wanted = Wanted { names: BTreeMap::new(), revision: "7".to_owned() };
+    let (reply, mut answer) = oneshot::channel();
+    rig.batch(vec![Message::Question(Question { wanted: BTreeMap::from([(Source::Pods, wanted)]), reply })]);
+    assert!(answer.try_recv().is_err(), "the question came before the collection");
+    rig.batch(vec![Message::Added { source: Source::Pods, relist: Arc::default() }]);
+    assert!(answer.try_recv().is_err());
+    rig.batch(vec![listed(Source::Pods, "9", vec![])]);
+    assert_eq!(answer.try_recv(), Ok(Revision(9)));
+}
