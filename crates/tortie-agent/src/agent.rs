@@ -2,6 +2,7 @@
 
 mod apply;
 mod gather;
+mod needs;
 mod settings;
 mod state;
 mod take;
@@ -24,9 +25,9 @@ use tortie_api::model::Labels;
 use tortie_calc::settings::operation::Log;
 use tortie_calc::settings::{Local, Remembered, Resolved, Sources, resolve};
 use tortie_calc::{Engine, Settings};
-use tortie_datastore::Store;
 use tortie_datastore::kv::Revision;
-use tortie_datastore::store::{KindRevisions, Scope};
+use tortie_datastore::store::KindRevisions;
+use tortie_datastore::{Store, Syncer};
 use tortie_netmon::Monitor;
 use tortie_nftables::{Events, Kernel, OpenError, Tap};
 use tortie_rules::Ruleset;
@@ -207,11 +208,12 @@ impl Agent {
             .map_err(|source| AgentError::Socket { socket: config.socket.clone(), source })?;
         let socket = config.socket.clone();
         let store = config.store.clone();
-        let agent = Loop::new(config, kernel, observe, saver, monitor);
+        let mut agent = Loop::new(config, kernel, observe, saver, monitor);
         let deliver = Box::new(move |event| forward(&store_events, Event::Store(event)));
-        let _syncer = store
+        let syncer = store
             .sync(agent.scope(), deliver)
             .map_err(|source| AgentError::Start { what: "read the store", source })?;
+        agent.syncer = Some(syncer);
         let result = agent.run(&receiver);
         notify::stopping();
         // Whoever asks next is told at once that nobody is there.
@@ -269,7 +271,9 @@ struct Loop {
     /// What the calculation gave last, compiled.
     desired: Option<Ruleset>,
     saver: Saver,
-    /// The state of the last run, until the store has told everything.
+    /// Reads the store, once the loop runs.
+    syncer: Option<Syncer>,
+    /// The state of the last run, until the store has told everything that is needed.
     saved: Option<Saved>,
     /// What stands in for the store, until it has told everything (E-708).
     stand_in: Option<StandIn>,
@@ -284,17 +288,24 @@ struct Loop {
     kernel: KernelStatus,
     /// Settings in force, and what is to be told of them.
     resolved: Resolved,
+    /// Whether the store has told all of the kinds that are always read.
+    has_snapshot: bool,
+    /// Whether it has told everything that is needed.
     is_in_sync: bool,
+    /// Kinds that are needed, and that the store has not told yet.
+    awaited: Vec<Kind>,
     links: Option<Links>,
     /// The revision that the engine has.
     revision: Revision,
-    /// The newest revision of each kind that the engine has, where no number counts the whole store.
+    /// The newest revision of each kind that the engine has all of, where no number counts the whole store.
     kinds: KindRevisions,
     /// Where the store listens (E-467).
     peers: Vec<SocketAddr>,
     /// The same of what the kernel has.
     enforced_kinds: KindRevisions,
     needs_programming: bool,
+    /// Whether links or rulesets changed since the kernel was last brought up to date.
+    has_host_changed: bool,
     /// Whether rules came since open flows were last judged by them (E-731). True at first: a former process may have
     /// ended between the two.
     needs_recheck: bool,
@@ -328,6 +339,7 @@ impl Loop {
             hold,
             observe,
             saver,
+            syncer: None,
             saved,
             stand_in: None,
             cluster: None,
@@ -337,13 +349,16 @@ impl Loop {
             store,
             kernel: KernelStatus::default(),
             resolved: Resolved::default(),
+            has_snapshot: false,
             is_in_sync: false,
+            awaited: Vec::new(),
             links: None,
             revision: Revision::ZERO,
             kinds: KindRevisions::new(),
             peers: Vec::new(),
             enforced_kinds: KindRevisions::new(),
             needs_programming: true,
+            has_host_changed: true,
             needs_recheck: true,
             retry_at: None,
             failures: 0,
@@ -356,22 +371,6 @@ impl Loop {
         this.follow_peers();
         this.read_settings();
         this
-    }
-
-    /// What an agent reads (datastore.md section 4). What no rule of a host can need is left out.
-    fn scope(&self) -> Scope {
-        let kinds = Kind::all().filter(|kind| {
-            !matches!(
-                kind,
-                Kind::NetworkPolicy
-                    | Kind::StagedNetworkPolicy
-                    | Kind::StagedKubernetesNetworkPolicy
-                    | Kind::KubeControllersConfiguration
-            )
-        });
-        // Before a store is initialised it has no identity, and may hold nothing again.
-        let is_known = self.saved.as_ref().is_some_and(|saved| saved.cluster.is_some());
-        Scope { kinds: kinds.collect(), node: Some(self.config.node.clone()), is_known }
     }
 
     fn run(mut self, receiver: &Receiver<Event>) -> Result<(), AgentError> {
@@ -428,11 +427,13 @@ impl Loop {
         if self.retry_at.is_some_and(|at| at <= now) {
             self.retry_at = None;
             self.needs_programming = true;
+            self.has_host_changed = true;
         }
         if self.refresh_at().is_some_and(|at| at <= now) {
             self.refreshed_at = now;
             self.programmer.forget();
             self.needs_programming = true;
+            self.has_host_changed = true;
         }
         if self.relist_at().is_some_and(|at| at <= now) {
             self.relisted_at = now;

@@ -129,9 +129,10 @@ impl Hold {
         self.remembered.extend(forms);
     }
 
-    /// The store has told everything that it holds, or is another store: from here on only its own history counts.
-    pub(crate) fn forget_remembered(&mut self) {
-        self.remembered.clear();
+    /// The store has told everything that it holds of these kinds, or is another store: from here on only its own history
+    /// counts.
+    pub(crate) fn forget_remembered(&mut self, is_told: impl Fn(Kind) -> bool) {
+        self.remembered.retain(|key, _| !is_told(key.kind));
     }
 
     /// The kernel took everything in force.
@@ -297,11 +298,11 @@ mod tests {
             let mut hold = Hold::default();
             hold.remember([(key(), form.clone())]);
             if !is_same_store {
-                hold.forget_remembered();
+                hold.forget_remembered(|_| true);
             }
             let told = hold.update(update(Some(&invalid)), holds).unwrap();
             assert_eq!(told.1.is_some(), is_in_force, "holds {holds}, same store {is_same_store}");
-            hold.forget_remembered();
+            hold.forget_remembered(|_| true);
             hold.accept();
             assert_eq!(hold.problems()[&key()].is_held, is_in_force);
             assert_eq!(saved(&hold).is_some(), is_in_force, "and it is saved again");

@@ -102,8 +102,9 @@ impl Target {
         self.0.iter().all(|(kind, target)| match report.kinds.is_empty() {
             true => report.revision.is_some_and(|revision| revision >= *target),
             false => {
-                let reached = report.kinds.get(kind.plural()).and_then(|text| text.parse::<u64>().ok());
-                report.revision.is_some() && reached.is_some_and(|reached| reached >= *target)
+                let is_new = |text: &String| text.parse::<u64>().is_ok_and(|reached| reached >= *target);
+                // A kind that an agent does not read is one that nothing it enforces needs (datastore.md section 4).
+                report.revision.is_some() && report.kinds.get(kind.plural()).is_none_or(is_new)
             }
         })
     }

@@ -20,6 +20,9 @@ const PAUSE_MIN: Duration = Duration::from_millis(100);
 /// The longest pause (E-712).
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 
+/// Pending objects: the form that changed, and the one that the kernel took last.
+type Forms = BTreeMap<ResourceKey, (Option<Form>, Option<Form>)>;
+
 impl Loop {
     /// Brings the kernel up to date, once store and links are known (E-701).
     pub(super) fn program(&mut self) {
@@ -27,7 +30,7 @@ impl Loop {
             self.answer_waiters();
             return;
         }
-        if !self.is_in_sync {
+        if !self.has_snapshot {
             self.stand_in_for_store();
             return;
         }
@@ -36,7 +39,8 @@ impl Loop {
         }
         self.needs_programming = false;
         match self.apply() {
-            Ok(outcome) => self.applied(outcome),
+            Ok(Some(outcome)) => self.applied(outcome),
+            Ok(None) => self.hold_back(),
             Err(error) => self.failed(&error),
         }
         self.observe.enter(Phase::Calculating);
@@ -44,7 +48,8 @@ impl Loop {
         self.answer_waiters();
     }
 
-    fn applied(&mut self, outcome: Outcome) {
+    /// Notes what programming did.
+    pub(super) fn count(&mut self, outcome: Outcome) {
         let is_change = outcome.transactions > 0 || self.kernel.revision.is_none();
         let took = is_change.then(|| Duration::from_micros(outcome.took_us));
         self.observe.programmed(&self.engine.policy().dispatch, took);
@@ -63,6 +68,13 @@ impl Loop {
                 outcome.took_us
             );
         }
+        self.needs_recheck |= outcome.transactions > 0;
+        self.has_host_changed = false;
+    }
+
+    /// The kernel has everything that is in force.
+    fn applied(&mut self, outcome: Outcome) {
+        self.count(outcome);
         self.kernel.revision = Some(self.revision.0);
         self.enforced_kinds.clone_from(&self.kinds);
         self.kernel.error = None;
@@ -71,7 +83,6 @@ impl Loop {
         if self.hold.take_newly_held() {
             self.save_now();
         }
-        self.needs_recheck |= outcome.transactions > 0;
         self.recheck();
         if self.kernel.error.is_none() {
             self.failures = 0;
@@ -126,8 +137,9 @@ impl Loop {
         self.retry_at = Some(Instant::now() + pause);
     }
 
-    /// Programs what is in force. An object that the kernel does not take is put back to its last good form first.
-    fn apply(&mut self) -> Result<Outcome, ProgramError> {
+    /// Programs what is in force. An object that the kernel does not take is put back to its last good form first. `None`
+    /// when something is needed that the store has not told yet: then nothing is done.
+    fn apply(&mut self) -> Result<Option<Outcome>, ProgramError> {
         loop {
             // What is held must be known to the next process before anything relies on it (D-11).
             if self.hold.take_newly_held() {
@@ -135,18 +147,21 @@ impl Loop {
             }
             self.observe.enter(Phase::Calculating);
             let start = Instant::now();
-            let delta = self.engine.flush();
+            if !self.engine.flush().is_empty() {
+                self.desired = None;
+            }
+            if !self.has_what_it_needs() {
+                return Ok(None);
+            }
+            self.enter_sync();
             // A repair wants the same as before.
-            let desired = match self.desired.take() {
-                Some(desired) if delta.is_empty() => desired,
-                _ => self.compiled(),
-            };
+            let desired = self.desired.take().unwrap_or_else(|| self.compiled());
             self.observe.calculated(start.elapsed());
             self.observe.enter(Phase::Programming);
             let programmed = self.programmer.program(&desired);
             self.desired = Some(desired);
             let error = match programmed {
-                Ok(outcome) => return Ok(outcome),
+                Ok(outcome) => return Ok(Some(outcome)),
                 Err(error) => error,
             };
             // Each round puts at least one more object back, so there is an end.
@@ -157,7 +172,7 @@ impl Loop {
     }
 
     /// What the calculation gives now, compiled.
-    fn compiled(&self) -> Ruleset {
+    pub(super) fn compiled(&self) -> Ruleset {
         let mut ruleset = compile(self.engine.policy());
         if self.resolved.operation.on_tighten == OnTighten::Recheck {
             cut::add(&mut ruleset);
@@ -182,8 +197,7 @@ impl Loop {
         let suspects: Vec<ResourceKey> =
             self.hold.pending().into_iter().filter(|key| !refused.contains_key(key)).collect();
         tracing::warn!("{message}: searching {} changed objects for the cause", suspects.len());
-        let forms: BTreeMap<ResourceKey, (Option<Form>, Option<Form>)> =
-            suspects.iter().map(|key| (key.clone(), self.hold.forms(key))).collect();
+        let forms = self.forms(&suspects);
         // The calculation is driven to and fro below.
         self.desired = None;
         let mut changed: BTreeSet<ResourceKey> = suspects.iter().cloned().collect();
@@ -209,13 +223,13 @@ impl Loop {
         }
     }
 
-    /// Puts exactly the objects of `set` into their changed form, and the other suspects into their last good one.
-    fn set_changed(
-        &mut self,
-        forms: &BTreeMap<ResourceKey, (Option<Form>, Option<Form>)>,
-        changed: &mut BTreeSet<ResourceKey>,
-        set: &[ResourceKey],
-    ) {
+    /// The changed and the last good form of pending objects.
+    pub(super) fn forms(&self, pending: &[ResourceKey]) -> Forms {
+        pending.iter().map(|key| (key.clone(), self.hold.forms(key))).collect()
+    }
+
+    /// Puts exactly the objects of `set` into their changed form, and the other pending ones into their last good one.
+    pub(super) fn set_changed(&mut self, forms: &Forms, changed: &mut BTreeSet<ResourceKey>, set: &[ResourceKey]) {
         let wanted: BTreeSet<ResourceKey> = set.iter().cloned().collect();
         let flips: Vec<ResourceKey> = wanted.symmetric_difference(changed).cloned().collect();
         for key in flips {

@@ -110,13 +110,15 @@ impl Loop {
                 name(&saved.cluster),
                 name(&self.cluster)
             );
-            self.hold.forget_remembered();
+            self.hold.forget_remembered(|_| true);
             return true;
         }
         if revision < saved.revision {
             tracing::warn!("the store went back from revision {} to {revision} since the last run", saved.revision);
         }
-        self.resolved.remembered = saved.settings;
+        self.resolved.remembered.clone_from(&saved.settings);
+        // It stands in until everything that is needed is there.
+        self.saved = Some(saved);
         true
     }
 

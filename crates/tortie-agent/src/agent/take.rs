@@ -87,17 +87,18 @@ impl Loop {
                 self.revision = revision;
                 self.kinds = kinds;
                 self.is_unsaved = true;
+                self.has_snapshot |= is_snapshot;
+                if self.has_snapshot {
+                    // Of a kind that is not read yet the last valid forms may still be needed.
+                    let kinds = &self.kinds;
+                    self.hold.forget_remembered(|kind| kinds.is_empty() || kinds.contains_key(&kind));
+                }
                 if is_snapshot {
-                    self.is_in_sync = true;
-                    self.hold.forget_remembered();
-                    self.stand_in = None;
-                    self.kernel.stand_in = None;
                     // Written after each snapshot, at once.
                     self.saved_at = None;
                 }
                 self.observe.totals.resyncs += u64::from(is_snapshot);
-                let is_in_sync = self.is_in_sync;
-                self.observe.progress(|progress| (progress.is_in_sync, progress.is_locked) = (is_in_sync, false));
+                self.observe.progress(|progress| progress.is_locked = false);
                 self.wants_programming();
                 self.store.revision = revision.0;
                 "in-sync".clone_into(&mut self.store.state);
@@ -136,6 +137,7 @@ impl Loop {
             self.links = Some(links);
             self.observe.progress(|progress| progress.has_links = true);
             self.is_unsaved = true;
+            self.has_host_changed = true;
             self.wants_programming();
         }
     }
@@ -149,6 +151,7 @@ impl Loop {
             return;
         }
         self.programmer.forget();
+        self.has_host_changed = true;
         self.wants_programming();
         if event.is_lost() {
             tracing::warn!("events of rulesets were lost, there were too many at once: reading the kernel again");
