@@ -148,6 +148,31 @@ fn native_objects_come_and_go_as_resources() {
 }
 
 #[test]
+fn a_syncer_reads_more_kinds_while_it_runs() {
+    let store = admin(Group::Native);
+    Resources::new(&*store).ensure_initialised().unwrap();
+    let set = ResourceKey::namespaced(Kind::NetworkSet, "default", "sync-late");
+    write(&store, &[change(Mode::Apply, &set, json!({"nets": ["10.0.0.1"]}))]).unwrap();
+    let mut mirror = Mirror::start(&store, vec![Kind::ClusterInformation, Kind::Tier]);
+    mirror.until("a snapshot", |mirror| mirror.snapshots == 1);
+    assert_eq!(mirror.spec(&set), None);
+    assert_eq!(mirror.kinds.keys().collect::<Vec<_>>(), [&Kind::Tier, &Kind::ClusterInformation]);
+
+    let late = [Kind::NetworkSet, Kind::Profile];
+    mirror.widen(&late);
+    mirror.widen(&late);
+    let has_all = |mirror: &Mirror| late.iter().all(|kind| mirror.kinds.contains_key(kind));
+    mirror.until("the new kinds", has_all);
+    assert!(mirror.spec(&set).is_some() && mirror.spec(&ResourceKey::global(Kind::Profile, "kns.default")).is_some());
+    assert_eq!(mirror.times(&ResourceKey::global(Kind::Tier, "default")), 1, "what was read stays");
+    assert_eq!((mirror.times(&set), mirror.snapshots), (1, 1), "each collection is read once, and that is no snapshot");
+
+    write(&store, &[change(Mode::Apply, &set, json!({"nets": ["10.0.0.2"]}))]).unwrap();
+    mirror.until_present(&store);
+    assert_eq!(mirror.spec(&set).unwrap()["nets"], json!(["10.0.0.2"]), "the present revision counts them too");
+}
+
+#[test]
 fn a_syncer_that_is_dropped_delivers_nothing_more() {
     let store = admin(Group::Native);
     Resources::new(&*store).ensure_initialised().unwrap();

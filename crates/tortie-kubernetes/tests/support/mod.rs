@@ -135,7 +135,7 @@ pub struct Mirror {
     pub revision: Revision,
     /// The last revisions of each kind.
     pub kinds: KindRevisions,
-    _syncer: Syncer,
+    syncer: Syncer,
 }
 
 impl Mirror {
@@ -159,8 +159,13 @@ impl Mirror {
             lost: None,
             revision: Revision::ZERO,
             kinds: KindRevisions::new(),
-            _syncer: syncer,
+            syncer,
         }
+    }
+
+    /// Reads more kinds.
+    pub fn widen(&mut self, kinds: &[Kind]) {
+        self.syncer.widen(kinds);
     }
 
     /// Takes events until the mirror is as wanted.

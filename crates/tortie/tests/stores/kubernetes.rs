@@ -15,10 +15,10 @@ const LOCK: &str = r#"{"spec":{"datastoreReady":false}}"#;
 const UNLOCK: &str = r#"{"spec":{"datastoreReady":true}}"#;
 
 /// A cluster, and the host of an agent. Both are in the namespace of the test, which has no way out.
-struct Cluster {
-    server: ApiServer,
+pub(crate) struct Cluster {
+    pub(crate) server: ApiServer,
     /// Whoever may do everything.
-    admin: Host,
+    pub(crate) admin: Host,
     /// The agent.
     agent: Host,
 }
@@ -36,7 +36,7 @@ impl Cluster {
     }
 
     /// One with definitions, and rights for the agent.
-    fn new(host: &Host) -> Cluster {
+    pub(crate) fn new(host: &Host) -> Cluster {
         let cluster = Cluster::bare(host);
         cluster.init();
         cluster.kubectl(&["apply", "-f", "-"], RIGHTS);
@@ -50,7 +50,7 @@ impl Cluster {
         out
     }
 
-    fn kubectl(&self, arguments: &[&str], input: &str) {
+    pub(crate) fn kubectl(&self, arguments: &[&str], input: &str) {
         self.server.kubectl_ok(arguments, input);
     }
 
@@ -218,7 +218,7 @@ fn the_agent_follows_kubectl_with_the_shipped_rights() {
 }
 
 /// A policy that lets in the pods of a team.
-const TEAM: &str = "apiVersion: projectcalico.org/v3
+pub(crate) const TEAM: &str = "apiVersion: projectcalico.org/v3
 kind: GlobalNetworkPolicy
 metadata: {name: team}
 spec:
@@ -226,7 +226,8 @@ spec:
   ingress:
   - {action: Allow, source: {selector: app == 'client', namespaceSelector: team == 'a'}}
 ";
-const POD: &str = "apiVersion: v1
+/// A pod of that team.
+pub(crate) const POD: &str = "apiVersion: v1
 kind: Namespace
 metadata: {name: shop, labels: {team: a}}
 ---

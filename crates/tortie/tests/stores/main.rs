@@ -5,7 +5,9 @@
 mod support;
 
 mod etcd;
+mod gate;
 mod kubernetes;
+mod lazy;
 
 use support::{Host, Process, until};
 
