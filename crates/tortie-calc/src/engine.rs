@@ -22,8 +22,6 @@ use crate::select::{self, Selected};
 use crate::sets::{Definition, MemberDelta, Sets};
 use crate::settings::Settings;
 
-pub use needs::LAZY;
-
 /// The calculation. Feed it with updates and call [`Engine::flush`]; the order of updates does not matter.
 pub struct Engine {
     settings: Arc<Settings>,

@@ -7,6 +7,7 @@
 mod dispatch;
 mod engine;
 mod items;
+mod needs;
 pub mod policy;
 mod report;
 mod resolve;
@@ -14,7 +15,8 @@ mod select;
 mod sets;
 pub mod settings;
 
-pub use engine::{Delta, Engine, LAZY};
+pub use engine::{Delta, Engine};
+pub use needs::LAZY;
 pub use policy::HostPolicy;
 pub use report::{EndpointReport, EndpointState, NotEnforced, PolicyReport, Reason, Report};
 pub use sets::MemberDelta;

@@ -120,13 +120,13 @@ fn peer(entity: &Entity, protocol: Option<Protocol>, namespace: Option<&str>, se
 
 fn selector_set(selector: &Selector, sets: &mut Vec<Definition>) -> SetId {
     let id = SetId::Selector(selector.canonical().into());
-    sets.push(Definition { id: id.clone(), selector: Some(selector.clone()) });
+    sets.push(Definition::new(id.clone(), Some(selector.clone())));
     id
 }
 
 fn port_set(name: &str, protocol: Option<Protocol>, selector: Option<&Selector>, sets: &mut Vec<Definition>) -> SetId {
     let text = selector.map(|selector| selector.canonical().into());
     let id = SetId::NamedPort { name: name.into(), protocol, selector: text };
-    sets.push(Definition { id: id.clone(), selector: selector.cloned() });
+    sets.push(Definition::new(id.clone(), selector.cloned()));
     id
 }

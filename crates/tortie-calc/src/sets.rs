@@ -6,11 +6,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use tortie_api::ResourceKey;
 use tortie_api::model::Protocol;
+use tortie_api::{Kind, ResourceKey};
 use tortie_selector::Selector;
 
 use crate::items::{Effective, Item, Items};
+use crate::needs;
 use crate::policy::{SetId, SetMembers};
 
 /// What changed in one set.
@@ -28,6 +29,15 @@ pub(crate) struct Definition {
     pub(crate) id: SetId,
     /// The selector that items must satisfy; `None` takes all of them.
     pub(crate) selector: Option<Selector>,
+    /// The kinds of [`LAZY`](crate::LAZY) that can matter to it.
+    pub(crate) needs: &'static [Kind],
+}
+
+impl Definition {
+    pub(crate) fn new(id: SetId, selector: Option<Selector>) -> Definition {
+        let needs = needs::of_set(&id, selector.as_ref());
+        Definition { id, selector, needs }
+    }
 }
 
 /// One member.

@@ -15,3 +15,18 @@ fn fraction() -> f64 {
 pub fn up_to(most: Duration) -> Duration {
     most.mul_f64(fraction())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_are_spread_over_the_whole_time() {
+        let most = Duration::from_secs(100);
+        let waits: Vec<Duration> = (0..200).map(|_| up_to(most)).collect();
+        assert!(waits.iter().all(|wait| *wait <= most));
+        // By chance alone once in 10^57 runs.
+        assert!(waits.iter().any(|wait| *wait < most / 2) && waits.iter().any(|wait| *wait > most / 2));
+        assert_eq!(up_to(Duration::ZERO), Duration::ZERO);
+    }
+}

@@ -48,8 +48,8 @@ impl Loop {
         self.answer_waiters();
     }
 
-    /// Notes what programming did.
-    pub(super) fn count(&mut self, outcome: Outcome) {
+    /// Notes what programming did, of which revision.
+    pub(super) fn count(&mut self, outcome: Outcome, revision: u64) {
         let is_change = outcome.transactions > 0 || self.kernel.revision.is_none();
         let took = is_change.then(|| Duration::from_micros(outcome.took_us));
         self.observe.programmed(&self.engine.policy().dispatch, took);
@@ -62,8 +62,7 @@ impl Loop {
             self.kernel.last_apply_transactions = outcome.transactions;
             self.kernel.last_apply_generation = self.programmer.generation();
             tracing::info!(
-                "programmed revision {} in {} transactions and {} us",
-                self.revision,
+                "programmed revision {revision} in {} transactions and {} us",
                 outcome.transactions,
                 outcome.took_us
             );
@@ -74,7 +73,7 @@ impl Loop {
 
     /// The kernel has everything that is in force.
     fn applied(&mut self, outcome: Outcome) {
-        self.count(outcome);
+        self.count(outcome, self.revision.0);
         self.kernel.revision = Some(self.revision.0);
         self.enforced_kinds.clone_from(&self.kinds);
         self.kernel.error = None;
@@ -125,6 +124,7 @@ impl Loop {
     pub(super) fn failed(&mut self, error: &ProgramError) {
         self.pause(with_causes(error), error.in_force());
         self.programmer.forget();
+        self.has_host_changed = true;
     }
 
     /// Tries again after a pause, which any event that changes something ends.

@@ -1,4 +1,4 @@
-//! Kinds that are read only when something needs them (datastore.md section 4).
+//! Kinds that are read only when something needs them (datastore.md section 4.1).
 
 use std::collections::BTreeSet;
 
@@ -28,8 +28,11 @@ impl Loop {
     /// Whether the store has told everything that what was calculated needs. What is missing is asked for.
     pub(super) fn has_what_it_needs(&mut self) -> bool {
         // Where one revision counts the whole store, all kinds are told together.
-        let is_told = |kind: &Kind| self.kinds.is_empty() || self.kinds.contains_key(kind);
-        let missing: Vec<Kind> = self.engine.needs().into_iter().filter(|kind| !is_told(kind)).collect();
+        if self.kinds.is_empty() {
+            return true;
+        }
+        let is_missing = |kind: &Kind| !self.kinds.contains_key(kind);
+        let missing: Vec<Kind> = self.engine.needs().into_iter().filter(is_missing).collect();
         if missing != self.awaited && !missing.is_empty() {
             tracing::info!("what is in the store needs {}: reading them first", plurals(&missing));
         }
@@ -65,9 +68,7 @@ impl Loop {
             return self.stand_in_for_store();
         }
         // Every change of the store comes here, while the kernel needs nothing.
-        if self.kernel.revision.is_none() || !self.has_host_changed {
-            return;
-        }
+        let Some(revision) = self.kernel.revision.filter(|_| self.has_host_changed) else { return };
         let pending = self.hold.pending();
         let forms = self.forms(&pending);
         let mut changed: BTreeSet<_> = pending.iter().cloned().collect();
@@ -75,7 +76,7 @@ impl Loop {
         self.engine.flush();
         match self.programmer.program(&self.compiled()) {
             Ok(outcome) => {
-                self.count(outcome);
+                self.count(outcome, revision);
                 self.kernel.error = None;
                 self.failures = 0;
             }

@@ -1,18 +1,12 @@
-//! Which kinds can matter to a host (datastore.md section 4): what nothing in force can need may be left unread.
+//! What the present state needs (datastore.md section 4.1).
 
 use std::collections::BTreeSet;
 
 use tortie_api::model::Resource;
 use tortie_api::{DEFAULT_ALLOW_PROFILE, Kind};
-use tortie_selector::scope::NAMESPACE_LABEL;
-use tortie_selector::{Restriction, Selector};
 
 use super::Engine;
-use crate::policy::SetId;
-use crate::sets::Definition;
-
-/// The kinds that an agent may leave unread until something needs them.
-pub const LAZY: [Kind; 3] = [Kind::NetworkSet, Kind::Profile, Kind::WorkloadEndpoint];
+use crate::needs::LAZY;
 
 impl Engine {
     /// Those of [`LAZY`] that can matter to what is in force, as of the last flush. Without any object of the others the
@@ -29,7 +23,7 @@ impl Engine {
         }
         let mut has_selector = false;
         for definition in self.policies.values().filter_map(|active| active.rules.as_ref()).flat_map(|r| &r.sets) {
-            needs.extend(of_set(definition));
+            needs.extend(definition.needs);
             has_selector |= definition.selector.is_some();
         }
         // Labels of other hosts' endpoints.
@@ -43,20 +37,4 @@ impl Engine {
 /// Whether a host endpoint takes rules or labels from a profile that is stored.
 fn names_profile(resource: &Resource) -> bool {
     matches!(resource, Resource::HostEndpoint(hep) if hep.profiles.iter().any(|name| name != DEFAULT_ALLOW_PROFILE))
-}
-
-/// The kinds whose objects can be members of a set, or decide by their labels who is one.
-fn of_set(definition: &Definition) -> &'static [Kind] {
-    match (&definition.id, &definition.selector) {
-        (_, Some(selector)) if has_no_namespaced(selector) => &[],
-        // Network sets have no ports.
-        (SetId::NamedPort { .. }, Some(_)) => &[Kind::Profile, Kind::WorkloadEndpoint],
-        (SetId::NamedPort { .. }, None) => &[Kind::WorkloadEndpoint],
-        (SetId::Selector(_), _) => &LAZY,
-    }
-}
-
-/// Whether a selector takes nothing that has a namespace: network sets and workload endpoints always show theirs.
-fn has_no_namespaced(selector: &Selector) -> bool {
-    selector.restrictions().is_none_or(|labels| labels.get(NAMESPACE_LABEL) == Some(&Restriction::Absent))
 }

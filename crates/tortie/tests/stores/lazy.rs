@@ -15,6 +15,13 @@ const LAZY: [&str; 4] = [PODS, NETWORK_SETS, "/api/v1/namespaces", "/api/v1/serv
 /// The pod's address, which [`TEAM`] lets in.
 const ADDRESS: &str = "10.65.0.9";
 
+/// A set of the pod's namespace, which [`TEAM`] lets in too.
+const SET: &str = "apiVersion: projectcalico.org/v3
+kind: NetworkSet
+metadata: {name: more, namespace: shop, labels: {app: client}}
+spec: {nets: [198.51.100.0/24]}
+";
+
 /// A cluster with the pod, and an agent's host behind a gate; what is stored needs no pods.
 struct Rig {
     cluster: Cluster,
@@ -40,6 +47,11 @@ impl Rig {
         self.cluster.kubectl(&["apply", "-f", "-"], objects);
     }
 
+    fn apply_and_wait(&self, objects: &str) {
+        let (code, _, err) = self.cluster.admin.tortie(&["apply", "-f", "-", "--wait=60s"], objects);
+        assert!(code == 0 && err.contains("enforced on 1 of 1 hosts"), "{code} {err}");
+    }
+
     fn until_table(&self, what: &str, is_there: impl Fn(&str) -> bool) {
         until(what, || is_there(&self.agent.table()).then_some(()));
     }
@@ -52,6 +64,8 @@ fn what_no_rule_can_need_is_not_read_and_needs_no_right() {
         let process = rig.agent.agent(&[]);
         rig.agent.settle();
         assert!(rules(&rig.agent).contains("8001") && rig.gate.was_asked("/apis/projectcalico.org/v3/hostendpoints"));
+        // Nobody is waited for who does not need it.
+        rig.apply_and_wait(SET);
         let asked: Vec<&str> = LAZY.into_iter().filter(|path| rig.gate.was_asked(path)).collect();
         assert!(asked.is_empty(), "{asked:?}");
         drop(process);
@@ -94,14 +108,9 @@ fn what_a_rule_needs_is_read_when_it_comes_and_enforced_with_all_of_it() {
         rig.until_table("a namespace of another team", |table| !table.contains(ADDRESS));
 
         // Sets too, and whoever applies one waits for the agent that reads them.
-        let set = "apiVersion: projectcalico.org/v3
-kind: NetworkSet
-metadata: {name: more, namespace: shop, labels: {app: client}}
-spec: {nets: [198.51.100.0/24]}
-";
         rig.cluster.kubectl(&["label", "namespace", "shop", "--overwrite", "team=a"], "");
-        let (code, _, err) = rig.cluster.admin.tortie(&["apply", "-f", "-", "--wait=60s"], set);
-        assert!(code == 0 && err.contains("enforced on 1 of 1 hosts"), "{code} {err}");
+        rig.until_table("the team again", |table| table.contains(ADDRESS));
+        rig.apply_and_wait(SET);
         assert!(rig.agent.table().contains("198.51.100.0/24"));
     });
 }
@@ -113,10 +122,14 @@ fn what_is_enforced_stays_while_what_changes_need_is_not_there() {
         let agent = &rig.agent;
         let (_process, before) = enforced(agent);
         rig.gate.close(Closed::Silent, PODS);
-        rig.apply(&format!("{}---\n{TEAM}", objects(8002)));
+        rig.apply(TEAM);
         rig.gate.wait_held();
         let message = || agent.state()["store"]["message"].as_str().unwrap_or_default().to_owned();
         until("it is told what is waited for", || message().contains("workloadendpoints").then_some(()));
+        rig.apply(&objects(8002));
+        let revision = ["get", "gnp", "web", "-o", "jsonpath={.metadata.resourceVersion}"];
+        let revision: u64 = rig.cluster.server.kubectl_ok(&revision, "").parse().unwrap();
+        until("the next change", || (agent.state()["store"]["revision"].as_u64() >= Some(revision)).then_some(()));
         assert_eq!(rules(agent), before, "all that changed waits");
 
         // What is enforced is still looked after.
@@ -142,6 +155,8 @@ fn an_agent_that_starts_programs_nothing_before_it_has_what_it_needs_e708() {
         rig.apply(TEAM);
         let (process, before) = enforced(agent);
         assert!(before.contains(ADDRESS));
+        let saved = agent.folder.path().join("agent.sock.state/state.jsonl");
+        until("it is saved", || std::fs::read_to_string(&saved).ok()?.contains(ADDRESS).then_some(()));
         drop(process);
 
         // What the last run left stays, though all but the pods is known.
