@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tortie_api::Kind;
 use tortie_api::model::{
-    Action, Attachment, Entity, HostEndpoint, Meta, Policy, Port, Resource, Rule, ServiceAccounts,
+    Action, Attachment, Entity, HostEndpoint, Meta, Policy, PolicyKind, Port, Resource, Rule, ServiceAccounts,
 };
 use tortie_calc::{Engine, LAZY, Settings};
 use tortie_rules::compile;
@@ -125,22 +125,19 @@ fn needs(resources: &[Resource], settings: Settings) -> Vec<&'static str> {
 /// What a host needs for a rule with this source.
 fn for_source(source: Entity) -> Vec<&'static str> {
     let rule = Rule { source, ..Rule::any(Action::Allow) };
-    let Some(mut policy) = world(1).resources.into_iter().find_map(|resource| match resource {
-        Resource::Policy(policy) if policy.kind == tortie_api::model::PolicyKind::Global => Some(policy),
+    let drawn = world(1).resources.into_iter().find_map(|resource| match resource {
+        Resource::Policy(policy) if policy.kind == PolicyKind::Global => Some(policy),
         _ => None,
-    }) else {
-        panic!("the world has a policy")
-    };
-    let parse = |text: &str| Selector::parse(text).unwrap();
-    policy = Policy {
-        selector: parse("all()"),
+    });
+    let policy = Policy {
+        selector: Selector::all(),
         namespace_selector: None,
         service_account_selector: None,
         ingress: vec![Arc::new(rule)],
         egress: Vec::new(),
         governs_ingress: true,
         governs_egress: false,
-        ..policy
+        ..drawn.expect("the world has a policy")
     };
     let policies = [endpoint("h", NODE, &[]), Resource::Policy(policy.clone())];
     let elsewhere = [endpoint("h", "other", &[]), Resource::Policy(policy)];
@@ -178,6 +175,10 @@ fn rules_need_what_their_selectors_and_ports_may_mean() {
     check(Entity { service_accounts: Some(accounts), ..none() }, &ALL);
     check(Entity { ports: named(), ..none() }, &["workloadendpoints"]);
     check(Entity { not_ports: named(), ..none() }, &["workloadendpoints"]);
+    // E-332: what the selectors take together is nothing, and the negated port asks the positive one alone.
+    let role = Entity { selector: parse("role == 'db'"), not_selector: parse("all()"), ..none() };
+    check(role.clone(), &[]);
+    check(Entity { not_ports: named(), ..role }, &["profiles", "workloadendpoints"]);
     check(Entity { selector: parse("role == 'db'"), ports: named(), ..none() }, &ALL);
 }
 
