@@ -7,9 +7,9 @@ use serde_json::{Map, Value, json};
 use crate::checks::nearest;
 use crate::kind::OUT_OF_SCOPE;
 use crate::limits::PROBLEMS_MAX;
-use crate::problem::{Position, Problem, Severity};
+use crate::problem::{Fault, Position, Problem, Severity};
 use crate::schema::{self, Field, Type, optional, required};
-use crate::shape::{Shaper, is_null, scalar};
+use crate::shape::{Shaper, is_null, plain_value, scalar};
 use crate::source::{Node, NodeValue, documents};
 use crate::validate::validate;
 use crate::{API_VERSION, Kind, ResourceKey, defaults};
@@ -74,6 +74,66 @@ pub fn identify(text: &str) -> Decoded {
     Decoder::read(text, Depth::Identity)
 }
 
+/// One document of a text, or one item of a list of them, and what became of it.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// `apiVersion` as it is written; empty when it is absent.
+    pub api_version: String,
+    /// `kind` as it is written; empty when it is absent.
+    pub kind: String,
+    /// All of it as it is written.
+    pub raw: Value,
+    /// The object that can be written, or every mistake in it.
+    pub outcome: Result<Document, Vec<Problem>>,
+}
+
+/// Decodes a text document by document, for whoever handles each of them alone, whatever the others are.
+///
+/// # Errors
+/// What is wrong with the text itself, when it is no YAML or JSON.
+pub fn entries(text: &str) -> Result<Vec<Entry>, Vec<Problem>> {
+    let (nodes, problems) = documents(text);
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let mut entries = Vec::new();
+    for node in &nodes {
+        match &node.value {
+            NodeValue::Sequence(items) => items.iter().for_each(|item| Entry::add(item, &mut entries)),
+            _ => Entry::add(node, &mut entries),
+        }
+    }
+    Ok(entries)
+}
+
+impl Entry {
+    fn add(node: &Node, entries: &mut Vec<Entry>) {
+        let mut decoder = Decoder { depth: Depth::Whole, documents: Vec::new(), problems: Vec::new() };
+        let word = |name: &str| match &node.value {
+            NodeValue::Mapping(members) => members.iter().find(|(found, ..)| found == name).map(|(.., value)| value),
+            _ => None,
+        };
+        let word = |name: &str| word(name).and_then(scalar).map(|(text, _)| text.to_owned()).unwrap_or_default();
+        let (api_version, kind) = (word("apiVersion"), word("kind"));
+        let is_list = kind.strip_suffix("List").is_some_and(|kind| Kind::from_document(kind).is_some());
+        match &node.value {
+            NodeValue::Mapping(members) if is_list && api_version == API_VERSION => {
+                let items = decoder.items(node, members);
+                if decoder.problems.is_empty() {
+                    items.iter().for_each(|item| Entry::add(item, entries));
+                    return;
+                }
+            }
+            _ => decoder.node(node, false),
+        }
+        let outcome = decoder.documents.pop().ok_or_else(|| {
+            decoder.problems.retain(|problem| problem.severity == Severity::Error);
+            decoder.problems
+        });
+        entries.push(Entry { api_version, kind, raw: plain_value(node), outcome });
+    }
+}
+
 /// How much of an object matters.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Depth {
@@ -110,7 +170,8 @@ impl Decoder {
             NodeValue::Sequence(items) if is_top => items.iter().for_each(|item| self.node(item, false)),
             NodeValue::Mapping(members) => self.object(node, members),
             _ => {
-                self.problems.push(Problem::error("", "expected an object with apiVersion and kind").at(node.position))
+                let problem = Problem::error("", "expected an object with apiVersion and kind").of(Fault::Type);
+                self.problems.push(problem.at(node.position));
             }
         }
     }
@@ -124,7 +185,8 @@ impl Decoder {
             Some((Some((API_VERSION, _)), _)) => {}
             Some((found, at)) => {
                 let found = found.map_or("", |(text, _)| text);
-                let problem = Problem::error("apiVersion", format!("unknown apiVersion `{found}`")).at(at.position);
+                let problem = Problem::error("apiVersion", format!("unknown apiVersion `{found}`"));
+                let problem = problem.of(Fault::UnknownKind).at(at.position);
                 self.problems.push(problem.with_hint(format!("write `apiVersion: {API_VERSION}`")));
                 is_known = false;
             }
@@ -149,7 +211,8 @@ impl Decoder {
     }
 
     fn missing(&mut self, node: &Node, field: &str, example: &str, is_known: &mut bool) {
-        let problem = Problem::error(field, format!("`{field}` is missing")).at(node.position);
+        let problem = Problem::error(field, format!("`{field}` is missing"));
+        let problem = problem.of(Fault::UnknownKind).at(node.position);
         self.problems.push(problem.with_hint(format!("write `{field}: {example}`")));
         *is_known = false;
     }
@@ -158,7 +221,7 @@ impl Decoder {
         let problem = if OUT_OF_SCOPE.contains(&name) {
             Problem::error("kind", format!("kind {name} is not managed by Tortie"))
         } else {
-            let problem = Problem::error("kind", format!("unknown kind `{name}`"));
+            let problem = Problem::error("kind", format!("unknown kind `{name}`")).of(Fault::UnknownKind);
             match nearest(name, Kind::all().map(Kind::name)) {
                 Some(near) => problem.with_hint(format!("did you mean `{near}`?")),
                 None => problem.with_hint("`tortie get` lists the kinds"),
@@ -169,6 +232,19 @@ impl Decoder {
 
     /// A `List` kind, whose items carry apiVersion and kind of their own.
     fn list(&mut self, kind: Kind, node: &Node, members: &[(String, Position, Node)]) {
+        for item in self.items(node, members) {
+            let before = self.documents.len();
+            self.node(item, false);
+            if let Some(document) = self.documents.get(before).filter(|document| document.kind != kind) {
+                let message = format!("a {} in a {kind}List", document.kind);
+                self.problems.push(Problem::error("kind", message).at(item.position));
+                self.documents.truncate(before);
+            }
+        }
+    }
+
+    /// The items of a `List` kind, which is checked itself.
+    fn items<'a>(&mut self, node: &Node, members: &'a [(String, Position, Node)]) -> &'a [Node] {
         let fields = [
             required("apiVersion", Type::Any),
             required("kind", Type::Any),
@@ -179,15 +255,9 @@ impl Decoder {
         shaper.object(&fields, node, "");
         self.problems.append(&mut shaper.problems);
         let items = members.iter().find(|(name, ..)| name == "items").map(|(.., items)| &items.value);
-        let Some(NodeValue::Sequence(items)) = items else { return };
-        for item in items {
-            let before = self.documents.len();
-            self.node(item, false);
-            if let Some(document) = self.documents.get(before).filter(|document| document.kind != kind) {
-                let message = format!("a {} in a {kind}List", document.kind);
-                self.problems.push(Problem::error("kind", message).at(item.position));
-                self.documents.truncate(before);
-            }
+        match items {
+            Some(NodeValue::Sequence(items)) => items,
+            _ => &[],
         }
     }
 

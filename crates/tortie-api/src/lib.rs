@@ -32,10 +32,10 @@ pub mod yaml;
 
 pub use causes::with_causes;
 pub use checks::{check_text, format_duration, is_name, nearest, parse_duration};
-pub use decode::{Decoded, Document, decode, identify};
+pub use decode::{Decoded, Document, Entry, decode, entries, identify};
 pub use key::ResourceKey;
 pub use kind::Kind;
-pub use problem::{Position, Problem, Severity};
+pub use problem::{Fault, Joint, Position, Problem, Severity};
 pub use stored::{Stored, read_stored};
 pub use validate::{check_name, is_built_in};
 

@@ -1,7 +1,8 @@
 //! What every kind looks like, as data: fields, types, limits and enumerations (resources.md).
 //!
 //! Decoding, validation, defaults and the definitions for Kubernetes ([`crate::crd`]) are all made from these tables, so
-//! that they cannot disagree.
+//! that they cannot disagree. Fields, and the words of an enumeration, stand in the order in which Calico's tools print
+//! them.
 
 use crate::Kind;
 
@@ -184,17 +185,17 @@ pub(crate) const NO_LIMIT: usize = usize::MAX;
 /// `metadata` as users write it.
 pub const METADATA: &[Field] = &[
     optional("name", Type::Text(Text::Any(NO_LIMIT))),
-    optional("namespace", Type::Text(Text::Any(NO_LIMIT))),
     optional("generateName", Type::Text(Text::Any(NO_LIMIT))),
-    optional("labels", Type::Map(MapRule::Labels)),
-    optional("annotations", Type::Map(MapRule::Annotations)),
+    optional("namespace", Type::Text(Text::Any(NO_LIMIT))),
+    optional("selfLink", Type::Text(Text::Any(NO_LIMIT))),
     optional("uid", Type::Text(Text::Any(NO_LIMIT))),
     optional("resourceVersion", Type::Text(Text::Any(NO_LIMIT))),
+    optional("generation", Type::Int(i64::MIN, i64::MAX)),
     optional("creationTimestamp", Type::Text(Text::Any(NO_LIMIT))),
     optional("deletionTimestamp", Type::Text(Text::Any(NO_LIMIT))),
     optional("deletionGracePeriodSeconds", Type::Int(i64::MIN, i64::MAX)),
-    optional("generation", Type::Int(i64::MIN, i64::MAX)),
-    optional("selfLink", Type::Text(Text::Any(NO_LIMIT))),
+    optional("labels", Type::Map(MapRule::Labels)),
+    optional("annotations", Type::Map(MapRule::Annotations)),
     optional("ownerReferences", Type::List(&Type::Any, NO_LIMIT)),
     optional("finalizers", Type::List(&Type::Text(Text::Any(NO_LIMIT)), NO_LIMIT)),
     optional("managedFields", Type::List(&Type::Any, NO_LIMIT)),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use crate::checks::{self, Refusal, nearest};
-use crate::problem::{Position, Problem};
+use crate::problem::{Fault, Position, Problem};
 use crate::scalar::{Plain, is_plain_decimal, yaml_1_1};
 use crate::schema::{Field, MapRule, Text, Type};
 use crate::source::{Node, NodeValue};
@@ -25,14 +25,18 @@ pub(crate) fn join(path: &str, name: &str) -> String {
 }
 
 impl Shaper {
-    fn refused(&mut self, path: &str, position: Position, refusal: Refusal) {
-        let mut problem = Problem::error(path, refusal.message).at(position);
+    fn refused(&mut self, path: &str, position: Position, refusal: Refusal, fault: Fault) {
+        let mut problem = Problem::error(path, refusal.message).of(fault).at(position);
         problem.hint = refusal.hint;
         self.problems.push(problem);
     }
 
-    fn error(&mut self, path: &str, position: Position, message: impl Into<String>) {
-        self.problems.push(Problem::error(path, message).at(position));
+    fn error(&mut self, path: &str, position: Position, fault: Fault, message: impl Into<String>) {
+        self.problems.push(Problem::error(path, message).of(fault).at(position));
+    }
+
+    fn mistyped(&mut self, path: &str, node: &Node, expected: &str) {
+        self.error(path, node.position, Fault::Type, format!("expected {expected}, found {}", describe(node)));
     }
 
     /// The members of an object.
@@ -42,7 +46,7 @@ impl Shaper {
         self.positions.insert(path.to_owned(), node.position);
         let NodeValue::Mapping(members) = &node.value else {
             if !is_null(node) {
-                self.error(path, node.position, format!("expected an object, found {}", describe(node)));
+                self.mistyped(path, node, "an object");
                 return object;
             }
             self.missing(fields, &object, &[], before, (path, node.position));
@@ -84,13 +88,13 @@ impl Shaper {
             if !is_reported {
                 let what = if given.contains(&field.name) { "must not be empty" } else { "is missing" };
                 let at = self.positions.get(&inner).copied().unwrap_or(at);
-                self.error(&inner, at, format!("`{}` {what}", field.name));
+                self.error(&inner, at, Fault::Missing, format!("`{}` {what}", field.name));
             }
         }
     }
 
     fn unknown(&mut self, fields: &[Field], name: &str, path: &str, position: Position) {
-        let mut problem = Problem::error(path, format!("unknown field `{name}`")).at(position);
+        let mut problem = Problem::error(path, format!("unknown field `{name}`")).of(Fault::UnknownField).at(position);
         if let Some(field) = fields.iter().find(|field| field.name.eq_ignore_ascii_case(name)) {
             problem = problem.with_hint(format!("field names are case-sensitive: write `{}`", field.name));
         } else if let Some(near) = nearest(name, fields.iter().map(|field| field.name)) {
@@ -116,7 +120,7 @@ impl Shaper {
                 Some(("true" | "True" | "TRUE", true)) => Some(json!(true)),
                 Some(("false" | "False" | "FALSE", true)) => Some(json!(false)),
                 _ => {
-                    self.error(path, node.position, format!("expected true or false, found {}", describe(node)));
+                    self.mistyped(path, node, "true or false");
                     None
                 }
             },
@@ -131,17 +135,19 @@ impl Shaper {
             Some((text, true)) if is_plain_decimal(text) => match text.parse::<i64>() {
                 Ok(number) if (min..=max).contains(&number) => Some(json!(number)),
                 _ => {
-                    self.error(path, node.position, format!("{text} is not between {min} and {max}"));
+                    let message = format!("{text} is not between {min} and {max}");
+                    self.error(path, node.position, Fault::Bounds(min, max), message);
                     None
                 }
             },
             Some((text, true)) if matches!(yaml_1_1(text), Plain::Int(_)) => {
                 let message = format!("`{text}` is read as different numbers by YAML 1.1 and 1.2");
-                self.problems.push(Problem::error(path, message).with_hint("write a decimal number").at(node.position));
+                let problem = Problem::error(path, message).of(Fault::Type).with_hint("write a decimal number");
+                self.problems.push(problem.at(node.position));
                 None
             }
             _ => {
-                self.error(path, node.position, format!("expected a number, found {}", describe(node)));
+                self.mistyped(path, node, "a number");
                 None
             }
         }
@@ -152,7 +158,7 @@ impl Shaper {
         if value.is_string() || value.is_i64() {
             return Some(value);
         }
-        self.error(path, node.position, format!("expected a number or text, found {}", describe(node)));
+        self.mistyped(path, node, "a number or text");
         None
     }
 
@@ -166,7 +172,7 @@ impl Shaper {
             _ => None,
         };
         let Some(number) = number else {
-            self.error(path, node.position, format!("expected a number, found {}", describe(node)));
+            self.mistyped(path, node, "a number");
             return None;
         };
         Some(number_value(number))
@@ -174,7 +180,7 @@ impl Shaper {
 
     fn text(&mut self, rule: Text, node: &Node, path: &str, keeps_empty: bool) -> Option<Value> {
         let Some((text, is_plain)) = scalar(node) else {
-            self.error(path, node.position, format!("expected text, found {}", describe(node)));
+            self.mistyped(path, node, "text");
             return None;
         };
         let takes_numbers = matches!(
@@ -197,7 +203,8 @@ impl Shaper {
                 }
             };
             if !is_same {
-                let problem = Problem::error(path, format!("`{text}` is not read as text by every YAML reader"));
+                let message = format!("`{text}` is not read as text by every YAML reader");
+                let problem = Problem::error(path, message).of(Fault::Type);
                 self.problems.push(problem.with_hint(format!("quote it: \"{text}\"")).at(node.position));
                 return None;
             }
@@ -208,7 +215,7 @@ impl Shaper {
         match checks::text(rule, text) {
             Ok(value) => Some(value),
             Err(refusal) => {
-                self.refused(path, node.position, refusal);
+                self.refused(path, node.position, refusal, Fault::Text(rule));
                 None
             }
         }
@@ -216,11 +223,12 @@ impl Shaper {
 
     fn list(&mut self, ty: &Type, limit: usize, node: &Node, path: &str) -> Option<Value> {
         let NodeValue::Sequence(items) = &node.value else {
-            self.error(path, node.position, format!("expected a list, found {}", describe(node)));
+            self.mistyped(path, node, "a list");
             return None;
         };
         if items.len() > limit {
-            self.error(path, node.position, format!("{} entries, at most {limit} are allowed", items.len()));
+            let message = format!("{} entries, at most {limit} are allowed", items.len());
+            self.error(path, node.position, Fault::Length(limit), message);
         }
         let values = items.iter().enumerate().filter_map(|(number, item)| {
             let inner = format!("{path}[{number}]");
@@ -233,7 +241,7 @@ impl Shaper {
 
     fn map(&mut self, rule: MapRule, node: &Node, path: &str) -> Option<Value> {
         let NodeValue::Mapping(members) = &node.value else {
-            self.error(path, node.position, format!("expected a map of texts, found {}", describe(node)));
+            self.mistyped(path, node, "a map of texts");
             return None;
         };
         let mut map = Map::new();
@@ -241,25 +249,26 @@ impl Shaper {
         for (key, key_position, value) in members {
             let inner = join(path, key);
             self.positions.insert(inner.clone(), value.position);
-            let checked_key = match rule {
-                MapRule::Labels => checks::label_key(key),
-                MapRule::Annotations => checks::label_key(&key.to_lowercase()),
-                MapRule::Free => Ok(()),
+            let (checked_key, fault) = match rule {
+                MapRule::Labels => (checks::label_key(key), Fault::LabelKey),
+                MapRule::Annotations => (checks::label_key(&key.to_lowercase()), Fault::AnnotationKey),
+                MapRule::Free => (Ok(()), Fault::Other),
             };
             if let Err(refusal) = checked_key {
-                self.refused(&inner, *key_position, refusal);
+                self.refused(&inner, *key_position, refusal, fault);
             }
             let text =
                 if is_null(value) { Some(json!("")) } else { self.text(Text::Any(usize::MAX), value, &inner, true) };
             let Some(Value::String(text)) = text else { continue };
             if let (MapRule::Labels, Err(refusal)) = (rule, checks::label_value(&text)) {
-                self.refused(&inner, value.position, refusal);
+                self.refused(&inner, value.position, refusal, Fault::LabelValue);
             }
             total += key.len() + text.len();
             map.insert(key.clone(), json!(text));
         }
         if rule == MapRule::Annotations && total > ANNOTATIONS_LEN_MAX {
-            self.error(path, node.position, format!("{total} bytes of annotations, at most {ANNOTATIONS_LEN_MAX}"));
+            let message = format!("{total} bytes of annotations, at most {ANNOTATIONS_LEN_MAX}");
+            self.error(path, node.position, Fault::AnnotationsLength(total), message);
         }
         Some(Value::Object(map))
     }
@@ -302,7 +311,7 @@ pub(crate) fn number_value(number: f64) -> Value {
 }
 
 /// A node as it is, for fields that are stored unchanged.
-fn plain_value(node: &Node) -> Value {
+pub(crate) fn plain_value(node: &Node) -> Value {
     match &node.value {
         NodeValue::Scalar { text, is_plain: false } => json!(text),
         NodeValue::Scalar { text, .. } => match yaml_1_1(text) {

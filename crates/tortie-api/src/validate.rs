@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use crate::checks::{self, is_free_name, is_label, is_name};
 use crate::defaults::FIXED_TIERS;
 use crate::model::{Family, Protocol};
-use crate::problem::Problem;
+use crate::problem::{Fault, Joint, Problem};
 use crate::shape::join;
 use crate::{DEFAULT_ALLOW_PROFILE, Kind};
 
@@ -69,9 +69,9 @@ fn metadata(kind: Kind, metadata: &Object, problems: &mut Vec<Problem>) {
         problems.push(Problem::error("metadata.generateName", "generated names are not supported").with_hint(hint));
     }
     if name.is_empty() {
-        problems.push(Problem::error(path, "the object has no name"));
+        problems.push(Problem::error(path, "the object has no name").of(Fault::Name));
     } else if let Err(message) = check_name(kind, name) {
-        let mut problem = Problem::error(path, message);
+        let mut problem = Problem::error(path, message).of(Fault::Name);
         let other = name.to_lowercase().replace('_', "-");
         if check_name(kind, &other).is_ok() {
             problem = problem.with_hint(format!("did you mean `{other}`?"));
@@ -93,14 +93,15 @@ fn metadata(kind: Kind, metadata: &Object, problems: &mut Vec<Problem>) {
     }
     if !kind.is_namespaced() && !text(metadata, "namespace").is_empty() {
         let message = format!("namespace should not be specified: {kind} is not a namespaced resource");
-        problems.push(Problem::error("metadata.namespace", message));
+        problems.push(Problem::error("metadata.namespace", message).of(Fault::Namespace));
     }
     let namespace = text(metadata, "namespace");
     if kind.is_namespaced()
         && !namespace.is_empty()
         && !(is_label(namespace) && namespace.len() <= 63 || is_name(namespace))
     {
-        problems.push(Problem::error("metadata.namespace", format!("`{namespace}` is not the name of a namespace")));
+        let problem = Problem::error("metadata.namespace", format!("`{namespace}` is not the name of a namespace"));
+        problems.push(problem.of(Fault::Namespace));
     }
 }
 
@@ -138,7 +139,8 @@ fn host_endpoint(spec: &Object, problems: &mut Vec<Problem>) {
     let interface = text(spec, "interfaceName");
     if interface.is_empty() && list(spec, "expectedIPs").is_empty() && spec.contains_key("node") {
         let problem = Problem::error("spec", "at least one of `interfaceName` and `expectedIPs` must be given");
-        problems.push(problem.with_hint("write `interfaceName: \"*\"` to stand for all interfaces of the host"));
+        let hint = "write `interfaceName: \"*\"` to stand for all interfaces of the host";
+        problems.push(problem.breaks(Joint::NoAttachment).with_hint(hint));
     }
     for name in ["expectedIPs", "profiles"] {
         let mut seen = BTreeSet::new();
@@ -154,11 +156,12 @@ fn host_endpoint(spec: &Object, problems: &mut Vec<Problem>) {
 fn tier(name: &str, spec: &Object, problems: &mut Vec<Problem>) {
     let Some((_, order, action)) = FIXED_TIERS.into_iter().find(|(fixed, ..)| *fixed == name) else { return };
     if spec.get("order").and_then(Value::as_f64) != Some(order as f64) {
-        problems.push(Problem::error("spec.order", format!("the order of tier `{name}` is always {order}")));
+        let problem = Problem::error("spec.order", format!("the order of tier `{name}` is always {order}"));
+        problems.push(problem.breaks(Joint::TierOrder));
     }
     if text(spec, "defaultAction") != action {
         let message = format!("the default action of tier `{name}` is always {action}");
-        problems.push(Problem::error("spec.defaultAction", message));
+        problems.push(Problem::error("spec.defaultAction", message).breaks(Joint::TierAction));
     }
 }
 
@@ -166,7 +169,8 @@ fn network_set(metadata: &Object, spec: &Object, problems: &mut Vec<Problem>) {
     let labels = metadata.get("labels").and_then(Value::as_object);
     if labels.is_some_and(|labels| labels.contains_key("projectcalico.org/namespace")) {
         let message = "label `projectcalico.org/namespace` is reserved: it is derived from the namespace";
-        problems.push(Problem::error("metadata.labels.projectcalico.org/namespace", message));
+        let problem = Problem::error("metadata.labels.projectcalico.org/namespace", message);
+        problems.push(problem.breaks(Joint::ReservedLabel));
     }
     for (number, net) in texts(spec, "nets") {
         if net.is_empty() {
@@ -178,7 +182,7 @@ fn network_set(metadata: &Object, spec: &Object, problems: &mut Vec<Problem>) {
 fn node(spec: &Object, problems: &mut Vec<Problem>) {
     if spec.get("bgp").and_then(Value::as_object).is_some_and(Map::is_empty) {
         let problem = Problem::error("spec.bgp", "`bgp` is there, yet empty");
-        problems.push(problem.with_hint("leave it out"));
+        problems.push(problem.breaks(Joint::EmptyBgp).with_hint("leave it out"));
     }
 }
 
@@ -204,7 +208,8 @@ fn workload_endpoint(spec: &Object, problems: &mut Vec<Problem>) {
 fn only_default(metadata: &Object, problems: &mut Vec<Problem>) {
     let name = text(metadata, "name");
     if !name.is_empty() && name != "default" {
-        problems.push(Problem::error("metadata.name", "the only object of this kind is named `default`"));
+        let problem = Problem::error("metadata.name", "the only object of this kind is named `default`");
+        problems.push(problem.breaks(Joint::OnlyDefault));
     }
 }
 

@@ -120,8 +120,8 @@ const NODE: &[Field] = &[
         ]),
     ),
     optional("ipv4VXLANTunnelAddr", Type::Text(Text::AddressV4)),
-    optional("ipv6VXLANTunnelAddr", Type::Text(Text::AddressV6)),
     optional("vxlanTunnelMACAddr", ANY_TEXT),
+    optional("ipv6VXLANTunnelAddr", Type::Text(Text::AddressV6)),
     optional("vxlanTunnelMACAddrV6", ANY_TEXT),
     optional(
         "orchRefs",
@@ -207,7 +207,6 @@ const KUBE_CONTROLLERS: &[Field] = &[
     optional("healthChecks", ON_OFF).filled("Enabled"),
     kept("etcdV3CompactionPeriod", FREE_DURATION),
     kept("prometheusMetricsPort", Type::Int(0, 65535)),
-    kept("debugProfilePort", Type::Int(0, 65535)),
     kept(
         "controllers",
         Type::Object(&[
@@ -227,6 +226,7 @@ const KUBE_CONTROLLERS: &[Field] = &[
             kept("migration", Type::Object(&[optional("policyNameMigrator", ON_OFF).filled("Enabled")])),
         ]),
     ),
+    kept("debugProfilePort", Type::Int(0, 65535)),
 ];
 
 /// What the controller was told and from where: free members, since another version may run than wrote this.

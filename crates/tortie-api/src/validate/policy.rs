@@ -8,7 +8,7 @@ use super::{Object, entry, family_word, is_true, list, protocol, text, texts};
 use crate::Kind;
 use crate::checks;
 use crate::model::{Family, Protocol};
-use crate::problem::Problem;
+use crate::problem::{Joint, Problem};
 use crate::shape::join;
 
 #[derive(Clone, Copy, PartialEq)]
@@ -24,33 +24,37 @@ pub(super) fn policy(kind: Kind, spec: &Object, problems: &mut Vec<Problem>) {
         let mut seen = BTreeSet::new();
         for (number, word) in texts(spec, name) {
             if !seen.insert(word) {
-                problems.push(Problem::error(entry("spec", name, number), format!("`{word}` is repeated")));
+                let problem = Problem::error(entry("spec", name, number), format!("`{word}` is repeated"));
+                problems.push(problem.breaks(Joint::Repeated));
             }
         }
     }
     let (untracked, pre_dnat) = (is_true(spec, "doNotTrack"), is_true(spec, "preDNAT"));
     if untracked && pre_dnat {
-        problems.push(Problem::error("spec.preDNAT", "`preDNAT` and `doNotTrack` exclude each other"));
+        let problem = Problem::error("spec.preDNAT", "`preDNAT` and `doNotTrack` exclude each other");
+        problems.push(problem.breaks(Joint::PreDnatUntracked));
     }
     for (name, is_set) in [("doNotTrack", untracked), ("preDNAT", pre_dnat)] {
         if is_set && !is_true(spec, "applyOnForward") {
             let problem = Problem::error(join("spec", name), format!("`{name}: true` needs `applyOnForward: true`"));
-            problems.push(
-                problem.with_hint("such a policy sees forwarded traffic too: say so with `applyOnForward: true`"),
-            );
+            let hint = "such a policy sees forwarded traffic too: say so with `applyOnForward: true`";
+            problems.push(problem.breaks(Joint::NotOnForward).with_hint(hint));
         }
     }
     if pre_dnat {
         if !list(spec, "egress").is_empty() {
-            problems.push(Problem::error("spec.egress", "a `preDNAT` policy has no egress rules"));
+            let problem = Problem::error("spec.egress", "a `preDNAT` policy has no egress rules");
+            problems.push(problem.breaks(Joint::PreDnatEgress));
         }
         if texts(spec, "types").any(|(_, word)| word == "Egress") {
-            problems.push(Problem::error("spec.types", "a `preDNAT` policy governs ingress only"));
+            let problem = Problem::error("spec.types", "a `preDNAT` policy governs ingress only");
+            problems.push(problem.breaks(Joint::PreDnatTypes));
         }
     }
     if text(spec, "stagedAction") == "Delete" {
         for name in spec.keys().filter(|name| !["stagedAction", "tier"].contains(&name.as_str())) {
-            problems.push(Problem::error(join("spec", name), format!("`stagedAction: Delete` takes no `{name}`")));
+            let problem = Problem::error(join("spec", name), format!("`stagedAction: Delete` takes no `{name}`"));
+            problems.push(problem.breaks(Joint::StagedDelete));
         }
     } else if list(spec, "ingress").is_empty() && list(spec, "egress").is_empty() && is_inferred(spec) {
         let problem = Problem::warning("spec", "the policy has no rules and no `types`: it governs ingress only");
@@ -90,7 +94,8 @@ impl Rule<'_> {
     fn check(&self, problems: &mut Vec<Problem>) {
         let version = self.rule.get("ipVersion").and_then(Value::as_i64);
         if version == Some(5) {
-            problems.push(Problem::error(join(&self.path, "ipVersion"), "`ipVersion` is 4 or 6"));
+            let problem = Problem::error(join(&self.path, "ipVersion"), "`ipVersion` is 4 or 6");
+            problems.push(problem.breaks(Joint::IpVersion));
         }
         let version = match version {
             Some(4) => Some(Family::V4),
@@ -121,7 +126,7 @@ impl Rule<'_> {
             };
             if version.is_some_and(|version| version != family) {
                 let message = format!("this protocol is {} only, and `ipVersion` says otherwise", family_word(family));
-                problems.push(Problem::error(join(&self.path, name), message));
+                problems.push(Problem::error(join(&self.path, name), message).breaks(Joint::ProtocolVersion));
             }
         }
     }
@@ -131,13 +136,13 @@ impl Rule<'_> {
         if self.rule.contains_key("icmp") && !is_icmp {
             let problem =
                 Problem::error(join(&self.path, "icmp"), "`icmp` needs `protocol: ICMP` or `protocol: ICMPv6`");
-            problems.push(problem);
+            problems.push(problem.breaks(Joint::IcmpProtocol));
         }
         for name in ["icmp", "notICMP"] {
             let Some(icmp) = self.rule.get(name).and_then(Value::as_object) else { continue };
             if icmp.contains_key("code") && !icmp.contains_key("type") {
                 let path = join(&join(&self.path, name), "code");
-                problems.push(Problem::error(path, "a `code` needs a `type`"));
+                problems.push(Problem::error(path, "a `code` needs a `type`").breaks(Joint::IcmpCode));
             }
         }
     }
@@ -148,7 +153,8 @@ impl Rule<'_> {
         let mut seen = BTreeSet::new();
         for (number, method) in texts(http, "methods") {
             if !seen.insert(method) {
-                problems.push(Problem::error(entry(&path, "methods", number), format!("`{method}` is repeated")));
+                let problem = Problem::error(entry(&path, "methods", number), format!("`{method}` is repeated"));
+                problems.push(problem.breaks(Joint::HttpMethods));
             }
         }
         for (number, item) in list(http, "paths").iter().enumerate() {
@@ -157,17 +163,18 @@ impl Rule<'_> {
                 .map_or(0, |item| ["exact", "prefix"].iter().filter(|m| item.contains_key(**m)).count());
             if members != 1 {
                 let message = "a path is exactly one of `exact` and `prefix`";
-                problems.push(Problem::error(entry(&path, "paths", number), message));
+                problems.push(Problem::error(entry(&path, "paths", number), message).breaks(Joint::HttpPath));
             }
         }
         if text(self.rule, "action") != "Allow" {
-            problems.push(Problem::error(&path, "`http` is allowed in Allow rules only"));
+            let problem = Problem::error(&path, "`http` is allowed in Allow rules only");
+            problems.push(problem.breaks(Joint::HttpAction));
         }
         if self.rule.contains_key("protocol") && protocol(self.rule, "protocol") != Some(Protocol::TCP) {
-            problems.push(Problem::error(&path, "`http` needs `protocol: TCP`"));
+            problems.push(Problem::error(&path, "`http` needs `protocol: TCP`").breaks(Joint::HttpProtocol));
         }
         if self.direction == "egress" && self.owner != Owner::Profile {
-            problems.push(Problem::error(&path, "`http` is not allowed in egress rules"));
+            problems.push(Problem::error(&path, "`http` is not allowed in egress rules").breaks(Joint::HttpEgress));
         }
     }
 
@@ -183,7 +190,7 @@ impl Rule<'_> {
                     if expected.is_some_and(|expected| expected != family) {
                         let message = format!("`{net}` is {}, and the rest of the rule is not", family_word(family));
                         let problem = Problem::error(entry(&join(&self.path, end), name, number), message);
-                        problems.push(problem.with_hint("write one rule for each family"));
+                        problems.push(problem.breaks(Joint::Families).with_hint("write one rule for each family"));
                     }
                     expected = expected.or(Some(family));
                 }
@@ -196,7 +203,8 @@ impl Rule<'_> {
         for (number, net) in texts(entity, "notNets") {
             if checks::loose_net(net).is_ok_and(checks::is_everything) {
                 let message = format!("`{net}` is everything: the rule could match nothing");
-                problems.push(Problem::error(entry(&path, "notNets", number), message));
+                let problem = Problem::error(entry(&path, "notNets", number), message);
+                problems.push(problem.breaks(Joint::NegatedEverything));
             }
         }
         self.ports(&path, entity, problems);
@@ -217,7 +225,7 @@ impl Rule<'_> {
             }
             if has_protocol && protocol.is_some_and(|protocol| !protocol.has_ports()) {
                 let problem = Problem::error(join(path, name), "the rule's protocol has no ports");
-                problems.push(problem.with_hint("use TCP, UDP or SCTP"));
+                problems.push(problem.breaks(Joint::PortsProtocol).with_hint("use TCP, UDP or SCTP"));
             }
             if !has_protocol {
                 let numeric = ports
@@ -225,7 +233,8 @@ impl Rule<'_> {
                     .position(|port| port.is_number() || port.as_str().is_some_and(|port| port.contains(':')));
                 if let Some(number) = numeric {
                     let problem = Problem::error(entry(path, name, number), "a numeric port needs a `protocol`");
-                    problems.push(problem.with_hint("add `protocol: TCP`, `UDP` or `SCTP` to the rule"));
+                    let hint = "add `protocol: TCP`, `UDP` or `SCTP` to the rule";
+                    problems.push(problem.breaks(Joint::PortsNumeric).with_hint(hint));
                 }
             }
         }
@@ -239,18 +248,18 @@ impl Rule<'_> {
             exclusive.extend(["ports", "notPorts"]);
         }
         for name in exclusive.into_iter().filter(|name| entity.contains_key(*name)) {
-            problems.push(Problem::error(&inner, format!("`services` and `{name}` exclude each other")));
+            let problem = Problem::error(&inner, format!("`services` and `{name}` exclude each other"));
+            problems.push(problem.breaks(Joint::ServicesExclusive));
         }
         if self.owner == Owner::GlobalPolicy && text(services, "namespace").is_empty() {
-            problems.push(Problem::error(&inner, "in a global policy `services` needs a `namespace`"));
+            let problem = Problem::error(&inner, "in a global policy `services` needs a `namespace`");
+            problems.push(problem.breaks(Joint::ServicesNamespace));
         }
         let is_misplaced =
             (self.direction, end) == ("ingress", "destination") || (self.direction, end) == ("egress", "source");
         if is_misplaced && self.owner != Owner::Profile {
-            problems.push(Problem::error(
-                &inner,
-                format!("`services` is not allowed in the {end} of an {} rule", self.direction),
-            ));
+            let message = format!("`services` is not allowed in the {end} of an {} rule", self.direction);
+            problems.push(Problem::error(&inner, message).breaks(Joint::ServicesPlace));
         }
         let problem = Problem::warning(&inner, "without Kubernetes data `services` match nothing on hosts");
         problems.push(problem);

@@ -6,12 +6,12 @@ use serde_json::Value;
 
 use super::{Object, entry, list, only_default, text};
 use crate::checks;
-use crate::problem::Problem;
+use crate::problem::{Joint, Problem};
 
 pub(super) fn felix(name: &str, spec: &Object, problems: &mut Vec<Problem>) {
     if (name == "default" || name.starts_with("node.")) && spec.contains_key("nodeSelector") {
         let problem = Problem::error("spec.nodeSelector", format!("`nodeSelector` is not allowed on `{name}`"));
-        problems.push(problem.with_hint("it belongs to objects of other names"));
+        problems.push(problem.breaks(Joint::NodeSelector).with_hint("it belongs to objects of other names"));
     }
     for list_name in ["failsafeInboundHostPorts", "failsafeOutboundHostPorts"] {
         for (number, item) in list(spec, list_name).iter().enumerate().filter_map(|(n, i)| Some((n, i.as_object()?))) {
@@ -43,23 +43,26 @@ fn route_tables(spec: &Object, problems: &mut Vec<Problem>) {
     let bounds = |range: &Value| Some((range.get("min")?.as_i64()?, range.get("max")?.as_i64()?));
     if spec.contains_key("routeTableRange") && spec.contains_key("routeTableRanges") {
         let message = "`routeTableRange` and `routeTableRanges` exclude each other";
-        problems.push(Problem::error("spec.routeTableRange", message));
+        problems.push(Problem::error("spec.routeTableRange", message).breaks(Joint::RouteTables));
     }
     if let Some((min, max)) = spec.get("routeTableRange").and_then(bounds)
         && !(1 <= min && min <= max && max <= 250)
     {
-        problems.push(Problem::error("spec.routeTableRange", "a range needs 1 <= min <= max <= 250"));
+        let problem = Problem::error("spec.routeTableRange", "a range needs 1 <= min <= max <= 250");
+        problems.push(problem.breaks(Joint::RouteTableRange));
     }
     let mut total = 0i64;
     for (number, range) in list(spec, "routeTableRanges").iter().enumerate() {
         let Some((min, max)) = bounds(range) else { continue };
         if min < 1 || max < min {
-            problems.push(Problem::error(entry("spec", "routeTableRanges", number), "a range needs 1 <= min <= max"));
+            let path = entry("spec", "routeTableRanges", number);
+            problems.push(Problem::error(path, "a range needs 1 <= min <= max").breaks(Joint::RouteTableRange));
         }
         total = total.saturating_add(max.saturating_sub(min).saturating_add(1));
     }
     if total > 65_535 {
-        problems.push(Problem::error("spec.routeTableRanges", format!("{total} tables in all, at most 65535")));
+        let problem = Problem::error("spec.routeTableRanges", format!("{total} tables in all, at most 65535"));
+        problems.push(problem.breaks(Joint::RouteTablesTotal));
     }
 }
 
@@ -75,13 +78,15 @@ pub(super) fn kube_controllers(metadata: &Object, spec: &Object, problems: &mut 
         let path = entry("spec.controllers.node.hostEndpoint", "templates", number);
         let name = text(template, "generateName");
         if name.is_empty() {
-            problems.push(Problem::error(format!("{path}.generateName"), "`generateName` is missing"));
+            let problem = Problem::error(format!("{path}.generateName"), "`generateName` is missing");
+            problems.push(problem.breaks(Joint::TemplateName));
         } else if !names.insert(name) {
-            problems.push(Problem::error(format!("{path}.generateName"), format!("`{name}` is used twice")));
+            let problem = Problem::error(format!("{path}.generateName"), format!("`{name}` is used twice"));
+            problems.push(problem.breaks(Joint::TemplateRepeated));
         }
         if list(template, "interfaceCIDRs").is_empty() && text(template, "interfacePattern").is_empty() {
             let message = "at least one of `interfaceCIDRs` and `interfacePattern` must be given";
-            problems.push(Problem::error(path, message));
+            problems.push(Problem::error(path, message).breaks(Joint::TemplateInterfaces));
         }
     }
 }
