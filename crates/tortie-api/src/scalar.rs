@@ -73,32 +73,70 @@ pub(crate) fn is_plain_decimal(text: &str) -> bool {
     !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'))
 }
 
-/// Whether text must stand in quotes to be read as this text by YAML 1.1 and 1.2 alike.
-pub(crate) fn needs_quotes(text: &str) -> bool {
-    if text.is_empty() || yaml_1_1(text) != Plain::Text || text != text.trim() {
-        return true;
-    }
-    // Sexagesimal numbers and dates of YAML 1.1.
-    if text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '.')) && looks_numeric(text) {
-        return true;
-    }
-    let starts_badly = text.starts_with(|c: char| "-?:,[]{}#&*!|>'\"%@`=<".contains(c)) && !is_harmless_dash(text);
-    starts_badly
-        || text.contains(": ")
-        || text.contains(" #")
-        || text.ends_with(':')
-        || text
-            .chars()
-            .any(|c| c.is_control() || c == '\u{feff}' || c == '\u{2028}' || c == '\u{2029}' || c == '\u{85}')
+/// Whether a plain scalar is this text to YAML 1.1 and 1.2 alike, and not a number, a date or a merge key.
+pub(crate) fn is_read_as_text(text: &str) -> bool {
+    !text.is_empty() && text != "<<" && yaml_1_1(text) == Plain::Text && !is_sexagesimal(text) && !is_date(text)
 }
 
-fn is_harmless_dash(text: &str) -> bool {
-    text.starts_with('-') && text[1..].starts_with(|c: char| c.is_ascii_alphanumeric())
+/// Whether a text has the form of a plain scalar outside of brackets (YAML 1.1 section 9.1.3).
+pub(crate) fn is_plain_form(text: &str) -> bool {
+    let mut rest = text.chars();
+    let (Some(first), second) = (rest.next(), rest.next()) else { return false };
+    let is_space = |c: Option<char>| c.is_none_or(|c| c == ' ');
+    let starts_badly = match first {
+        '#' | ',' | '[' | ']' | '{' | '}' | '&' | '*' | '!' | '|' | '>' | '\'' | '"' | '%' | '@' | '`' | '=' => true,
+        '-' | '?' | ':' => is_space(second),
+        _ => false,
+    };
+    !starts_badly
+        && text == text.trim()
+        && !text.contains(": ")
+        && !text.contains(" #")
+        && !text.ends_with(':')
+        && !text.starts_with("---")
+        && !text.starts_with("...")
+        && is_printable(text)
 }
 
-fn looks_numeric(text: &str) -> bool {
-    text.bytes()
-        .all(|b| b.is_ascii_digit() || matches!(b, b'+' | b'-' | b'.' | b':' | b'_' | b'e' | b'E' | b'T' | b'Z' | b' '))
+/// Whether a text can stand in single quotes on one line.
+pub(crate) fn is_printable(text: &str) -> bool {
+    !text.chars().any(|c| c.is_control() || matches!(c, '\u{feff}' | '\u{2028}' | '\u{2029}' | '\u{85}'))
+}
+
+/// A number to the base of 60, `190:20:30`.
+fn is_sexagesimal(text: &str) -> bool {
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let mut parts = digits.split(':');
+    let is_first = |part: &str| part.starts_with(|c: char| c.is_ascii_digit()) && is_numeral(part);
+    let is_next = |part: &str| match part.as_bytes() {
+        [one] => one.is_ascii_digit(),
+        [ten, one] => (b'0'..=b'5').contains(ten) && one.is_ascii_digit(),
+        _ => false,
+    };
+    let Some(first) = parts.next() else { return false };
+    let mut count = 0;
+    is_first(first)
+        && parts.all(|part| {
+            count += 1;
+            // Only the last one has a fraction.
+            is_next(part) || part.split_once('.').is_some_and(|(whole, rest)| is_next(whole) && is_numeral(rest))
+        })
+        && count > 0
+}
+
+fn is_numeral(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_digit() || b == b'_')
+}
+
+/// A date, with or without a time.
+fn is_date(text: &str) -> bool {
+    let is_digits = |part: &str, len: std::ops::RangeInclusive<usize>| {
+        len.contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit())
+    };
+    let day = text.split(['T', 't', ' ']).next().unwrap_or_default();
+    let parts: Vec<&str> = day.split('-').collect();
+    matches!(parts.as_slice(), [year, month, day]
+        if is_digits(year, 4..=4) && is_digits(month, 1..=2) && is_digits(day, 1..=2))
 }
 
 #[cfg(test)]

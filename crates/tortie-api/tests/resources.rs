@@ -348,8 +348,25 @@ fn stored_objects_are_read_leniently_but_never_guessed_e305() {
 #[test]
 fn yaml_that_is_printed_is_what_people_know() {
     let value = json!({"b": [{"z": 1, "x": "on"}, "a: b"], "a": {"empty": [], "none": {}, "text": "plain"}, "c": true});
-    let expected = "a:\n  empty: []\n  none: {}\n  text: plain\nb:\n- x: 'on'\n  z: 1\n- 'a: b'\nc: true\n";
+    let expected = "a:\n  empty: []\n  none: {}\n  text: plain\nb:\n- x: \"on\"\n  z: 1\n- 'a: b'\nc: true\n";
     assert_eq!(to_yaml(&value), expected);
+    for (text, printed) in [
+        ("10.0.0.1/24", "10.0.0.1/24"),
+        ("2001:db8::1", "2001:db8::1"),
+        ("8000:8099", "8000:8099"),
+        ("190:20:30", "\"190:20:30\""),
+        ("2024-05-06T07:08:09Z", "\"2024-05-06T07:08:09Z\""),
+        ("17", "\"17\""),
+        ("", "\"\""),
+        ("*", "'*'"),
+        ("!has(a)", "'!has(a)'"),
+        ("role == 'db'", "role == 'db'"),
+        ("a\tb", "\"a\\tb\""),
+        ("one\ntwo", "|-\n  one\n  two"),
+        ("one\n\ntwo\n", "|\n  one\n\n  two"),
+    ] {
+        assert_eq!(to_yaml(&json!({"k": text})), format!("k: {printed}\n"), "{text}");
+    }
 }
 
 proptest! {
@@ -365,7 +382,7 @@ proptest! {
     }
 
     #[test]
-    fn labels_of_any_text_survive_printing_and_reading(value in "[ -~]{0,20}", key in "[a-z]{1,8}") {
+    fn labels_of_any_text_survive_printing_and_reading(value in "[ -~\n]{0,20}", key in "[a-z]{1,8}") {
         let object = json!({"apiVersion": "projectcalico.org/v3", "kind": "GlobalNetworkSet",
             "metadata": {"name": "a", "annotations": {key.clone(): value.clone()}}});
         let text = to_yaml(&object);
