@@ -32,7 +32,10 @@ fn read_with(global: &Global, args: &InputArgs, decode: fn(&str) -> Decoded) -> 
     let mut errors = 0;
     let mut has_unreadable = false;
     for name in &args.filename {
-        for file in files(name, args.recursive)? {
+        let files = files(name, args.recursive).map_err(|(folder, error)| {
+            Failure::new(Code::Invalid, format!("cannot read folder `{}`: {error}", folder.display()))
+        })?;
+        for file in files {
             let (shown, text) = match text_of(&file, file != Path::new(name)) {
                 Ok(read) => read,
                 Err(failure) => {
@@ -93,7 +96,10 @@ fn namespace(document: &mut Document, wanted: Option<&str>) -> Result<(), String
 }
 
 /// The files that a name stands for: itself, or those of a folder in lexical order.
-fn files(name: &str, recursive: bool) -> Result<Vec<PathBuf>, Failure> {
+///
+/// # Errors
+/// The folder that cannot be read, and why.
+pub(crate) fn files(name: &str, recursive: bool) -> Result<Vec<PathBuf>, (PathBuf, std::io::Error)> {
     let path = Path::new(name);
     if name == "-" || !path.is_dir() {
         return Ok(vec![path.to_owned()]);
@@ -109,10 +115,8 @@ fn add_folder(
     recursive: bool,
     visited: &mut BTreeSet<PathBuf>,
     found: &mut Vec<PathBuf>,
-) -> Result<(), Failure> {
-    let unreadable = |error: std::io::Error| {
-        Failure::new(Code::Invalid, format!("cannot read folder `{}`: {error}", path.display()))
-    };
+) -> Result<(), (PathBuf, std::io::Error)> {
+    let unreadable = |error: std::io::Error| (path.to_owned(), error);
     if !visited.insert(std::fs::canonicalize(path).map_err(unreadable)?) {
         return Ok(());
     }
@@ -134,17 +138,21 @@ fn add_folder(
     Ok(())
 }
 
-/// How a file is called in messages, and its text. What is named may be a pipe; what a folder holds is a file.
-fn text_of(file: &Path, is_in_folder: bool) -> Result<(String, String), Failure> {
-    let is_stdin = file == Path::new("-");
-    let shown = if is_stdin { "<stdin>".to_owned() } else { file.display().to_string() };
+/// The bytes of a file, or of standard input. What is named may be a pipe; what a folder holds is a file.
+pub(crate) fn bytes_of(file: &Path, is_in_folder: bool) -> Result<Vec<u8>, BoundedError> {
     const LEN_MAX: u64 = TEXT_LEN_MAX as u64;
-    let bytes = match is_stdin {
+    match file == Path::new("-") {
         true => bounded::read_from(std::io::stdin().lock(), LEN_MAX),
         false if is_in_folder => bounded::read_regular(file, LEN_MAX),
         false => bounded::read(file, LEN_MAX),
-    };
-    let bytes = bytes.map_err(|error| {
+    }
+}
+
+/// How a file is called in messages, and its text.
+fn text_of(file: &Path, is_in_folder: bool) -> Result<(String, String), Failure> {
+    let is_stdin = file == Path::new("-");
+    let shown = if is_stdin { "<stdin>".to_owned() } else { file.display().to_string() };
+    let bytes = bytes_of(file, is_in_folder).map_err(|error| {
         let failure = Failure::new(Code::Invalid, format!("cannot read `{shown}`: {error}"));
         match error {
             BoundedError::TooLong { .. } => failure.with_hint("divide it into several files"),

@@ -11,6 +11,7 @@ mod screen;
 
 mod agent;
 mod args;
+mod calicoctl;
 mod clean;
 mod client;
 mod controller;
@@ -19,16 +20,19 @@ mod demo;
 mod dump;
 mod exit;
 mod get;
+mod go;
 mod input;
 mod late;
 mod lint;
 mod log;
 mod output;
+mod patch;
 mod progress;
 mod signals;
 mod status;
 mod store;
 mod table;
+mod template;
 mod wait;
 mod write;
 
@@ -36,6 +40,10 @@ use args::{Cli, Command, DatastoreCommand};
 use exit::{Code, Failure};
 
 fn main() -> ExitCode {
+    let mut words = std::env::args_os();
+    if calicoctl::is_meant(words.next().as_ref()) {
+        return calicoctl::main(words);
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -1,12 +1,14 @@
 //! Opens the store that flags, environment and files name (D-13, datastore.md section 2.9).
 
 mod etcd;
+mod fault;
 mod kubernetes;
 mod place;
 mod values;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tortie_api::with_causes;
 use tortie_calc::settings::Local;
@@ -20,34 +22,45 @@ use crate::args::Global;
 use crate::exit::{Code, Failure};
 use crate::late::{Late, initialise};
 
+pub(crate) use fault::{ConfigFault, Mistake};
+
 /// Opens the store.
 pub(crate) fn open(global: &Global, access: Access) -> Result<Arc<dyn Store>, Failure> {
-    connect(global, &named(global)?, access)
+    connect(global.timeout, &named(global)?, access)
+}
+
+/// Opens the store that Calico's own command line would ask.
+pub(crate) fn open_as_calicoctl(
+    config: Option<&Path>,
+    context: Option<&str>,
+    access: Access,
+) -> Result<Arc<dyn Store>, ConfigFault> {
+    Ok(connect(None, &place::of_calicoctl(config, context)?, access)?)
 }
 
 /// Opens the store of this URL; how it is reached comes from the same environment and files.
 pub(crate) fn open_url(global: &Global, url: &str, access: Access) -> Result<Arc<dyn Store>, Failure> {
-    connect(global, &place::of_global(global, Some(url), [&Local::new(), &Local::new()])?, access)
+    connect(global.timeout, &place::of_global(global, Some(url), [&Local::new(), &Local::new()])?, access)
 }
 
 /// Opens the cluster that stands beside the store, for its nodes (E-813).
 pub(crate) fn open_cluster(global: &Global) -> Result<Arc<dyn Store>, Failure> {
-    connect(global, &place::cluster(global)?, Access::Read)
+    connect(global.timeout, &place::cluster(global)?, Access::Read)
 }
 
 fn named(global: &Global) -> Result<Place, Failure> {
     place::of_global(global, global.store.as_deref(), [&Local::new(), &Local::new()])
 }
 
-fn connect(global: &Global, place: &Place, access: Access) -> Result<Arc<dyn Store>, Failure> {
+fn connect(timeout: Option<Duration>, place: &Place, access: Access) -> Result<Arc<dyn Store>, Failure> {
     match place {
         Place::Embedded(path, is_named) => Ok(Arc::new(embedded_at(path, *is_named, access)?)),
         Place::Etcd(values) => {
-            let settings = etcd::settings(values, global.timeout)?;
+            let settings = etcd::settings(values, timeout)?;
             Ok(Arc::new(Etcd::connect(&settings).map_err(|error| kv_failure(&error))?))
         }
         Place::Kubernetes(values) => {
-            let settings = kubernetes::settings(values, global.timeout)?;
+            let settings = kubernetes::settings(values, timeout)?;
             Ok(Arc::new(Kubernetes::open(&settings).map_err(|error| kv_failure(&error))?))
         }
     }
@@ -66,7 +79,7 @@ pub(crate) fn open_for_agent(global: &Global, felix: [&Local; 2], is_known: bool
             let settings = etcd::settings(&values, global.timeout)?;
             return Ok(Arc::new(Late::new(settings.place(), Box::new(move || Etcd::connect(&settings)))));
         }
-        place @ Place::Kubernetes(_) => return connect(global, &place, Access::Write),
+        place @ Place::Kubernetes(_) => return connect(global.timeout, &place, Access::Write),
     };
     match opened(&path, is_named, is_known) {
         Ok(store) => Ok(Arc::new(store)),
@@ -82,7 +95,7 @@ pub(crate) fn open_for_agent(global: &Global, felix: [&Local; 2], is_known: bool
 pub(crate) fn open_once(global: &Global, felix: [&Local; 2], is_known: bool) -> Result<Arc<dyn Store>, Failure> {
     match place::of_global(global, global.store.as_deref(), felix)? {
         Place::Embedded(path, is_named) => Ok(Arc::new(opened(&path, is_named, is_known)?)),
-        other => connect(global, &other, Access::Write),
+        other => connect(global.timeout, &other, Access::Write),
     }
 }
 

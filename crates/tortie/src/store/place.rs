@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tortie_calc::settings::Local;
 
+use super::fault::ConfigFault;
 use super::values::{FILES, Values};
 use crate::args::Global;
 use crate::exit::{Code, Failure};
@@ -42,12 +43,30 @@ pub(super) struct Sources<'a> {
 
 /// The store of this URL, or the one that is configured.
 pub(super) fn of_global(global: &Global, url: Option<&str>, felix: [&Local; 2]) -> Result<Place, Failure> {
-    sources(global, url, felix).place()
+    Ok(sources(global, url, felix).place()?)
 }
+
+/// The store that Calico's own command line would ask: a file hides the environment, and so `TORTIE_STORE`, and where
+/// nothing is said it is a cluster (datastore.md section 2.9).
+pub(super) fn of_calicoctl(config: Option<&Path>, context: Option<&str>) -> Result<Place, ConfigFault> {
+    let variable = |name: &str| std::env::var(name).ok();
+    let default_file = FILES.iter().map(PathBuf::from).find(|file| file.exists());
+    let none = Local::new();
+    let has_file = config.is_some() || default_file.is_some();
+    let url = variable(STORE_VARIABLE).filter(|url| !url.is_empty() && !has_file);
+    let environment = Values::of_environment(variable);
+    if url.is_none() && !has_file && environment.is_empty() {
+        return Ok(Place::Kubernetes(environment));
+    }
+    Sources { url: url.as_deref(), config, context, default_file, environment, felix: [&none, &none] }.place()
+}
+
+/// The variable that names a store as `--store` does.
+const STORE_VARIABLE: &str = "TORTIE_STORE";
 
 /// The cluster that is configured beside the store.
 pub(super) fn cluster(global: &Global) -> Result<Place, Failure> {
-    sources(global, global.store.as_deref(), [&Local::new(), &Local::new()]).cluster()
+    Ok(sources(global, global.store.as_deref(), [&Local::new(), &Local::new()]).cluster()?)
 }
 
 fn sources<'a>(global: &'a Global, url: Option<&'a str>, felix: [&'a Local; 2]) -> Sources<'a> {
@@ -63,7 +82,7 @@ fn sources<'a>(global: &'a Global, url: Option<&'a str>, felix: [&'a Local; 2]) 
 }
 
 impl Sources<'_> {
-    pub(super) fn place(self) -> Result<Place, Failure> {
+    pub(super) fn place(self) -> Result<Place, ConfigFault> {
         let url = self.url;
         if let Some(place) = url.map(embedded).transpose()?.flatten() {
             return Ok(place);
@@ -76,11 +95,11 @@ impl Sources<'_> {
     }
 
     /// How a cluster is reached, whichever store is named.
-    pub(super) fn cluster(self) -> Result<Place, Failure> {
+    pub(super) fn cluster(self) -> Result<Place, ConfigFault> {
         self.values_in_context().map(Place::Kubernetes)
     }
 
-    fn values_in_context(&self) -> Result<Values, Failure> {
+    fn values_in_context(&self) -> Result<Values, ConfigFault> {
         let mut values = self.values()?;
         if let Some(context) = self.context {
             values.set("k8sCurrentContext", context);
@@ -89,7 +108,7 @@ impl Sources<'_> {
     }
 
     /// A file that exists counts alone; without one the environment does. Felix's own settings go over both.
-    fn values(&self) -> Result<Values, Failure> {
+    fn values(&self) -> Result<Values, ConfigFault> {
         let named = self.url.and_then(|url| url.strip_prefix("config:")).map(Path::new);
         let mut values = match named.or(self.config).or(self.default_file.as_deref()) {
             Some(file) => Values::of_file(file)?,
@@ -175,7 +194,7 @@ fn named(url: &str, values: &mut Values) -> Result<(), Failure> {
     Ok(())
 }
 
-fn decide(values: Values) -> Result<Place, Failure> {
+fn decide(values: Values) -> Result<Place, ConfigFault> {
     let has_etcd = values.get("etcdEndpoints").or(values.get("etcdDiscoverySrv")).is_some();
     match values.get("datastoreType") {
         // Nothing at all is said.
@@ -186,17 +205,13 @@ fn decide(values: Values) -> Result<Place, Failure> {
             None => Ok(Place::Kubernetes(values)),
         },
         Some("etcdv3") if has_etcd => Ok(Place::Etcd(values)),
-        Some("etcdv3") => Err(Failure::new(Code::Invalid, format!("{} names no endpoints of etcd", values.origin))
-            .with_hint("set etcdEndpoints (ETCD_ENDPOINTS) or etcdDiscoverySrv (ETCD_DISCOVERY_SRV)")),
+        Some("etcdv3") => Err(ConfigFault::NoEndpoints { origin: values.origin }),
         Some("kubernetes") => Ok(Place::Kubernetes(values)),
         Some("embedded") => {
             let path = values.get("embeddedPath");
             Ok(Place::Embedded(PathBuf::from(path.unwrap_or(DEFAULT_PATH)), path.is_some()))
         }
-        Some(other) => {
-            Err(Failure::new(Code::Invalid, format!("{}: datastore type `{other}` is not known", values.origin))
-                .with_hint("datastoreType is etcdv3, kubernetes or embedded"))
-        }
+        Some(other) => Err(ConfigFault::UnknownType { word: other.to_owned(), origin: values.origin.clone() }),
     }
 }
 
@@ -211,8 +226,8 @@ mod tests {
         Sources { url, config: None, context: None, default_file: None, environment, felix }
     }
 
-    fn short(place: Result<Place, Failure>) -> String {
-        match place {
+    fn short(place: Result<Place, ConfigFault>) -> String {
+        match place.map_err(Failure::from) {
             Ok(Place::Embedded(path, _)) => format!("embedded {}", path.display()),
             Ok(Place::Etcd(values)) => format!("etcd {}", values.get("etcdEndpoints").unwrap_or("srv")),
             Ok(Place::Kubernetes(values)) => format!("kubernetes {}", values.get("kubeconfig").unwrap_or("-")),

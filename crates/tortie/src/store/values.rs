@@ -8,7 +8,7 @@ use tortie_agent::bounded;
 use tortie_api::yaml::from_yaml;
 use tortie_api::{API_VERSION, nearest, with_causes};
 
-use crate::exit::{Code, Failure};
+use super::fault::{ConfigFault, Mistake};
 
 /// Configuration files, the first one that exists counts.
 pub(super) const FILES: [&str; 2] = ["/etc/tortie/tortie.cfg", "/etc/calico/calicoctl.cfg"];
@@ -87,69 +87,62 @@ impl Values {
     }
 
     /// The values of a file.
-    pub(super) fn of_file(path: &Path) -> Result<Self, Failure> {
-        let place = path.display();
-        let bytes = bounded::read_regular(path, FILE_LEN_MAX).map_err(|error| {
-            Failure::new(Code::Invalid, format!("cannot read config file `{place}`: {}", with_causes(&error)))
-        })?;
-        let text = String::from_utf8(bytes)
-            .map_err(|_| Failure::new(Code::Invalid, format!("config file `{place}` is not UTF-8 text")))?;
-        let mut values = Self::of_text(&text).map_err(|message| {
-            Failure::new(Code::Invalid, format!("config file `{place}`: {message}"))
-                .with_hint("docs/stores.md shows such a file")
-        })?;
-        values.origin = format!("config file `{place}`");
+    pub(super) fn of_file(path: &Path) -> Result<Self, ConfigFault> {
+        let bytes = bounded::read_regular(path, FILE_LEN_MAX)
+            .map_err(|error| ConfigFault::Unread { path: path.to_owned(), cause: with_causes(&error) })?;
+        let invalid = |mistake| ConfigFault::Invalid { path: path.to_owned(), mistake };
+        let text = String::from_utf8(bytes).map_err(|_| invalid(Mistake::Other("it is not UTF-8 text".to_owned())))?;
+        let mut values = Self::of_text(&text).map_err(invalid)?;
+        values.origin = format!("config file `{}`", path.display());
         Ok(values)
     }
 
-    fn of_text(text: &str) -> Result<Self, String> {
+    fn of_text(text: &str) -> Result<Self, Mistake> {
+        let other = |message: String| Mistake::Other(message);
         let documents = from_yaml(text).map_err(|problems| {
             let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
-            texts.join("; ")
+            other(texts.join("; "))
         })?;
         let [document] = documents.as_slice() else {
-            return Err(format!("it holds {} documents, expected one", documents.len()));
+            return Err(other(format!("it holds {} documents, expected one", documents.len())));
         };
-        let object = document.as_object().ok_or("it is no object")?;
+        let version = |found: &str| Mistake::Head(format!("unknown APIVersion '{found}'"));
+        let kind = |found: &str| Mistake::Head(format!("expected kind '{KIND}', got '{found}'"));
+        let object = document.as_object().ok_or_else(|| other("it is no object".to_owned()))?;
         for (name, value) in object {
             match (name.as_str(), value.as_str()) {
                 ("apiVersion", Some(API_VERSION)) | ("kind", Some(KIND)) => {}
-                ("apiVersion", found) => {
-                    return Err(format!("invalid config file: unknown APIVersion '{}'", found.unwrap_or_default()));
-                }
-                ("kind", found) => {
-                    let found = found.unwrap_or_default();
-                    return Err(format!("invalid config file: expected kind '{KIND}', got '{found}'"));
-                }
+                ("apiVersion", found) => return Err(version(found.unwrap_or_default())),
+                ("kind", found) => return Err(kind(found.unwrap_or_default())),
                 ("metadata" | "spec", _) => {}
-                (other, _) => return Err(format!("unknown field `{other}`")),
+                (name, _) => {
+                    return Err(Mistake::UnknownField { name: name.to_owned(), shown: format!("`{name}`") });
+                }
             }
         }
-        for needed in ["apiVersion", "kind"] {
-            if !object.contains_key(needed) {
-                return Err(match needed {
-                    "kind" => format!("invalid config file: expected kind '{KIND}', got ''"),
-                    _ => "invalid config file: unknown APIVersion ''".to_owned(),
-                });
-            }
+        if !object.contains_key("apiVersion") {
+            return Err(version(""));
+        }
+        if !object.contains_key("kind") {
+            return Err(kind(""));
         }
         let mut values = Self::default();
         let spec = match object.get("spec") {
             None | Some(Value::Null) => return Ok(values),
-            Some(spec) => spec.as_object().ok_or("`spec` is no object")?,
+            Some(spec) => spec.as_object().ok_or_else(|| other("`spec` is no object".to_owned()))?,
         };
         for (name, value) in spec {
             let Some((field, _)) = FIELDS.iter().find(|(field, _)| field == name) else {
                 let near = nearest(name, FIELDS.iter().map(|(field, _)| *field));
                 let near = near.map(|near| format!(", did you mean `{near}`?")).unwrap_or_default();
-                return Err(format!("unknown field `spec.{name}`{near}"));
+                return Err(Mistake::UnknownField { name: name.clone(), shown: format!("`spec.{name}`{near}") });
             };
             let text = match value {
                 Value::Null => continue,
                 Value::String(text) => text.clone(),
                 Value::Bool(flag) if ["k8sInsecureSkipTLSVerify", "usePodCIDR"].contains(field) => flag.to_string(),
                 Value::Number(number) if ["k8sClientQPS", "k8sClientBurst"].contains(field) => number.to_string(),
-                _ => return Err(format!("`spec.{name}` is not text: quote it")),
+                _ => return Err(other(format!("`spec.{name}` is not text: quote it"))),
             };
             if !text.is_empty() {
                 values.set(field, text);
@@ -196,7 +189,7 @@ mod tests {
             ("[1]".to_owned(), "no object"),
             ("a: [".to_owned(), "1:"),
         ] {
-            let error = Values::of_text(&text).unwrap_err();
+            let error = Values::of_text(&text).unwrap_err().to_string();
             assert!(error.contains(words), "{text}: {error}");
         }
     }

@@ -1,0 +1,129 @@
+//! `patch` and `label`.
+
+use serde_json::{Value, json};
+use tortie_api::Kind;
+use tortie_datastore::Access;
+use tortie_datastore::resources::{Change, Mode, Object};
+
+use super::error::{Error, Operation, of_store};
+use super::flags::Given;
+use super::resource::Resource;
+use super::session::Session;
+use super::write::write_one;
+use crate::go;
+use crate::patch::strategic_merge;
+
+pub(super) fn patch(given: &Given) -> Result<(), Error> {
+    let session = Session::open(given, Access::Write)?;
+    let kind = patched(given, &session)?;
+    println!("Successfully patched 1 '{kind}' resource");
+    Ok(())
+}
+
+fn patched(given: &Given, session: &Session) -> Result<Kind, Error> {
+    let mut resource = single(given)?;
+    let hit = |error: Error| error.within(Error::Hit);
+    resource.settle_namespace(given).map_err(hit)?;
+    let found = read(session, &resource).map_err(hit)?;
+    let patch = serde_json::from_str(given.text("patch").unwrap_or_default());
+    let Ok(Value::Object(patch)) = patch else { return Err(hit(Error::NoPatch)) };
+    let mut object = go::shown(resource.kind, &found.value).map_err(|problem| hit(Error::Stored(problem)))?;
+    strategic_merge(&mut object, &patch);
+    let wrong = |error: Error| hit(error.within(Error::Patched));
+    let entries = tortie_api::entries(&Value::Object(object).to_string());
+    let entry = entries.ok().and_then(|entries| entries.into_iter().next()).ok_or_else(|| wrong(Error::NoPatch))?;
+    let patched = Resource::of_entry(entry).map_err(wrong)?;
+    let update = |error: Error| hit(error.within(Error::Updating));
+    let value = match patched.kind {
+        Kind::ClusterInformation => serde_json::Map::new(),
+        _ => patched.valid().map_err(update)?.clone(),
+    };
+    let change = Change { mode: Mode::Replace, key: patched.key(), value, resource_version: patched.revision.clone() };
+    write_one(&session.resources(), change, Operation::Update).map_err(update)?;
+    Ok(resource.kind)
+}
+
+/// The one object that the command names.
+fn single(given: &Given) -> Result<Resource, Error> {
+    let resources = Resource::of_words(&given.arguments[..2])?;
+    Ok(resources.into_iter().next().expect("one name is one object"))
+}
+
+fn read(session: &Session, resource: &Resource) -> Result<Object, Error> {
+    session.resources().get(&resource.key()).map_err(|error| of_store(error, Operation::Get))
+}
+
+pub(super) fn label(given: &Given) -> Result<(), Error> {
+    let [kind, name, pairs @ ..] = given.arguments.as_slice() else { return Ok(()) };
+    let changes: Vec<(&str, Option<&str>)> = pairs
+        .iter()
+        .map(|pair| match pair.split_once('=') {
+            _ if given.is_set("remove") => Ok((pair.as_str(), None)),
+            Some((key, value)) if !key.is_empty() && !value.contains('=') => Ok((key, Some(value))),
+            _ => Err(Error::Label(pair.clone())),
+        })
+        .collect::<Result<_, _>>()?;
+    let session = Session::open(given, Access::Write)?;
+    let what = || (kind.clone(), name.clone());
+    let in_vain = |cause: Error| {
+        let ((kind, name), cause) = (what(), Box::new(cause));
+        Error::LabelGet { kind, name, cause }
+    };
+    let mut resource = single(given).map_err(in_vain)?;
+    let missing = |_: Error| {
+        let (kind, name) = what();
+        Error::NotFound { kind, name }
+    };
+    resource.settle_namespace(given).map_err(missing)?;
+    let mut object = read(&session, &resource).map_err(missing)?;
+    let mut said = Vec::new();
+    for (key, value) in changes {
+        said.push(relabel(&mut object, (kind, name), key, value, given.is_set("overwrite"))?);
+    }
+    let revision = object.value["metadata"]["resourceVersion"].as_str().map(str::to_owned);
+    let unchanged = |_: Error| {
+        let (kind, name) = what();
+        Error::LabelUnchanged { kind, name }
+    };
+    let value = relabelled(&resource, object).map_err(unchanged)?;
+    let change = Change { mode: Mode::Replace, key: resource.key(), value, resource_version: revision };
+    write_one(&session.resources(), change, Operation::Update).map_err(unchanged)?;
+    said.iter().for_each(|line| println!("{line}"));
+    Ok(())
+}
+
+/// Changes one label; the line that tells of it.
+fn relabel(
+    object: &mut Object,
+    (kind, name): (&str, &str),
+    key: &str,
+    value: Option<&str>,
+    overwrites: bool,
+) -> Result<String, Error> {
+    let labels = &mut object.value["metadata"]["labels"];
+    let before = labels.get(key).and_then(Value::as_str).map(str::to_owned);
+    let (kind_word, name_word, key_word) = (kind.to_owned(), name.to_owned(), key.to_owned());
+    match (value, before) {
+        (None, None) => Err(Error::NoLabel { kind: kind_word, name: name_word, key: key_word }),
+        (None, Some(_)) => {
+            labels.as_object_mut().map(|labels| labels.remove(key));
+            Ok(format!("Successfully removed label {key} from {kind} {name}"))
+        }
+        (Some(value), Some(before)) if before != value && !overwrites => {
+            Err(Error::LabelPresent { kind: kind_word, name: name_word, key: key_word })
+        }
+        (Some(value), before) => {
+            labels[key] = json!(value);
+            let done = if before.is_some() { "updated label" } else { "set label" };
+            Ok(format!("Successfully {done} {key} on {kind} {name}"))
+        }
+    }
+}
+
+/// The object with its new labels, as it is to be stored.
+fn relabelled(resource: &Resource, object: Object) -> Result<serde_json::Map<String, Value>, Error> {
+    let shown = go::shown(resource.kind, &object.value).map_err(Error::Stored)?;
+    let entries = tortie_api::entries(&Value::Object(shown).to_string()).unwrap_or_default();
+    let entry = entries.into_iter().next().ok_or(Error::NoPatch)?;
+    Resource::of_entry(entry)?.valid().cloned()
+}

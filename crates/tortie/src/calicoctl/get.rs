@@ -1,0 +1,170 @@
+//! `get` (cli.md section 1.5).
+
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+use tortie_api::print::to_yaml;
+use tortie_api::{API_VERSION, Kind};
+use tortie_datastore::Access;
+use tortie_datastore::resources::Object;
+
+use super::error::{Error, Operation, of_store};
+use super::flags::Given;
+use super::resource::{Resource, is_of_all};
+use super::session::Session;
+use super::{input, table};
+use crate::go;
+use crate::template::{self, Data, Template};
+
+/// How results are shown.
+enum Format {
+    Table { is_wide: bool },
+    Columns(Vec<String>),
+    Yaml,
+    Json,
+    Template(Template),
+}
+
+/// What was found for one name, or for a kind without a name.
+pub(super) enum Found {
+    One(Kind, Map<String, Value>),
+    List { kind: Kind, items: Vec<Map<String, Value>>, revision: String },
+}
+
+pub(super) fn get(given: &Given) -> Result<(), Error> {
+    input::require(given, "get")?;
+    let format = Format::of(given)?;
+    let session = Session::open(given, Access::Read)?;
+    if given.arguments.len() > 1 && is_of_all(given) {
+        return Err(Error::SingleOfAll);
+    }
+    let read = input::read(given).map_err(|error| match error {
+        parse @ Error::Execute(_) => parse,
+        other => other.within(Error::Get),
+    })?;
+    let Some(resources) = read else {
+        println!("No resources specified");
+        return Ok(());
+    };
+    let (mut found, mut errors) = (Vec::new(), Vec::new());
+    for mut resource in resources {
+        match resource.settle_namespace(given).and_then(|()| look_up(&session, &resource, given)) {
+            Ok(result) => found.push(result),
+            Err(error) => errors.push(error),
+        }
+    }
+    format.print(&found, given)?;
+    if errors.is_empty() { Ok(()) } else { Err(Error::Lines(errors)) }
+}
+
+fn look_up(session: &Session, resource: &Resource, given: &Given) -> Result<Found, Error> {
+    let resources = session.resources();
+    let refused = |error| of_store(error, Operation::Get);
+    let kind = resource.kind;
+    if !resource.name.is_empty() {
+        let object = resources.get(&resource.key()).map_err(refused)?;
+        let mut object = go::shown(kind, &object.value).map_err(Error::Stored)?;
+        if given.is_set("export") && given.arguments.len() > 1 {
+            strip(&mut object);
+        }
+        return Ok(Found::One(kind, object));
+    }
+    let namespace = Some(resource.namespace.as_str()).filter(|namespace| !namespace.is_empty());
+    let (mut objects, revision) = resources.list(kind, namespace).map_err(refused)?;
+    if kind == Kind::Tier {
+        objects.sort_by(|a, b| order(a).total_cmp(&order(b)));
+    }
+    // What cannot be read is no object of the list.
+    let items = objects.iter().filter_map(|object| go::shown(kind, &object.value).ok()).collect();
+    Ok(Found::List { kind, items, revision })
+}
+
+fn order(tier: &Object) -> f64 {
+    tier.value["spec"].get("order").and_then(Value::as_f64).unwrap_or(f64::INFINITY)
+}
+
+/// Leaves out what belongs to this store alone.
+fn strip(object: &mut Map<String, Value>) {
+    const OF_STORE: [&str; 6] =
+        ["namespace", "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"];
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.retain(|name, _| !OF_STORE.contains(&name.as_str()));
+    }
+}
+
+impl Found {
+    fn value(&self) -> Value {
+        match self {
+            Found::One(_, object) => Value::Object(object.clone()),
+            Found::List { kind, items, revision } => json!({
+                "kind": format!("{kind}List"),
+                "apiVersion": API_VERSION,
+                "metadata": {"resourceVersion": revision},
+                "items": items,
+            }),
+        }
+    }
+
+    fn data(&self) -> Data {
+        match self {
+            Found::One(kind, object) => template::resource(*kind, object),
+            Found::List { kind, items, revision } => {
+                template::list(*kind, revision, items.iter().map(|item| template::resource(*kind, item)).collect())
+            }
+        }
+    }
+}
+
+impl Format {
+    fn of(given: &Given) -> Result<Format, Error> {
+        let text = given.all("output").last().map_or("ps", String::as_str);
+        let (word, value) = text.split_once('=').map_or((text, None), |(word, value)| (word, Some(value)));
+        match (word, value.filter(|value| !value.is_empty())) {
+            ("ps", _) if value.is_none() => Ok(Format::Table { is_wide: false }),
+            ("wide", _) if value.is_none() => Ok(Format::Table { is_wide: true }),
+            ("yaml" | "yml", _) if value.is_none() => Ok(Format::Yaml),
+            ("json", _) if value.is_none() => Ok(Format::Json),
+            ("custom-columns", Some(columns)) => Ok(Format::Columns(columns.split(',').map(str::to_owned).collect())),
+            ("custom-columns", None) => Err(Error::NoColumn),
+            ("go-template", Some(text)) => Ok(Format::Template(Template::parse("get", text)?)),
+            ("go-template", None) => Err(Error::NoTemplate),
+            ("go-template-file", Some(path)) => {
+                let text = std::fs::read_to_string(path).map_err(|error| input::open(Path::new(path), &error))?;
+                Ok(Format::Template(Template::parse("get", &text)?))
+            }
+            ("go-template-file", None) => Err(Error::NoTemplateFile),
+            _ => Err(Error::Format(text.to_owned())),
+        }
+    }
+
+    fn print(&self, found: &[Found], given: &Given) -> Result<(), Error> {
+        match self {
+            Format::Table { is_wide } => {
+                let with_namespace = given.text("namespace").is_some() || is_of_all(given);
+                for result in found {
+                    print!("{}", table::render(result, *is_wide, with_namespace)?);
+                }
+            }
+            Format::Columns(headings) => {
+                for result in found {
+                    print!("{}", table::render_columns(result, headings)?);
+                }
+            }
+            Format::Yaml => print!("{}", to_yaml(&whole(found))),
+            Format::Json => print!("{}", go::to_json(&whole(found))),
+            Format::Template(template) => {
+                print!("{}", template.execute(&Data::List(found.iter().map(Found::data).collect()))?);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One result stands for itself, several are an array.
+fn whole(found: &[Found]) -> Value {
+    match found {
+        [] => Value::Null,
+        [one] => one.value(),
+        several => Value::Array(several.iter().map(Found::value).collect()),
+    }
+}
