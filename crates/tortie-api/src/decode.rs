@@ -322,11 +322,11 @@ impl Decoder {
             found.extend(inferred.filter(|p| p.severity == Severity::Warning && !known.contains(&p.to_string())));
         }
         let errors = problems.iter().filter(|problem| problem.severity == Severity::Error);
-        let mut refused: BTreeSet<String> = errors.map(|problem| problem.path.clone()).collect();
+        let refused: BTreeSet<String> = errors.map(|problem| problem.path.clone()).collect();
         for mut problem in found {
             // A field that was refused already is not refused again for what follows from that.
             let is_error = problem.severity == Severity::Error;
-            if !is_error || refused.insert(problem.path.clone()) {
+            if !is_error || !refused.contains(&problem.path) {
                 problem.position = problem.position.or(Some(place(&shaper.positions, &problem.path, node.position)));
                 problems.push(problem);
             }

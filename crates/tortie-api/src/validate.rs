@@ -95,11 +95,9 @@ fn metadata(kind: Kind, metadata: &Object, problems: &mut Vec<Problem>) {
         let message = format!("namespace should not be specified: {kind} is not a namespaced resource");
         problems.push(Problem::error("metadata.namespace", message).of(Fault::Namespace));
     }
+    // An API server is stricter; stores of Calico's tools hold names in capitals too.
     let namespace = text(metadata, "namespace");
-    if kind.is_namespaced()
-        && !namespace.is_empty()
-        && !(is_label(namespace) && namespace.len() <= 63 || is_name(namespace))
-    {
+    if kind.is_namespaced() && !namespace.is_empty() && !is_free_name(namespace) {
         let problem = Problem::error("metadata.namespace", format!("`{namespace}` is not the name of a namespace"));
         problems.push(problem.of(Fault::Namespace));
     }

@@ -59,8 +59,8 @@ pub(super) fn label(given: &Given) -> Result<(), Error> {
         .iter()
         .map(|pair| match pair.split_once('=') {
             _ if given.is_set("remove") => Ok((pair.as_str(), None)),
-            Some((key, value)) if !key.is_empty() && !value.contains('=') => Ok((key, Some(value))),
-            _ => Err(Error::Label(pair.clone())),
+            Some((key, value)) => Ok((key, Some(value))),
+            None => Err(Error::Label(pair.clone())),
         })
         .collect::<Result<_, _>>()?;
     let session = Session::open(given, Access::Write)?;
