@@ -127,7 +127,7 @@ fn read(text: &str, builder: &mut Builder) -> bool {
             None | Some(Ok((Event::StreamEnd, _))) => return true,
             Some(Ok((event, span))) => match builder.event(event, span) {
                 Ok(()) => continue,
-                Err(problem) => problem,
+                Err(problem) => *problem,
             },
             Some(Err(error)) => {
                 let position = builder.position(error.marker().line(), error.marker().col(), 1);
@@ -219,7 +219,7 @@ impl Builder {
         self.position(span.start.line(), span.start.col(), width)
     }
 
-    fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Problem> {
+    fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Box<Problem>> {
         let position = self.span(span);
         match event {
             Event::DocumentStart(_) => {
@@ -260,29 +260,31 @@ impl Builder {
         }
         if span.end.index().saturating_sub(self.start) > DOCUMENT_LEN_MAX {
             let problem = Problem::error("", format!("the document is longer than {} MiB", DOCUMENT_LEN_MAX >> 20));
-            return Err(problem.at(position));
+            return Err(Box::new(problem.at(position)));
         }
         if self.problems.len() >= PROBLEMS_MAX {
-            return Err(Problem::error("", "too many mistakes: what follows is not read").at(position));
+            return Err(Box::new(Problem::error("", "too many mistakes: what follows is not read").at(position)));
         }
         Ok(())
     }
 
-    fn counted(&mut self, nodes: usize, position: Position) -> Result<(), Problem> {
+    fn counted(&mut self, nodes: usize, position: Position) -> Result<(), Box<Problem>> {
         self.count += nodes;
         self.total += nodes;
         if self.count > NODES_MAX {
-            return Err(Problem::error("", format!("the document has more than {NODES_MAX} nodes")).at(position));
+            return Err(Box::new(
+                Problem::error("", format!("the document has more than {NODES_MAX} nodes")).at(position),
+            ));
         }
         if self.total > TEXT_NODES_MAX {
             let problem = Problem::error("", format!("the text has more than {TEXT_NODES_MAX} nodes")).at(position);
-            return Err(problem.with_hint("divide it into several files"));
+            return Err(Box::new(problem.with_hint("divide it into several files")));
         }
         Ok(())
     }
 
     /// Counts what an anchor or alias adds to what is written.
-    fn copied(&mut self, size: Size, position: Position) -> Result<(), Problem> {
+    fn copied(&mut self, size: Size, position: Position) -> Result<(), Box<Problem>> {
         self.copied.nodes += size.nodes;
         self.copied.bytes += size.bytes;
         let what = if self.copied.nodes > COPIED_NODES_MAX {
@@ -293,20 +295,20 @@ impl Builder {
             return Ok(());
         };
         let problem = Problem::error("", format!("anchors and aliases repeat more than {what}")).at(position);
-        Err(problem.with_hint("write it out, or divide the text into several files"))
+        Err(Box::new(problem.with_hint("write it out, or divide the text into several files")))
     }
 
-    fn open(&mut self, anchor: usize, position: Position, content: OpenContent) -> Result<(), Problem> {
+    fn open(&mut self, anchor: usize, position: Position, content: OpenContent) -> Result<(), Box<Problem>> {
         self.counted(1, position)?;
         if self.open.len() >= DEPTH_MAX {
-            return Err(Problem::error("", too_deep()).at(position));
+            return Err(Box::new(Problem::error("", too_deep()).at(position)));
         }
         self.open.push(Open { anchor, position, content });
         Ok(())
     }
 
     /// Puts a finished node where it belongs.
-    fn add(&mut self, node: Node, anchor: usize) -> Result<(), Problem> {
+    fn add(&mut self, node: Node, anchor: usize) -> Result<(), Box<Problem>> {
         if anchor > 0 {
             self.copied(size(&node), node.position)?;
             self.anchors.insert(anchor, node.clone());
@@ -318,7 +320,7 @@ impl Builder {
                 if !is_empty {
                     if self.documents.len() >= DOCUMENTS_MAX {
                         let problem = Problem::error("", format!("more than {DOCUMENTS_MAX} documents"));
-                        return Err(problem.with_hint("divide them into several files").at(node.position));
+                        return Err(Box::new(problem.with_hint("divide them into several files").at(node.position)));
                     }
                     self.documents.push(node);
                 }

@@ -55,8 +55,10 @@ const AGREEMENTS: &[(&str, &str)] = &[
     ),
     (
         "the log lacks {} revisions",
-        "SELECT lacking FROM (SELECT (SELECT v FROM meta WHERE k = 'revision') - (SELECT v FROM meta WHERE k = 'trimmed')
-         - (SELECT count(DISTINCT rev) FROM log) AS lacking) WHERE lacking <> 0",
+        // Revision 1 is that of an empty store; in older files it is a change.
+        "SELECT lacking FROM (SELECT max((SELECT v FROM meta WHERE k = 'revision'), 1)
+         - max((SELECT v FROM meta WHERE k = 'trimmed'), 1)
+         - (SELECT count(DISTINCT rev) FROM log WHERE rev > 1) AS lacking) WHERE lacking <> 0",
     ),
 ];
 

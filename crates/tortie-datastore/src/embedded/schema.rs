@@ -72,7 +72,8 @@ pub(super) fn initialise(connection: &mut Connection) -> rusqlite::Result<()> {
     if find(&transaction)? == Found::Empty {
         transaction.execute_batch(TABLES)?;
         let store_id = uuid::Uuid::new_v4().simple().to_string();
-        for (name, value) in [(sql::SCHEMA, VERSION), (sql::REVISION, 0), (sql::TRIMMED, 0)] {
+        // As in etcd the first change is revision 2: 1 is that of what is never stored.
+        for (name, value) in [(sql::SCHEMA, VERSION), (sql::REVISION, 1), (sql::TRIMMED, 0)] {
             sql::set_meta(&transaction, name, Revision(value))?;
         }
         sql::set_meta(&transaction, sql::STORE_ID, store_id)?;

@@ -4,6 +4,9 @@ use super::error::Error;
 use super::flags::{self, Flag, Given};
 use super::{change, datastore, get, help, version, write};
 
+/// Carries out a command.
+type Run = fn(&Given) -> Result<(), Error>;
+
 /// A command, and those below it.
 pub(super) struct Command {
     pub(super) name: &'static str,
@@ -14,7 +17,7 @@ pub(super) struct Command {
     pub(super) below: &'static [Command],
     arguments: Arguments,
     /// None: it is only there for those below.
-    run: Option<fn(&Given) -> Result<(), Error>>,
+    run: Option<Run>,
 }
 
 /// How many arguments a command takes.
@@ -107,8 +110,6 @@ const fn reads(name: &'static str, about: &'static str, flags: &'static [Flag], 
         run: Some(run),
     }
 }
-
-type Run = fn(&Given) -> Result<(), Error>;
 
 const fn absent(name: &'static str, about: &'static str, run: Run) -> Command {
     Command { name, about, usage: "", flags: &[], below: &[], arguments: Arguments::Unread, run: Some(run) }

@@ -37,7 +37,7 @@ pub(crate) struct Struct {
 const EMBEDDED: [&str; 3] = ["TypeMeta", "ObjectMeta", "ListMeta"];
 
 impl Struct {
-    fn new(type_name: impl Into<String>, fields: Vec<(String, Data)>) -> Data {
+    fn data(type_name: impl Into<String>, fields: Vec<(String, Data)>) -> Data {
         Data::Struct(Box::new(Struct { type_name: type_name.into(), fields, text: None }))
     }
 
@@ -124,7 +124,7 @@ pub(crate) fn resource(kind: Kind, object: &Map<String, Value>) -> Data {
     fields.extend(part("metadata", "ObjectMeta".to_owned()).map(|data| ("ObjectMeta".to_owned(), data)));
     fields.extend(part("spec", format!("{kind}Spec")).map(|data| ("Spec".to_owned(), data)));
     fields.extend(part("status", format!("{kind}Status")).map(|data| ("Status".to_owned(), data)));
-    Struct::new(kind.name(), fields)
+    Struct::data(kind.name(), fields)
 }
 
 /// All resources of a kind.
@@ -133,15 +133,15 @@ pub(crate) fn list(kind: Kind, revision: &str, items: Vec<Data>) -> Data {
     let name = format!("{kind}List");
     let fields = vec![
         ("TypeMeta".to_owned(), type_meta(&name)),
-        ("ListMeta".to_owned(), Struct::new("ListMeta", meta)),
+        ("ListMeta".to_owned(), Struct::data("ListMeta", meta)),
         ("Items".to_owned(), Data::List(items)),
     ];
-    Struct::new(name, fields)
+    Struct::data(name, fields)
 }
 
 fn type_meta(kind: &str) -> Data {
     let field = |name: &str, value: &str| (name.to_owned(), Data::Text(value.to_owned()));
-    Struct::new("TypeMeta", vec![field("Kind", kind), field("APIVersion", API_VERSION)])
+    Struct::data("TypeMeta", vec![field("Kind", kind), field("APIVersion", API_VERSION)])
 }
 
 /// All fields of a struct, absent ones with the value that Go gives them.

@@ -57,9 +57,11 @@ pub(super) struct Parsed {
 
 /// How a list of nodes ended.
 #[derive(PartialEq)]
-enum End {
+enum Stop {
+    /// At the end of the text.
     Text,
-    End,
+    /// At `end`.
+    Word,
     Else,
 }
 
@@ -71,9 +73,9 @@ pub(super) fn parse(text: &str) -> Result<Parsed, Mistake> {
         Parser { tokens: tokens(text)?, next: 0, end: text.len(), named: Vec::new(), depth: 0, ranges: 0, text };
     let (root, end) = parser.nodes()?;
     match end {
-        End::Text => Ok(Parsed { root, named: parser.named }),
-        End::End => Err((parser.place(), "unexpected {{end}}".to_owned())),
-        End::Else => Err((parser.place(), "unexpected {{else}}".to_owned())),
+        Stop::Text => Ok(Parsed { root, named: parser.named }),
+        Stop::Word => Err((parser.place(), "unexpected {{end}}".to_owned())),
+        Stop::Else => Err((parser.place(), "unexpected {{else}}".to_owned())),
     }
 }
 
@@ -130,7 +132,7 @@ impl Parser<'_> {
     }
 
     /// Nodes up to `{{end}}`, `{{else …` (whose own words are left) or the end of the text.
-    fn nodes(&mut self) -> Result<(Vec<Node>, End), Mistake> {
+    fn nodes(&mut self) -> Result<(Vec<Node>, Stop), Mistake> {
         self.depth += 1;
         if self.depth > DEPTH_MAX {
             return Err((self.place(), "max nesting depth exceeded".to_owned()));
@@ -138,7 +140,7 @@ impl Parser<'_> {
         let mut nodes = Vec::new();
         let end = loop {
             match self.take() {
-                None => break End::Text,
+                None => break Stop::Text,
                 Some(Token::Literal(text)) => nodes.push(Node::Literal(text)),
                 Some(_) => {
                     self.skip_space();
@@ -150,11 +152,11 @@ impl Parser<'_> {
                         "end" => {
                             self.next += 1;
                             self.expect_close("end")?;
-                            break End::End;
+                            break Stop::Word;
                         }
                         "else" => {
                             self.next += 1;
-                            break End::Else;
+                            break Stop::Else;
                         }
                         _ => nodes.extend(self.action(&word)?),
                     }
@@ -222,9 +224,9 @@ impl Parser<'_> {
         let (body, end) = self.nodes()?;
         self.ranges -= usize::from(word == "range");
         let otherwise = match end {
-            End::Text => return Err((self.end, "unexpected EOF".to_owned())),
-            End::End => Vec::new(),
-            End::Else => {
+            Stop::Text => return Err((self.end, "unexpected EOF".to_owned())),
+            Stop::Word => Vec::new(),
+            Stop::Else => {
                 self.skip_space();
                 let is_chain = word != "range" && self.peek() == Some(&Token::Word(word.to_owned()));
                 if is_chain {
@@ -247,9 +249,9 @@ impl Parser<'_> {
     /// Nodes up to `{{end}}`.
     fn body(&mut self) -> Result<Vec<Node>, Mistake> {
         match self.nodes()? {
-            (nodes, End::End) => Ok(nodes),
-            (_, End::Else) => Err((self.place(), "unexpected {{else}}".to_owned())),
-            (_, End::Text) => Err((self.end, "unexpected EOF".to_owned())),
+            (nodes, Stop::Word) => Ok(nodes),
+            (_, Stop::Else) => Err((self.place(), "unexpected {{else}}".to_owned())),
+            (_, Stop::Text) => Err((self.end, "unexpected EOF".to_owned())),
         }
     }
 

@@ -3,6 +3,7 @@
 use serde_json::json;
 use tortie_api::Kind;
 
+use super::number::float;
 use super::*;
 
 fn endpoint() -> Data {

@@ -286,7 +286,7 @@ pub(super) fn nets(lines: &mut Lines<'_>, path: &str) {
                 lines.structure(&rule, rank, format!("{field} = '{value}' ({reason})"));
             }
             rank += 1;
-            if has_v4 && has_v6 || seen_v4 && has_v6 || seen_v6 && has_v4 {
+            if has_v4 && (has_v6 || seen_v6) || has_v6 && seen_v4 {
                 let reason = "rule contains both IPv4 and IPv6 CIDRs";
                 lines.structure(&rule, rank, format!("{field} = '[{}]' ({reason})", list.join(" ")));
             }

@@ -64,11 +64,6 @@ fn ports_of_a_protocol_that_is_none_are_told_too() {
 #[test]
 fn two_rules_of_one_field_are_both_told() {
     assert_eq!(
-        of_rule("protocol: SCTP, action: Deny, http: {methods: [GET]}").lines().count(),
-        1,
-        "a key that is repeated ends the reading"
-    );
-    assert_eq!(
         said(
             "GlobalNetworkPolicy",
             "metadata: {name: p}\nspec: {ingress: [{action: Deny, protocol: SCTP, http: {methods: [GET]}}]}"
