@@ -147,11 +147,56 @@ pub(crate) fn to_json(value: &Value) -> String {
         .replace('\u{2029}', "\\u2029")
 }
 
+/// Why Go's `time.ParseDuration` takes a text for none.
+pub(crate) fn duration_mistake(text: &str) -> Option<String> {
+    const UNITS: [&str; 8] = ["ns", "us", "µs", "μs", "ms", "s", "m", "h"];
+    let invalid = || Some(format!("time: invalid duration {text:?}"));
+    let mut rest = text.strip_prefix(['-', '+']).unwrap_or(text);
+    if rest == "0" {
+        return None;
+    }
+    if rest.is_empty() {
+        return invalid();
+    }
+    while !rest.is_empty() {
+        let number_len = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let (number, behind) = rest.split_at(number_len);
+        if !number.bytes().any(|b| b.is_ascii_digit()) || number.matches('.').count() > 1 {
+            return invalid();
+        }
+        let unit_len = behind.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(behind.len());
+        let (unit, behind) = behind.split_at(unit_len);
+        if unit.is_empty() {
+            return Some(format!("time: missing unit in duration {text:?}"));
+        }
+        if !UNITS.contains(&unit) {
+            return Some(format!("time: unknown unit {unit:?} in duration {text:?}"));
+        }
+        rest = behind;
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn durations_fail_in_the_words_of_go() {
+        for (text, words) in [
+            ("never", Some("time: invalid duration \"never\"")),
+            ("", Some("time: invalid duration \"\"")),
+            ("7", Some("time: missing unit in duration \"7\"")),
+            ("5x", Some("time: unknown unit \"x\" in duration \"5x\"")),
+            ("1.5h3m", None),
+            ("1..5h", Some("time: invalid duration \"1..5h\"")),
+            ("-0", None),
+        ] {
+            assert_eq!(duration_mistake(text).as_deref(), words, "{text}");
+        }
+    }
 
     #[test]
     fn fields_have_their_names_in_go() {

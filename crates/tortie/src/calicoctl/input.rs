@@ -12,7 +12,7 @@ use crate::input::{bytes_of, files};
 
 /// Refuses a line that names nothing.
 pub(super) fn require(given: &Given, command: &'static str) -> Result<(), Error> {
-    match given.arguments.is_empty() && given.all("filename").is_empty() {
+    match given.arguments.is_empty() && given.text("filename").is_none() {
         true => Err(Error::NothingNamed(command)),
         false => Ok(()),
     }
@@ -20,7 +20,7 @@ pub(super) fn require(given: &Given, command: &'static str) -> Result<(), Error>
 
 /// The objects, or none when `--skip-empty` allows that.
 pub(super) fn read(given: &Given) -> Result<Option<Vec<Resource>>, Error> {
-    if given.all("filename").is_empty() {
+    if given.text("filename").is_none() {
         return Resource::of_words(&given.arguments).map(Some);
     }
     let mut resources = Vec::new();

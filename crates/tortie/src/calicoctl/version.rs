@@ -9,16 +9,19 @@ use tortie_datastore::Access;
 use super::error::{Error, Operation, of_store};
 use super::flags::Given;
 use super::session::Session;
+use crate::go;
 
-/// The length of a whole day in milliseconds bounds what is waited for between two answers.
+/// Two answers are at most a day apart.
 const POLL_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub(super) fn version(given: &Given) -> Result<(), Error> {
     let poll = match given.text("poll") {
         None => Duration::ZERO,
-        Some(text) => tortie_api::parse_duration(text)
-            .map(|pause| pause.min(POLL_MAX))
-            .ok_or_else(|| Error::Poll(text.to_owned()))?,
+        Some(text) => match (go::duration_mistake(text), tortie_api::parse_duration(text)) {
+            (Some(mistake), _) => return Err(Error::Poll(mistake)),
+            // A negative one polls as little as none.
+            (None, pause) => pause.unwrap_or_default().min(POLL_MAX),
+        },
     };
     loop {
         show(given)?;

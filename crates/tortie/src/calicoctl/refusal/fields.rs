@@ -31,7 +31,10 @@ pub(super) fn tell(lines: &mut Lines<'_>, problem: &Problem, site: &Site<'_>) ->
         Fault::AnnotationKey => names::key(lines, site, "Metadata.Annotations (key)"),
         Fault::AnnotationsLength(total) => names::annotations_length(lines, site, total),
         Fault::Length(limit) => length(lines, site, limit),
-        Fault::Missing => missing(lines, site),
+        Fault::Missing => {
+            missing(lines, site);
+            return true;
+        }
         Fault::Bounds(min, max) => bounds(lines, site, min, max),
         Fault::Text(rule) => return text(lines, site, rule),
         _ => {}
@@ -53,6 +56,8 @@ fn missing(lines: &mut Lines<'_>, site: &Site<'_>) {
     let (parent, leaf) = site.path.rsplit_once('.').unwrap_or(("", &site.path));
     let parent_site = Site::find(lines.kind, lines.raw, parent);
     match (lines.kind, leaf) {
+        // Its name is asked for.
+        (_, "metadata") => {}
         (Kind::HostEndpoint, "node") => endpoint(lines),
         (_, "action") => lines.schema(site, &supported(&["Allow", "Deny", "Log", "Pass"])),
         (_, "name") if parent.ends_with(".services") => {

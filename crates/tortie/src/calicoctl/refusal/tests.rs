@@ -75,7 +75,7 @@ fn two_rules_of_one_field_are_both_told() {
     assert_eq!(
         said(
             "GlobalNetworkPolicy",
-            "metadata: {name: p}\nspec: {egress: [{action: Allow, destination: {services: {name: s, namespace: n}, \
+            "metadata: {name: p}\nspec: {egress: [{action: Allow, destination: {services: {name: s, namespace: ns1}, \
              nets: [192.0.2.0/24], selector: all()}}]}"
         ),
         "error with the following fields:\n\

@@ -8,6 +8,7 @@ use tortie_api::{Fault, Kind, Problem};
 
 use super::site::Site;
 use crate::calicoctl::error::Error;
+use crate::go;
 
 /// The first such mistake, by the order in which the members of a document are read: that of the alphabet.
 pub(in crate::calicoctl) fn unreadable(kind: Kind, raw: &Value, problems: &[Problem]) -> Option<Error> {
@@ -44,7 +45,7 @@ fn read(kind: Kind, raw: &Value, problem: &Problem) -> Option<Error> {
             (is_outside && !(min..=max).contains(&number)).then_some(Error::Decode(text))
         }
         Fault::Text(Text::Port | Text::NumericPort) => port(site.value?).and_then(decode),
-        Fault::Text(Text::Duration | Text::FreeDuration) => duration(site.text()).and_then(decode),
+        Fault::Text(Text::Duration | Text::FreeDuration) => go::duration_mistake(site.text()).and_then(decode),
         Fault::Text(Text::Protocol | Text::PortProtocol) => {
             let number = site.value.and_then(Value::as_i64).filter(|number| !(0..=255).contains(number))?;
             decode(format!("json: cannot unmarshal number {number} into Go value of type uint8"))
@@ -92,56 +93,11 @@ fn port(value: &Value) -> Option<String> {
     (!is_name).then(|| format!("invalid name for named port ({text})"))
 }
 
-/// Why Go's `time.ParseDuration` takes a text for none.
-fn duration(text: &str) -> Option<String> {
-    const UNITS: [&str; 8] = ["ns", "us", "µs", "μs", "ms", "s", "m", "h"];
-    let invalid = || Some(format!("time: invalid duration {text:?}"));
-    let mut rest = text.strip_prefix(['-', '+']).unwrap_or(text);
-    if rest == "0" {
-        return None;
-    }
-    if rest.is_empty() {
-        return invalid();
-    }
-    while !rest.is_empty() {
-        let number_len = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
-        let (number, behind) = rest.split_at(number_len);
-        if !number.bytes().any(|b| b.is_ascii_digit()) || number.matches('.').count() > 1 {
-            return invalid();
-        }
-        let unit_len = behind.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(behind.len());
-        let (unit, behind) = behind.split_at(unit_len);
-        if unit.is_empty() {
-            return Some(format!("time: missing unit in duration {text:?}"));
-        }
-        if !UNITS.contains(&unit) {
-            return Some(format!("time: unknown unit {unit:?} in duration {text:?}"));
-        }
-        rest = behind;
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn durations_fail_in_the_words_of_go() {
-        for (text, words) in [
-            ("never", Some("time: invalid duration \"never\"")),
-            ("", Some("time: invalid duration \"\"")),
-            ("7", Some("time: missing unit in duration \"7\"")),
-            ("5x", Some("time: unknown unit \"x\" in duration \"5x\"")),
-            ("1.5h3m", None),
-            ("1..5h", Some("time: invalid duration \"1..5h\"")),
-            ("-0", None),
-        ] {
-            assert_eq!(duration(text).as_deref(), words, "{text}");
-        }
-    }
 
     #[test]
     fn ports_fail_in_the_words_of_calico() {
