@@ -36,6 +36,9 @@ const IRREGULAR: &[(&str, &str)] = &[
     ("wireguardKeepAlive", "WireguardPersistentKeepAlive"),
 ];
 
+/// A field that is printed though it is empty, for it is filled so; documents need not name it.
+const FILLED_EMPTY: &str = "bpfLogLevel";
+
 /// The name in Go of a field that documents call `name`: `expectedIPs` is `ExpectedIPs`, `ipVersion` is `IPVersion`.
 pub(crate) fn field_name(name: &str) -> String {
     if let Some((_, go)) = IRREGULAR.iter().find(|(json, _)| *json == name) {
@@ -83,7 +86,7 @@ fn members(fields: &[Field], object: &Map<String, Value>, path: &str) -> Result<
         let Some(value) = object.get(field.name).filter(|value| !value.is_null()) else { continue };
         let path = if path.is_empty() { field.name.to_owned() } else { format!("{path}.{}", field.name) };
         let value = member(&field.ty, value, &path)?;
-        if field.keeps_empty || field.is_required || !is_empty(&value) {
+        if field.keeps_empty || field.is_required || field.name == FILLED_EMPTY || !is_empty(&value) {
             shown.insert(field.name.to_owned(), value);
         }
     }

@@ -173,6 +173,17 @@ fn templates_see_an_array_of_results_with_the_names_of_go() {
 }
 
 #[test]
+fn what_is_shown_can_be_replaced_by_itself() {
+    let calicoctl = Calicoctl::new();
+    let settings = "apiVersion: projectcalico.org/v3\nkind: FelixConfiguration\nmetadata: {name: default}\nspec: {}\n";
+    calicoctl.succeeds(&["create", "-f", "-"], settings);
+    for (kind, format) in [("felixconfig", "yaml"), ("felixconfig", "json"), ("tier", "yaml"), ("tier", "json")] {
+        let shown = calicoctl.succeeds(&["get", kind, "-o", format], "");
+        calicoctl.succeeds(&["replace", "-f", "-"], &shown);
+    }
+}
+
+#[test]
 fn several_pairs_and_files_all_count() {
     let calicoctl = Calicoctl::new();
     std::fs::write(calicoctl.path("a.yaml"), endpoint("a")).unwrap();

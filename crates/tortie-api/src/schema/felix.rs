@@ -151,7 +151,7 @@ pub(super) const SPEC: &[Field] = &[
     kept("bpfEnabled", BOOL),
     kept("bpfDisableUnprivileged", BOOL),
     optional("bpfJITHardening", Type::Text(Text::OneOf(&["Auto", "Strict"]))),
-    kept("bpfLogLevel", Type::Text(Text::OneOfAnyCase(&["Off", "Info", "Debug"]))),
+    optional("bpfLogLevel", Type::Text(Text::OneOfAnyCase(&["Off", "Info", "Debug"]))),
     optional("bpfConntrackLogLevel", Type::Text(Text::OneOf(&["Off", "Debug"]))),
     optional("bpfConntrackCleanupMode", Type::Text(Text::OneOf(&["Auto", "Userspace", "BPFProgram"]))),
     kept("bpfConntrackTimeouts", Type::Map(super::MapRule::Free)),
