@@ -242,9 +242,18 @@ pub(crate) struct GetArgs {
     /// Of all namespaces
     #[arg(short = 'A', long, help_heading = "Input")]
     pub(crate) all_namespaces: bool,
-    /// ps, wide, yaml, json, jsonl, name or custom-columns=A,B
+    /// Only objects whose labels match: `role == 'web' && has(zone)`, or `role=web,zone` as with kubectl
+    #[arg(short = 'l', long, value_name = "SELECTOR", help_heading = "Input")]
+    pub(crate) selector: Option<String>,
+    /// ps, wide, yaml, json, jsonl, name, custom-columns=A,B, jsonpath=TEMPLATE or jsonpath-file=FILE
     #[arg(short, long, value_name = "FORMAT", default_value = "ps", help_heading = "Output")]
     pub(crate) output: String,
+    /// Sort by what this path leads to in each object, such as `.spec.order`
+    #[arg(long, value_name = "PATH", help_heading = "Output")]
+    pub(crate) sort_by: Option<String>,
+    /// Show what is there, then each change as it comes, until stopped
+    #[arg(short, long, conflicts_with_all = ["sort_by", "export"], help_heading = "Output")]
+    pub(crate) watch: bool,
     /// Leave out what belongs to this store: uid, resourceVersion, creation time
     #[arg(long, help_heading = "Output")]
     pub(crate) export: bool,

@@ -7,9 +7,12 @@ use tortie_datastore::{Access, ResourceError, Resources};
 
 use crate::args::{GetArgs, Global};
 use crate::exit::{Code, Failure};
+use crate::jsonpath::SortKey;
 use crate::output::{self, Format, Results};
+use crate::select;
 use crate::store::{self, resource_failure};
 use crate::table;
+use crate::watch::{self, Wanted};
 
 pub(crate) fn get(global: &Global, args: &GetArgs) -> Result<Code, Failure> {
     let format = Format::parse(&args.output)?;
@@ -17,56 +20,105 @@ pub(crate) fn get(global: &Global, args: &GetArgs) -> Result<Code, Failure> {
         return Err(Failure::new(Code::Usage, "cannot use both --namespace and --all-namespaces"));
     }
     let wanted = keys(global, &args.what)?;
-    let store = store::open(global, Access::Read)?;
-    let resources = Resources::new(&*store);
-    if wanted.is_empty() {
-        return counts(&resources, global);
+    let selector = args.selector.as_deref().map(select::parse).transpose()?;
+    let order = args.sort_by.as_deref().map(sort_key).transpose()?;
+    if selector.is_some() && wanted.iter().any(|(_, name)| name.is_some()) {
+        return Err(Failure::new(Code::Usage, "a name and a selector cannot be given together")
+            .with_hint("leave `-l` out, or the names"));
     }
-    let namespace = match (args.all_namespaces, &global.namespace) {
+    let store = store::open(global, Access::Read)?;
+    if wanted.is_empty() {
+        if selector.is_some() || args.watch {
+            return Err(Failure::new(Code::Usage, "`-l` and `-w` need a kind").with_hint("`all` is every kind"));
+        }
+        return counts(&Resources::new(&*store), global);
+    }
+    let scope = match (args.all_namespaces, &global.namespace) {
         (true, _) => None,
         (false, Some(namespace)) => Some(namespace.as_str()),
         (false, None) => Some("default"),
     };
-    let mut results: Vec<Results> = Vec::new();
-    let mut missing = Vec::new();
+    let with_namespace = global.namespace.is_some() || args.all_namespaces;
+    if args.watch {
+        let wanted = Wanted { keys: wanted, namespace: scope.map(str::to_owned), selector };
+        return watch::watch(store, &wanted, &format, with_namespace, global.color.is_on_stdout());
+    }
+    let mut found = read(&Resources::new(&*store), &wanted, scope)?;
+    for results in &mut found.results {
+        if let Some(selector) = &selector {
+            results.objects.retain(|object| select::takes(selector, &object.value));
+        }
+        if let Some(order) = &order {
+            results.objects = sorted(std::mem::take(&mut results.objects), order);
+        }
+        if args.export && results.list_revision.is_none() {
+            results.objects.iter_mut().for_each(export);
+        }
+    }
+    if found.results.iter().any(|results| results.list_revision.is_some() || !results.objects.is_empty()) {
+        output::print(&format, &found.results, with_namespace, global.color.is_on_stdout())?;
+    }
+    if found.missing.is_empty() {
+        return Ok(Code::Success);
+    }
+    Err(Failure { code: Code::NotFound, messages: found.missing, hint: None })
+}
+
+/// What was asked for and is there, and a sentence on each that is not.
+struct Found {
+    results: Vec<Results>,
+    missing: Vec<String>,
+}
+
+/// Reads objects by name in `namespace`, the default one if there is none, and all of a kind in it or everywhere.
+fn read(
+    resources: &Resources<'_>,
+    wanted: &[(Kind, Option<String>)],
+    namespace: Option<&str>,
+) -> Result<Found, Failure> {
+    let mut found = Found { results: Vec::new(), missing: Vec::new() };
     for (kind, name) in wanted {
         match name {
             None => {
                 let scope = namespace.filter(|_| kind.is_namespaced());
-                let (mut objects, revision) = resources.list(kind, scope).map_err(|error| resource_failure(&error))?;
-                if kind == Kind::Tier {
+                let (mut objects, revision) = resources.list(*kind, scope).map_err(|error| resource_failure(&error))?;
+                if *kind == Kind::Tier {
                     objects.sort_by(|a, b| tier_order(a).total_cmp(&tier_order(b)));
                 }
-                results.push(Results { kind, objects, list_revision: Some(revision.to_string()) });
+                found.results.push(Results { kind: *kind, objects, list_revision: Some(revision.to_string()) });
             }
-            Some(name) => match resources.get(&key(global, kind, &name)) {
-                Ok(mut object) => {
-                    if args.export {
-                        export(&mut object);
+            Some(name) => match resources.get(&key(namespace, *kind, name)) {
+                Ok(object) => match found.results.iter_mut().find(|r| r.kind == *kind && r.list_revision.is_none()) {
+                    Some(results) => results.objects.push(object),
+                    None => {
+                        found.results.push(Results { kind: *kind, objects: vec![object], list_revision: None });
                     }
-                    match results.iter_mut().find(|r| r.kind == kind && r.list_revision.is_none()) {
-                        Some(results) => results.objects.push(object),
-                        None => results.push(Results { kind, objects: vec![object], list_revision: None }),
-                    }
-                }
-                Err(error @ ResourceError::DoesNotExist(_)) => missing.push(with_causes(&error)),
+                },
+                Err(error @ ResourceError::DoesNotExist(_)) => found.missing.push(with_causes(&error)),
                 Err(error) => return Err(resource_failure(&error)),
             },
         }
     }
-    let with_namespace = global.namespace.is_some() || args.all_namespaces;
-    if results.iter().any(|results| results.list_revision.is_some() || !results.objects.is_empty()) {
-        output::print(&format, &results, with_namespace, global.color.is_on_stdout())?;
-    }
-    if missing.is_empty() {
-        return Ok(Code::Success);
-    }
-    Err(Failure { code: Code::NotFound, messages: missing, hint: None })
+    Ok(found)
+}
+
+fn sorted(objects: Vec<Object>, order: &SortKey) -> Vec<Object> {
+    let mut keyed: Vec<(Option<Value>, Object)> =
+        objects.into_iter().map(|object| (order.of(&Value::Object(object.value.clone())), object)).collect();
+    keyed.sort_by(|(a, _), (b, _)| SortKey::compare(a.as_ref(), b.as_ref()));
+    keyed.into_iter().map(|(_, object)| object).collect()
+}
+
+fn sort_key(path: &str) -> Result<SortKey, Failure> {
+    SortKey::parse(path).map_err(|error| {
+        Failure::new(Code::Usage, format!("`--sort-by {path}` is no path: {error}"))
+            .with_hint("write `--sort-by .metadata.name`")
+    })
 }
 
 /// The key of a name of the command line.
-pub(crate) fn key(global: &Global, kind: Kind, name: &str) -> ResourceKey {
-    let namespace = kind.is_namespaced().then(|| global.namespace.clone().unwrap_or_else(|| "default".to_owned()));
+pub(crate) fn key(namespace: Option<&str>, kind: Kind, name: &str) -> ResourceKey {
+    let namespace = kind.is_namespaced().then(|| namespace.unwrap_or("default").to_owned());
     ResourceKey { kind, namespace, name: name.to_owned() }
 }
 

@@ -6,10 +6,11 @@ use tortie_api::{API_VERSION, Kind, nearest};
 use tortie_datastore::resources::Object;
 
 use crate::exit::{Code, Failure};
+use crate::jsonpath::Template;
 use crate::table;
 
 /// How results are shown.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Format {
     Table { is_wide: bool },
     Columns(Vec<String>),
@@ -17,10 +18,23 @@ pub(crate) enum Format {
     Json,
     JsonLines,
     Name,
+    JsonPath(Template),
 }
+
+/// The words of `-o`.
+const WORDS: [&str; 9] =
+    ["ps", "wide", "yaml", "json", "jsonl", "name", "custom-columns=", "jsonpath=", "jsonpath-file="];
 
 impl Format {
     pub(crate) fn parse(text: &str) -> Result<Format, Failure> {
+        if let Some(template) = text.strip_prefix("jsonpath=") {
+            return json_path(template);
+        }
+        if let Some(file) = text.strip_prefix("jsonpath-file=") {
+            let template = std::fs::read_to_string(file)
+                .map_err(|error| Failure::new(Code::Invalid, format!("cannot read `{file}`: {error}")))?;
+            return json_path(&template);
+        }
         match text {
             "ps" => Ok(Format::Table { is_wide: false }),
             "wide" => Ok(Format::Table { is_wide: true }),
@@ -32,15 +46,25 @@ impl Format {
                 Some("") => Err(Failure::new(Code::Usage, "need to specify at least one column")),
                 Some(columns) => Ok(Format::Columns(columns.split(',').map(str::to_owned).collect())),
                 None => {
-                    let words = ["ps", "wide", "yaml", "json", "jsonl", "name", "custom-columns="];
                     let failure = Failure::new(Code::Usage, format!("unrecognized output format '{text}'"));
-                    Err(match nearest(text, words) {
+                    Err(match nearest(text, WORDS) {
                         Some(word) => failure.with_hint(format!("did you mean `{word}`?")),
-                        None => failure.with_hint(format!("use one of {}", words.join(", "))),
+                        None => failure.with_hint(format!("use one of {}", WORDS.join(", "))),
                     })
                 }
             },
         }
+    }
+}
+
+fn json_path(template: &str) -> Result<Format, Failure> {
+    match template {
+        "" => Err(Failure::new(Code::Usage, "need to specify a template")
+            .with_hint("write `-o jsonpath='{.items[*].metadata.name}'`")),
+        _ => Template::parse(template).map(Format::JsonPath).map_err(|error| {
+            Failure::new(Code::Usage, format!("`{template}` is no JSONPath template: {error}"))
+                .with_hint("write `-o jsonpath='{range .items[*]}{.metadata.name}{\"\\n\"}{end}'`")
+        }),
     }
 }
 
@@ -55,38 +79,13 @@ pub(crate) struct Results {
 /// Prints results; several kinds give several tables.
 pub(crate) fn print(format: &Format, results: &[Results], with_namespace: bool, is_bold: bool) -> Result<(), Failure> {
     match format {
-        Format::Table { is_wide } => {
+        Format::Table { .. } | Format::Columns(_) => {
             for (number, results) in results.iter().enumerate() {
-                let mut columns = columns(results.kind, *is_wide);
-                if with_namespace && results.kind.is_namespaced() {
-                    columns.insert(0, "NAMESPACE");
-                }
+                let columns = chosen(format, results.kind, with_namespace)?;
                 if number > 0 {
                     println!();
                 }
                 print!("{}", table(&columns, results, is_bold));
-            }
-        }
-        Format::Columns(names) => {
-            for results in results {
-                let known = columns(results.kind, true);
-                let mut wanted = Vec::new();
-                for name in names {
-                    let all = || known.iter().copied().chain(["NAMESPACE"]);
-                    let found = all().find(|column| column == name);
-                    wanted.push(found.ok_or_else(|| {
-                        let valid: Vec<&str> = all().collect();
-                        let failure = Failure::new(
-                            Code::Usage,
-                            format!("unknown heading {name}, valid values are: {}", valid.join(", ")),
-                        );
-                        match nearest(name, valid) {
-                            Some(near) => failure.with_hint(format!("did you mean `{near}`?")),
-                            None => failure,
-                        }
-                    })?);
-                }
-                print!("{}", table(&wanted, results, is_bold));
             }
         }
         Format::Name => {
@@ -101,8 +100,36 @@ pub(crate) fn print(format: &Format, results: &[Results], with_namespace: bool, 
         }
         Format::Yaml => print!("{}", to_yaml(&whole(results))),
         Format::Json => println!("{:#}", whole(results)),
+        Format::JsonPath(template) => print!("{}", template.fill(&as_kubectl(whole(results)))),
     }
     Ok(())
+}
+
+/// The columns that a format shows of a kind; none where it shows no table.
+///
+/// # Errors
+/// A column that the kind does not have.
+pub(crate) fn chosen(format: &Format, kind: Kind, with_namespace: bool) -> Result<Vec<&'static str>, Failure> {
+    match format {
+        Format::Table { is_wide } => {
+            let namespace = (with_namespace && kind.is_namespaced()).then_some("NAMESPACE");
+            Ok(namespace.into_iter().chain(columns(kind, *is_wide)).collect())
+        }
+        Format::Columns(names) => names.iter().map(|name| column(kind, name)).collect(),
+        _ => Ok(Vec::new()),
+    }
+}
+
+fn column(kind: Kind, name: &str) -> Result<&'static str, Failure> {
+    let valid: Vec<&'static str> = columns(kind, true).into_iter().chain(["NAMESPACE"]).collect();
+    if let Some(found) = valid.iter().copied().find(|column| *column == name) {
+        return Ok(found);
+    }
+    let failure = Failure::new(Code::Usage, format!("unknown heading {name}, valid values are: {}", valid.join(", ")));
+    Err(match nearest(name, valid) {
+        Some(near) => failure.with_hint(format!("did you mean `{near}`?")),
+        None => failure,
+    })
 }
 
 /// One result is an object, all of a kind are a list object, anything else is an array.
@@ -119,6 +146,14 @@ fn whole(results: &[Results]) -> Value {
     let mut objects: Vec<Value> =
         results.iter().flat_map(|r| &r.objects).map(|object| Value::Object(object.value.clone())).collect();
     if objects.len() == 1 { objects.remove(0) } else { Value::Array(objects) }
+}
+
+/// What templates of kubectl begin at: one object, or a list with `items`.
+fn as_kubectl(whole: Value) -> Value {
+    match whole {
+        Value::Array(items) => json!({"apiVersion": "v1", "kind": "List", "items": items}),
+        one => one,
+    }
 }
 
 fn table(columns: &[&str], results: &Results, is_bold: bool) -> String {
@@ -147,7 +182,7 @@ fn name(object: &Object) -> &str {
     object.value["metadata"]["name"].as_str().unwrap_or(&object.key.name)
 }
 
-fn cell(object: &Object, column: &str) -> String {
+pub(crate) fn cell(object: &Object, column: &str) -> String {
     let spec = object.value.get("spec").unwrap_or(&Value::Null);
     let list = |name: &str| {
         let items = spec.get(name).and_then(Value::as_array);

@@ -36,6 +36,11 @@ pub(crate) fn out(text: Arguments<'_>) {
     }
 }
 
+/// Whether results reach nobody any more.
+pub(crate) fn is_closed() -> bool {
+    FAILED.get().is_some()
+}
+
 /// Prints what is no result.
 pub(crate) fn err(text: Arguments<'_>) {
     // There is no other place to say so.

@@ -91,7 +91,7 @@ fn named(global: &Global, words: &[String]) -> Result<Vec<Change>, Failure> {
         let name = name.ok_or_else(|| {
             Failure::new(Code::Usage, format!("which {kind} is to be deleted?")).with_hint("name it behind the kind")
         })?;
-        changes.push(delete(get::key(global, kind, &name)));
+        changes.push(delete(get::key(global.namespace.as_deref(), kind, &name)));
     }
     Ok(changes)
 }
