@@ -125,6 +125,18 @@ pub(crate) enum Command {
     /// Update resources that exist
     #[command(before_help = "Example: tortie replace -f known.yaml")]
     Replace(WriteArgs),
+    /// Change parts of resources
+    #[command(before_help = r#"Example: tortie patch gnp web -p '{"spec": {"order": 10}}'"#)]
+    Patch(PatchArgs),
+    /// Set or remove labels of resources
+    #[command(before_help = "Example: tortie label hep web1-eth0 role=web zone=a old-")]
+    Label(LabelArgs),
+    /// Set or remove annotations of resources
+    #[command(before_help = "Example: tortie annotate gnp web owner='team a'")]
+    Annotate(LabelArgs),
+    /// Change resources in an editor
+    #[command(before_help = "Example: tortie edit gnp web")]
+    Edit(EditArgs),
     /// Delete resources
     #[command(before_help = "Example: tortie delete hep/web1-eth0")]
     Delete(DeleteArgs),
@@ -215,6 +227,69 @@ pub(crate) struct ApplyArgs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DryRun {
     Client,
+}
+
+#[derive(Args)]
+pub(crate) struct AmendArgs {
+    /// Kind and names, or TYPE/NAME; for labels and annotations then `key=value`, or `key-` to remove one
+    #[arg(required = true)]
+    pub(crate) what: Vec<String>,
+    /// All objects of the kind whose labels match, as with `get`
+    #[arg(short = 'l', long, value_name = "SELECTOR", conflicts_with = "all", help_heading = "Input")]
+    pub(crate) selector: Option<String>,
+    /// All objects of the kind
+    #[arg(long, help_heading = "Input")]
+    pub(crate) all: bool,
+    /// `client`: check everything and write nothing
+    #[arg(long, value_enum, value_name = "WHERE", help_heading = "Safety")]
+    pub(crate) dry_run: Option<DryRun>,
+    /// Refuse what a host cannot enforce: untracked policy on a wildcard endpoint, `http`
+    #[arg(long, help_heading = "Safety")]
+    pub(crate) strict: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct PatchArgs {
+    #[command(flatten)]
+    pub(crate) amend: AmendArgs,
+    /// The patch, as JSON or YAML
+    #[arg(short, long, value_name = "PATCH", conflicts_with = "patch_file", help_heading = "Input")]
+    pub(crate) patch: Option<String>,
+    /// A file that holds the patch, or `-`
+    #[arg(long, value_name = "FILE", help_heading = "Input")]
+    pub(crate) patch_file: Option<PathBuf>,
+    /// What the patch is
+    #[arg(short, long, value_enum, default_value = "strategic", help_heading = "Input")]
+    pub(crate) r#type: PatchType,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PatchType {
+    /// Objects merge, lists are replaced, `null` removes; `$patch: replace` and `delete` do what they say
+    Strategic,
+    /// Objects merge, lists are replaced, `null` removes (RFC 7396)
+    Merge,
+    /// A list of operations (RFC 6902)
+    Json,
+}
+
+#[derive(Args)]
+pub(crate) struct LabelArgs {
+    #[command(flatten)]
+    pub(crate) amend: AmendArgs,
+    /// Set another value where there is one
+    #[arg(long, help_heading = "Safety")]
+    pub(crate) overwrite: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct EditArgs {
+    /// Kind and names, or TYPE/NAME
+    #[arg(required = true)]
+    pub(crate) what: Vec<String>,
+    /// Refuse what a host cannot enforce: untracked policy on a wildcard endpoint, `http`
+    #[arg(long, help_heading = "Safety")]
+    pub(crate) strict: bool,
 }
 
 #[derive(Args)]

@@ -44,24 +44,9 @@ fn read_with(global: &Global, args: &InputArgs, decode: fn(&str) -> Decoded) -> 
                     continue;
                 }
             };
-            let decoded = decode(&text);
-            let source = Source::new(&shown, &text);
-            for problem in &decoded.problems {
-                if problem.severity == Severity::Error || !global.quiet {
-                    eprintln!("{}", render(problem, &source, global.color));
-                }
-                errors += usize::from(problem.severity == Severity::Error);
-            }
-            for mut document in decoded.documents {
-                match namespace(&mut document, global.namespace.as_deref()) {
-                    Ok(()) => given.push(Given { document }),
-                    Err(message) => {
-                        let problem = Problem::error("metadata.namespace", message).at(document.position);
-                        eprintln!("{}", render(&problem, &source, global.color));
-                        errors += 1;
-                    }
-                }
-            }
+            let (documents, mistakes) = documents(global, &shown, &text, decode);
+            given.extend(documents.into_iter().map(|document| Given { document }));
+            errors += mistakes;
         }
     }
     if errors > 0 || has_unreadable {
@@ -76,6 +61,41 @@ fn read_with(global: &Global, args: &InputArgs, decode: fn(&str) -> Decoded) -> 
         return Err(Failure::new(Code::Invalid, message).with_hint("`--skip-empty` makes this a success"));
     }
     Ok(given)
+}
+
+/// The documents of a text, and the number of mistakes in it, all of which are shown.
+pub(crate) fn documents(
+    global: &Global,
+    shown: &str,
+    text: &str,
+    decode: fn(&str) -> Decoded,
+) -> (Vec<Document>, usize) {
+    let decoded = decode(text);
+    let source = Source::new(shown, text);
+    let mut errors = 0;
+    for problem in &decoded.problems {
+        if problem.severity == Severity::Error || !global.quiet {
+            eprintln!("{}", render(problem, &source, global.color));
+        }
+        errors += usize::from(problem.severity == Severity::Error);
+    }
+    let mut documents = Vec::new();
+    for mut document in decoded.documents {
+        match namespace(&mut document, global.namespace.as_deref()) {
+            Ok(()) => documents.push(document),
+            Err(message) => {
+                let problem = Problem::error("metadata.namespace", message).at(document.position);
+                eprintln!("{}", render(&problem, &source, global.color));
+                errors += 1;
+            }
+        }
+    }
+    (documents, errors)
+}
+
+/// The text of one file, or of standard input for `-`.
+pub(crate) fn text(file: &Path) -> Result<String, Failure> {
+    text_of(file, false).map(|(_, text)| text)
 }
 
 /// The document's own namespace wins; `-n` fills an absent one, and so does `default`.

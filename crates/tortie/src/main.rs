@@ -10,7 +10,9 @@ use clap::Parser;
 mod screen;
 
 mod agent;
+mod amend;
 mod args;
+mod ask;
 mod calicoctl;
 mod clean;
 mod client;
@@ -18,6 +20,7 @@ mod controller;
 mod datastore;
 mod demo;
 mod dump;
+mod edit;
 mod exit;
 mod get;
 mod go;
@@ -71,6 +74,10 @@ fn run(cli: &Cli, logging: log::Logging) -> Result<Code, Failure> {
         Command::Apply(args) => write::apply(&cli.global, args),
         Command::Create(args) => write::create(&cli.global, args),
         Command::Replace(args) => write::replace(&cli.global, args),
+        Command::Patch(args) => amend::patch(&cli.global, args),
+        Command::Label(args) => amend::label(&cli.global, args),
+        Command::Annotate(args) => amend::annotate(&cli.global, args),
+        Command::Edit(args) => edit::edit(&cli.global, args),
         Command::Delete(args) => write::delete(&cli.global, args),
         Command::Get(args) => get::get(&cli.global, args),
         Command::Validate(args) => write::validate(&cli.global, args),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use tortie_api::{Kind, ResourceKey, with_causes};
 use tortie_datastore::resources::{Change, Done, Mode, Written};
-use tortie_datastore::{Access, ResourceError, Resources};
+use tortie_datastore::{Access, ResourceError, Resources, Store};
 
 use crate::args::{ApplyArgs, DeleteArgs, DryRun, Global, InputArgs, WriteArgs};
 use crate::exit::{Code, Failure};
@@ -96,8 +96,9 @@ fn named(global: &Global, words: &[String]) -> Result<Vec<Change>, Failure> {
     Ok(changes)
 }
 
+/// What is done to objects, in words.
 #[derive(Clone, Copy)]
-struct Verb {
+pub(crate) struct Verb {
     past: &'static str,
     infinitive: &'static str,
 }
@@ -107,6 +108,25 @@ impl Verb {
     const CREATE: Verb = Verb { past: "created", infinitive: "create" };
     const REPLACE: Verb = Verb { past: "replaced", infinitive: "replace" };
     const DELETE: Verb = Verb { past: "deleted", infinitive: "delete" };
+    pub(crate) const PATCH: Verb = Verb { past: "patched", infinitive: "patch" };
+    pub(crate) const LABEL: Verb = Verb { past: "labelled", infinitive: "label" };
+    pub(crate) const ANNOTATE: Verb = Verb { past: "annotated", infinitive: "annotate" };
+    pub(crate) const EDIT: Verb = Verb { past: "edited", infinitive: "edit" };
+
+    /// Whether objects may come out as they were.
+    fn may_change_nothing(self) -> bool {
+        ![Verb::CREATE.past, Verb::REPLACE.past, Verb::DELETE.past].contains(&self.past)
+    }
+}
+
+/// How objects are written.
+pub(crate) struct How {
+    /// All or none.
+    pub(crate) is_atomic: bool,
+    /// An object that exists already is no error of a creation.
+    pub(crate) skips_existing: bool,
+    pub(crate) dry_run: Option<DryRun>,
+    pub(crate) strict: bool,
 }
 
 fn changes(given: Vec<Given>, mode: Mode) -> Vec<Change> {
@@ -124,10 +144,13 @@ fn changes(given: Vec<Given>, mode: Mode) -> Vec<Change> {
 
 /// Writes all of it, and gives what became of each change; nothing with `--dry-run`.
 fn write(global: &Global, args: &WriteArgs, changes: &[Change], verb: Verb) -> Result<Vec<Written>, Failure> {
-    if changes.is_empty() {
-        println!("No resources specified");
-        return Ok(Vec::new());
-    }
+    let kinds: BTreeSet<Kind> = changes.iter().map(|change| change.key.kind).collect();
+    let how = How {
+        is_atomic: args.atomic || kinds.len() > 1,
+        skips_existing: args.skip_exists,
+        dry_run: args.dry_run,
+        strict: args.input.strict,
+    };
     let mut seen = BTreeSet::new();
     if let Some(twice) = changes.iter().find(|change| !seen.insert(&change.key)) {
         let message = format!("{} is given twice; nothing was written", twice.key);
@@ -135,27 +158,53 @@ fn write(global: &Global, args: &WriteArgs, changes: &[Change], verb: Verb) -> R
             Failure::new(Code::Invalid, message).with_hint("join the two documents, or give them different names")
         );
     }
-    let documents = changes.iter().map(|change| (&change.key, &change.value));
-    if args.dry_run == Some(DryRun::Client) {
-        lint::check(global, documents, None, args.input.strict)?;
-        for change in changes {
-            println!("{} would be {}", change.key, verb.past);
-        }
-        return Ok(Vec::new());
+    if changes.is_empty() || how.dry_run == Some(DryRun::Client) {
+        return rehearse(global, None, &how, changes, verb);
     }
     let store = store::open(global, Access::Write)?;
-    let resources = Resources::new(&*store);
-    lint::check(global, documents, Some(&resources), args.input.strict)?;
+    self::store(global, &*store, &how, changes, verb)
+}
+
+/// Checks and tells what would be done.
+fn rehearse(
+    global: &Global,
+    resources: Option<&Resources<'_>>,
+    how: &How,
+    changes: &[Change],
+    verb: Verb,
+) -> Result<Vec<Written>, Failure> {
+    if changes.is_empty() {
+        println!("No resources specified");
+        return Ok(Vec::new());
+    }
+    lint::check(global, changes.iter().map(|change| (&change.key, &change.value)), resources, how.strict)?;
+    for change in changes {
+        println!("{} would be {}", change.key, verb.past);
+    }
+    Ok(Vec::new())
+}
+
+/// Writes all of it to a store, and gives what became of each change; nothing with `--dry-run`.
+pub(crate) fn store(
+    global: &Global,
+    store: &dyn Store,
+    how: &How,
+    changes: &[Change],
+    verb: Verb,
+) -> Result<Vec<Written>, Failure> {
+    let resources = &Resources::new(store);
+    if changes.is_empty() || how.dry_run == Some(DryRun::Client) {
+        return rehearse(global, Some(resources), how, changes, verb);
+    }
+    lint::check(global, changes.iter().map(|change| (&change.key, &change.value)), Some(resources), how.strict)?;
     if let Err(error) = resources.ensure_initialised() {
         // A failure here does not fail the user's command (datastore.md section 2.8): the command itself will.
         tracing::debug!("cannot initialise the store: {error}");
     }
-    lint::warn_of_store(global, &*store);
-    let kinds: BTreeSet<Kind> = changes.iter().map(|change| change.key.kind).collect();
-    let is_atomic = args.atomic || kinds.len() > 1;
-    if !is_atomic {
-        let skips = |error: &ResourceError| args.skip_exists && matches!(error, ResourceError::AlreadyExists(_));
-        return one_by_one(&resources, changes, verb, skips);
+    lint::warn_of_store(global, store);
+    if !how.is_atomic {
+        let skips = |error: &ResourceError| how.skips_existing && matches!(error, ResourceError::AlreadyExists(_));
+        return one_by_one(resources, changes, verb, skips);
     }
     match resources.write(changes) {
         Ok(written) => {
@@ -166,7 +215,7 @@ fn write(global: &Global, args: &WriteArgs, changes: &[Change], verb: Verb) -> R
             let code = failures.first().map_or(Code::General, |(_, error)| resource_code(error));
             let mut failure = resource_failure(&failures[0].1);
             failure.messages = failures.iter().map(|(_, error)| with_causes(error)).collect();
-            if code != Code::Partial {
+            if code != Code::Partial && changes.len() > 1 {
                 failure.messages.push(format!("nothing was written: all {} objects or none", changes.len()));
             }
             failure.code = code;
@@ -230,7 +279,7 @@ fn report(changes: &[Change], written: &[Written], verb: Verb) {
             .map(|(what, word)| format!("{} {word}", count(what)))
             .collect();
     let line = summary(verb.past, &kinds);
-    if verb.past == Verb::APPLY.past && !parts.is_empty() {
+    if verb.may_change_nothing() && !parts.is_empty() {
         println!("{line} ({})", parts.join(", "));
     } else {
         println!("{line}");

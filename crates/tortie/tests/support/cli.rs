@@ -26,8 +26,18 @@ impl Cli {
     }
 
     pub(crate) fn run_with(&self, arguments: &[&str], input: &str) -> Run {
+        self.started(arguments, &[], input)
+    }
+
+    /// With variables of its own.
+    pub(crate) fn run_in(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Run {
+        self.started(arguments, variables, "")
+    }
+
+    fn started(&self, arguments: &[&str], variables: &[(&str, &str)], input: &str) -> Run {
         let mut child = Command::new(env!("CARGO_BIN_EXE_tortie"))
             .args(arguments)
+            .envs(variables.iter().copied())
             .current_dir(self.folder.path())
             .env("TORTIE_STORE", self.store())
             .env_remove("NO_COLOR")
