@@ -219,6 +219,12 @@ pub(crate) struct WriteArgs {
 pub(crate) struct ApplyArgs {
     #[command(flatten)]
     pub(crate) write: WriteArgs,
+    /// Delete what `-l` selects and the files do not hold; lists it first, and asks
+    #[arg(long, requires = "selector", conflicts_with = "skip_empty", help_heading = "Safety")]
+    pub(crate) prune: bool,
+    /// With `--prune`: which objects the files are all of, as with `get`
+    #[arg(short = 'l', long, value_name = "SELECTOR", requires = "prune", help_heading = "Safety")]
+    pub(crate) selector: Option<String>,
     /// Wait until the hosts concerned enforce the change, at most this long
     #[arg(long, value_name = "D", num_args = 0..=1, require_equals = true, default_missing_value = "30s", value_parser = duration, help_heading = "Safety")]
     pub(crate) wait: Option<Duration>,
@@ -320,7 +326,8 @@ pub(crate) struct GetArgs {
     /// Only objects whose labels match: `role == 'web' && has(zone)`, or `role=web,zone` as with kubectl
     #[arg(short = 'l', long, value_name = "SELECTOR", help_heading = "Input")]
     pub(crate) selector: Option<String>,
-    /// ps, wide, yaml, json, jsonl, name, custom-columns=A,B, jsonpath=TEMPLATE or jsonpath-file=FILE
+    /// ps, wide, yaml, json, jsonl, name, custom-columns=A,B, jsonpath=TEMPLATE, jsonpath-file=FILE, go-template=TEMPLATE or
+    /// go-template-file=FILE
     #[arg(short, long, value_name = "FORMAT", default_value = "ps", help_heading = "Output")]
     pub(crate) output: String,
     /// Sort by what this path leads to in each object, such as `.spec.order`

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::process::Command;
 
-use similar::TextDiff;
 use tempfile::NamedTempFile;
 use tortie_api::print::to_yaml;
 use tortie_api::{Problem, ResourceKey, Severity, decode};
@@ -12,11 +11,10 @@ use tortie_datastore::resources::{Change, Mode, Object};
 use tortie_datastore::{Access, Resources};
 
 use crate::args::{EditArgs, Global};
-use crate::ask;
 use crate::exit::{Code, Failure};
 use crate::store::{self, resource_failure};
 use crate::write::{self, How, Verb};
-use crate::{get, input, screen};
+use crate::{ask, difference, get, input, screen};
 
 /// Variables that may name an editor, the most particular one first.
 const EDITORS: [&str; 4] = ["TORTIE_EDITOR", "KUBE_EDITOR", "VISUAL", "EDITOR"];
@@ -24,8 +22,6 @@ const HEAD: &str = "\
 # Change what is below, save it and leave the editor. An object that is taken out stays as it is; without a change nothing
 # is written.
 ";
-/// Lines around a change that are shown.
-const CONTEXT: usize = 3;
 
 pub(crate) fn edit(global: &Global, args: &EditArgs) -> Result<Code, Failure> {
     let store = store::open(global, Access::Write)?;
@@ -62,7 +58,7 @@ pub(crate) fn edit(global: &Global, args: &EditArgs) -> Result<Code, Failure> {
         let (value, resource_version) = (document.value, document.resource_version);
         changes.push(Change { mode: Mode::Apply, key, value, resource_version });
     }
-    let shown = difference(&before_text(&before), &after);
+    let shown = difference::of_texts(["stored", "edited"], &before_text(&before), &after);
     if shown.is_empty() {
         eprintln!("nothing was changed");
         return Ok(Code::Success);
@@ -135,18 +131,11 @@ fn tell_others(resources: &Resources<'_>, before: &BTreeMap<ResourceKey, Object>
     for (key, object) in before {
         // The error of the write is told already.
         let Ok(now) = resources.get(key) else { continue };
-        let text = |object: &Object| to_yaml(&serde_json::Value::Object(object.value.clone()));
-        let shown = difference(&text(object), &text(&now));
+        let shown = difference::of_objects(["before", "now"], &object.value, &now.value);
         if !shown.is_empty() {
             screen::err(format_args!("{key} was changed meanwhile:\n{shown}"));
         }
     }
-}
-
-/// The lines that differ, as diff(1) shows them.
-fn difference(before: &str, after: &str) -> String {
-    let diff = TextDiff::from_lines(before, after);
-    diff.unified_diff().context_radius(CONTEXT).header("stored", "edited").to_string()
 }
 
 /// The text while it is edited; it goes away unless it is kept.

@@ -1,16 +1,18 @@
 //! Output formats of `get` (cli.md sections 1.5 and 2.8).
 
+use std::path::Path;
+
 use serde_json::{Map, Value, json};
 use tortie_api::print::to_yaml;
 use tortie_api::{API_VERSION, Kind, nearest};
 use tortie_datastore::resources::Object;
 
 use crate::exit::{Code, Failure};
-use crate::jsonpath::Template;
-use crate::table;
+use crate::template::{self, Data};
+use crate::{input, jsonpath, table};
 
 /// How results are shown.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 pub(crate) enum Format {
     Table { is_wide: bool },
     Columns(Vec<String>),
@@ -18,22 +20,33 @@ pub(crate) enum Format {
     Json,
     JsonLines,
     Name,
-    JsonPath(Template),
+    JsonPath(jsonpath::Template),
+    GoTemplate(template::Template),
 }
 
 /// The words of `-o`.
-const WORDS: [&str; 9] =
-    ["ps", "wide", "yaml", "json", "jsonl", "name", "custom-columns=", "jsonpath=", "jsonpath-file="];
+const WORDS: [&str; 11] = [
+    "ps",
+    "wide",
+    "yaml",
+    "json",
+    "jsonl",
+    "name",
+    "custom-columns=",
+    "jsonpath=",
+    "jsonpath-file=",
+    "go-template=",
+    "go-template-file=",
+];
 
 impl Format {
     pub(crate) fn parse(text: &str) -> Result<Format, Failure> {
-        if let Some(template) = text.strip_prefix("jsonpath=") {
-            return json_path(template);
-        }
-        if let Some(file) = text.strip_prefix("jsonpath-file=") {
-            let template = std::fs::read_to_string(file)
-                .map_err(|error| Failure::new(Code::Invalid, format!("cannot read `{file}`: {error}")))?;
-            return json_path(&template);
+        match text.split_once('=') {
+            Some(("jsonpath", template)) => return json_path(template),
+            Some(("jsonpath-file", file)) => return json_path(&input::text(Path::new(file))?),
+            Some(("go-template", template)) => return go_template(template),
+            Some(("go-template-file", file)) => return go_template(&input::text(Path::new(file))?),
+            _ => {}
         }
         match text {
             "ps" => Ok(Format::Table { is_wide: false }),
@@ -61,11 +74,21 @@ fn json_path(template: &str) -> Result<Format, Failure> {
     match template {
         "" => Err(Failure::new(Code::Usage, "need to specify a template")
             .with_hint("write `-o jsonpath='{.items[*].metadata.name}'`")),
-        _ => Template::parse(template).map(Format::JsonPath).map_err(|error| {
+        _ => jsonpath::Template::parse(template).map(Format::JsonPath).map_err(|error| {
             Failure::new(Code::Usage, format!("`{template}` is no JSONPath template: {error}"))
                 .with_hint("write `-o jsonpath='{range .items[*]}{.metadata.name}{\"\\n\"}{end}'`")
         }),
     }
+}
+
+fn go_template(template: &str) -> Result<Format, Failure> {
+    if template.is_empty() {
+        return Err(Failure::new(Code::Usage, "need to specify a template")
+            .with_hint("write `-o go-template='{{range .}}{{range .Items}}{{.ObjectMeta.Name}} {{end}}{{end}}'`"));
+    }
+    template::Template::parse("get", template)
+        .map(Format::GoTemplate)
+        .map_err(|error| Failure::new(Code::Usage, error.to_string()))
 }
 
 /// Results of one kind.
@@ -101,6 +124,11 @@ pub(crate) fn print(format: &Format, results: &[Results], with_namespace: bool, 
         Format::Yaml => print!("{}", to_yaml(&whole(results))),
         Format::Json => println!("{:#}", whole(results)),
         Format::JsonPath(template) => print!("{}", template.fill(&as_kubectl(whole(results)))),
+        Format::GoTemplate(template) => {
+            let data = Data::List(results.iter().flat_map(data).collect());
+            let text = template.execute(&data).map_err(|error| Failure::new(Code::Usage, error.to_string()))?;
+            print!("{text}");
+        }
     }
     Ok(())
 }
@@ -146,6 +174,15 @@ fn whole(results: &[Results]) -> Value {
     let mut objects: Vec<Value> =
         results.iter().flat_map(|r| &r.objects).map(|object| Value::Object(object.value.clone())).collect();
     if objects.len() == 1 { objects.remove(0) } else { Value::Array(objects) }
+}
+
+/// What Go templates are filled with: all of a kind are one list.
+fn data(results: &Results) -> Vec<Data> {
+    let items = results.objects.iter().map(|object| template::resource(results.kind, &object.value)).collect();
+    match &results.list_revision {
+        Some(revision) => vec![template::list(results.kind, revision, items)],
+        None => items,
+    }
 }
 
 /// What templates of kubectl begin at: one object, or a list with `items`.

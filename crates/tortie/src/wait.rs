@@ -42,13 +42,16 @@ pub(crate) fn for_hosts(
     };
     let _watch = store.watch_reports(Box::new(sink)).map_err(|error| kv_failure(&error))?;
     let mut reports: BTreeMap<String, AgentReport> = BTreeMap::new();
+    let bar = global.waiting("hosts", nodes.len());
     loop {
         for reported in receiver.try_iter() {
             take(&mut reports, reported.map_err(|error| kv_failure(&error))?);
         }
         let is_behind = |node: &&String| !reports.get(*node).is_some_and(|report| target.is_reached(report));
         let behind: Vec<&String> = nodes.iter().filter(is_behind).collect();
+        bar.reach(nodes.len() - behind.len());
         if behind.is_empty() {
+            drop(bar);
             eprintln!("enforced on {} of {} hosts", nodes.len(), nodes.len());
             return Ok(());
         }

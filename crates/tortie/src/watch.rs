@@ -140,7 +140,7 @@ impl Screen<'_> {
                 let is_first = self.heading_of.replace(key.kind) != Some(key.kind);
                 print!("{}", crate::table::running(&headings, &cells, is_first, self.is_bold));
             }
-            Format::Json | Format::Name | Format::JsonPath(_) => {
+            Format::Json | Format::Name | Format::JsonPath(_) | Format::GoTemplate(_) => {
                 let one = Results { kind: key.kind, objects: vec![object], list_revision: None };
                 output::print(self.format, &[one], self.with_namespace, self.is_bold)?;
             }

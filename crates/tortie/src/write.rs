@@ -10,11 +10,16 @@ use crate::args::{ApplyArgs, DeleteArgs, DryRun, Global, InputArgs, WriteArgs};
 use crate::exit::{Code, Failure};
 use crate::input::{self, Given, rank};
 use crate::store::{self, resource_code, resource_failure};
-use crate::{get, lint, wait};
+use crate::{difference, get, lint, prune, screen, wait};
 
 pub(crate) fn apply(global: &Global, args: &ApplyArgs) -> Result<Code, Failure> {
     let given = input::read(global, &args.write.input)?;
-    let changes = changes(given, Mode::Apply);
+    let mut changes = changes(given, Mode::Apply);
+    if let Some(selector) = &args.selector {
+        let store = store::open(global, Access::Read)?;
+        let is_rehearsal = args.write.dry_run.is_some();
+        changes.extend(prune::deletions(global, &*store, selector, &changes, is_rehearsal)?);
+    }
     let written = write(global, &args.write, &changes, Verb::APPLY)?;
     match args.wait {
         Some(patience) if !written.is_empty() => wait::for_hosts(global, &changes, &written, patience)?,
@@ -146,7 +151,7 @@ fn changes(given: Vec<Given>, mode: Mode) -> Vec<Change> {
 fn write(global: &Global, args: &WriteArgs, changes: &[Change], verb: Verb) -> Result<Vec<Written>, Failure> {
     let kinds: BTreeSet<Kind> = changes.iter().map(|change| change.key.kind).collect();
     let how = How {
-        is_atomic: args.atomic || kinds.len() > 1,
+        is_atomic: args.atomic || kinds.len() > 1 || changes.iter().any(|change| change.mode == Mode::Delete),
         skips_existing: args.skip_exists,
         dry_run: args.dry_run,
         strict: args.input.strict,
@@ -165,6 +170,11 @@ fn write(global: &Global, args: &WriteArgs, changes: &[Change], verb: Verb) -> R
     self::store(global, &*store, &how, changes, verb)
 }
 
+/// The objects that are written.
+fn given(changes: &[Change]) -> impl Iterator<Item = (&ResourceKey, &serde_json::Map<String, serde_json::Value>)> {
+    changes.iter().filter(|change| change.mode != Mode::Delete).map(|change| (&change.key, &change.value))
+}
+
 /// Checks and tells what would be done.
 fn rehearse(
     global: &Global,
@@ -177,9 +187,10 @@ fn rehearse(
         println!("No resources specified");
         return Ok(Vec::new());
     }
-    lint::check(global, changes.iter().map(|change| (&change.key, &change.value)), resources, how.strict)?;
+    lint::check(global, given(changes), resources, how.strict)?;
     for change in changes {
-        println!("{} would be {}", change.key, verb.past);
+        let past = if change.mode == Mode::Delete { Verb::DELETE.past } else { verb.past };
+        println!("{} would be {past}", change.key);
     }
     Ok(Vec::new())
 }
@@ -196,7 +207,7 @@ pub(crate) fn store(
     if changes.is_empty() || how.dry_run == Some(DryRun::Client) {
         return rehearse(global, Some(resources), how, changes, verb);
     }
-    lint::check(global, changes.iter().map(|change| (&change.key, &change.value)), Some(resources), how.strict)?;
+    lint::check(global, given(changes), Some(resources), how.strict)?;
     if let Err(error) = resources.ensure_initialised() {
         // A failure here does not fail the user's command (datastore.md section 2.8): the command itself will.
         tracing::debug!("cannot initialise the store: {error}");
@@ -213,6 +224,7 @@ pub(crate) fn store(
         }
         Err(failures) => {
             let code = failures.first().map_or(Code::General, |(_, error)| resource_code(error));
+            tell_conflicts(resources, changes, &failures);
             let mut failure = resource_failure(&failures[0].1);
             failure.messages = failures.iter().map(|(_, error)| with_causes(error)).collect();
             if code != Code::Partial && changes.len() > 1 {
@@ -221,6 +233,19 @@ pub(crate) fn store(
             failure.code = code;
             Err(failure)
         }
+    }
+}
+
+/// What is stored now where somebody else wrote it, against what was given (cli.md section 2.4).
+fn tell_conflicts(resources: &Resources<'_>, changes: &[Change], failures: &[(ResourceKey, ResourceError)]) {
+    for key in failures.iter().filter_map(|(key, error)| matches!(error, ResourceError::Conflict(_)).then_some(key)) {
+        let Some(change) = changes.iter().find(|change| change.key == *key && change.mode != Mode::Delete) else {
+            continue;
+        };
+        // The conflict itself is told in any case.
+        let Ok(stored) = resources.get(key) else { continue };
+        let shown = difference::of_objects(["stored now", "given"], &stored.value, &change.value);
+        screen::err(format_args!("{key} was changed since the given form was read:\n{shown}"));
     }
 }
 
@@ -241,6 +266,7 @@ fn one_by_one(
                 good.push(change.clone());
             }
             Err(failures) => {
+                tell_conflicts(resources, changes, &failures);
                 for (_, error) in failures {
                     if skips(&error) {
                         done.push(Written { done: Done::Unchanged, revision: String::new() });
@@ -270,14 +296,19 @@ fn one_by_one(
 
 /// The line that scripts know, and what became of the objects behind it.
 fn report(changes: &[Change], written: &[Written], verb: Verb) {
-    let kinds: Vec<Kind> = changes.iter().map(|change| change.key.kind).collect();
+    let is_told = |change: &&Change| change.mode != Mode::Delete || verb.past == Verb::DELETE.past;
+    let kinds: Vec<Kind> = changes.iter().filter(is_told).map(|change| change.key.kind).collect();
     let count = |what: Done| written.iter().filter(|written| written.done == what).count();
-    let parts: Vec<String> =
-        [(Done::Created, "created"), (Done::Configured, "configured"), (Done::Unchanged, "unchanged")]
-            .into_iter()
-            .filter(|(what, _)| count(*what) > 0)
-            .map(|(what, word)| format!("{} {word}", count(what)))
-            .collect();
+    let parts: Vec<String> = [
+        (Done::Created, "created"),
+        (Done::Configured, "configured"),
+        (Done::Unchanged, "unchanged"),
+        (Done::Deleted, "pruned"),
+    ]
+    .into_iter()
+    .filter(|(what, _)| count(*what) > 0)
+    .map(|(what, word)| format!("{} {word}", count(what)))
+    .collect();
     let line = summary(verb.past, &kinds);
     if verb.may_change_nothing() && !parts.is_empty() {
         println!("{line} ({})", parts.join(", "));

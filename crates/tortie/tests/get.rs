@@ -87,6 +87,23 @@ fn templates_of_kubectl_are_filled() {
     cli.fails(&["get", "gnp", "-o", "jsonpath-file=none"], "", 3, "cannot read `none`");
 }
 
+#[test]
+fn go_templates_are_filled_with_the_array_of_results() {
+    let cli = filled();
+    let fill = |arguments: &[&str], template: &str| {
+        out(&cli, &[&["get"], arguments, &["-o", &format!("go-template={template}")]].concat())
+    };
+    let names = "{{range .}}{{range .Items}}{{.ObjectMeta.Name}} {{end}}{{end}}";
+    assert_eq!(fill(&["gnp"], names), "any db web ");
+    assert_eq!(fill(&["gnp", "-l", "role=db"], names), "db ");
+    assert_eq!(fill(&["hep/web1-eth0"], "{{range .}}{{join .Spec.ExpectedIPs \",\"}}{{end}}"), "192.0.2.1,192.0.2.2");
+    let file = cli.file("names.tpl", names);
+    assert_eq!(out(&cli, &["get", "gnp", "-o", &format!("go-template-file={file}")]), "any db web ");
+    cli.fails(&["get", "gnp", "-o", "go-template={{"], "", 2, "template: get:1");
+    cli.fails(&["get", "gnp", "-o", "go-template="], "", 2, "need to specify a template");
+    cli.fails(&["get", "gnp", "-o", "go-template={{.Nothing.At}}"], "", 2, "template: get:1");
+}
+
 /// A program that watches, and ends with the test.
 struct Watching {
     child: Child,
