@@ -1,6 +1,6 @@
 //! The local API: HTTP/1.1 with JSON under `/v1/` on a Unix socket (D-13).
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -10,6 +10,7 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
+use nix::unistd::Group;
 use serde::Deserialize;
 use tokio::net::UnixListener;
 use tokio::sync::oneshot;
@@ -51,6 +52,7 @@ pub(crate) fn serve(
         let _inside = runtime.enter();
         UnixListener::bind(socket)?
     };
+    give_to_group(socket);
     std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o660))?;
     let app = router(events, store);
     let serve = move || {
@@ -64,6 +66,18 @@ pub(crate) fn serve(
     };
     std::thread::Builder::new().name("api".to_owned()).spawn(serve)?;
     Ok(())
+}
+
+/// Gives the socket to the group `tortie`, where there is one and this process may do so (D-13).
+fn give_to_group(socket: &Path) {
+    let given = match Group::from_name("tortie") {
+        Ok(Some(group)) => chown(socket, None, Some(group.gid.as_raw())),
+        Ok(None) => return,
+        Err(errno) => Err(errno.into()),
+    };
+    if let Err(error) = given {
+        tracing::info!("only root can ask at `{}`: cannot give it to the group `tortie`: {error}", socket.display());
+    }
 }
 
 /// Requests by their path.
