@@ -182,6 +182,15 @@ pub(crate) enum Command {
         /// bash, zsh, fish, powershell or elvish
         shell: clap_complete::Shell,
     },
+    /// Print the manual page, or write one for each command into a folder
+    #[command(before_help = "Example: tortie man | man -l -")]
+    Man(crate::man::ManArgs),
+    /// Print units for systemd or manifests for Kubernetes, or write units into a folder
+    #[command(before_help = "Example: tortie install systemd --dir /etc/systemd/system")]
+    Install(crate::install::InstallArgs),
+    /// Remove what `install` wrote, and what `clean` removes
+    #[command(before_help = "Example: tortie uninstall --dir /etc/systemd/system")]
+    Uninstall(crate::install::UninstallArgs),
 }
 
 #[derive(Args)]

@@ -15,7 +15,7 @@ use crate::lint;
 use crate::store::{self, kv_failure, resource_failure};
 use transfer::{Ready, Wanted};
 
-pub(crate) use crds::crds;
+pub(crate) use crds::{crds, definitions_as_yaml};
 
 pub(crate) fn init(global: &Global, args: &InitArgs) -> Result<Code, Failure> {
     if args.crds {

@@ -16,6 +16,7 @@ mod ask;
 mod calicoctl;
 mod clean;
 mod client;
+mod completion;
 mod controller;
 mod datastore;
 mod demo;
@@ -26,10 +27,12 @@ mod exit;
 mod get;
 mod go;
 mod input;
+mod install;
 mod jsonpath;
 mod late;
 mod lint;
 mod log;
+mod man;
 mod output;
 mod patch;
 mod progress;
@@ -102,12 +105,9 @@ fn run(cli: &Cli, logging: log::Logging) -> Result<Code, Failure> {
         },
         Command::Lock => datastore::lock(&cli.global),
         Command::Unlock => datastore::unlock(&cli.global),
-        Command::Completion { shell } => {
-            let mut command = <Cli as clap::CommandFactory>::command();
-            let mut script = Vec::new();
-            clap_complete::generate(*shell, &mut command, "tortie", &mut script);
-            print!("{}", String::from_utf8_lossy(&script));
-            Ok(Code::Success)
-        }
+        Command::Completion { shell } => Ok(completion::completion(*shell)),
+        Command::Man(args) => man::man(args),
+        Command::Install(args) => install::install(&cli.global, args),
+        Command::Uninstall(args) => install::uninstall(&cli.global, args),
     }
 }

@@ -15,13 +15,23 @@ use crate::store::{self, kv_failure};
 const INSTALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 pub(crate) fn crds(args: &CrdsArgs) -> Code {
-    let objects: Vec<Value> = definitions(args.group.into()).into_iter().map(|definition| definition.object).collect();
-    let text = match args.output {
-        Structured::Yaml => objects.iter().map(|object| format!("---\n{}", to_yaml(object))).collect(),
-        Structured::Json => format!("{:#}\n", json!({"apiVersion": "v1", "kind": "List", "items": objects})),
-    };
-    print!("{text}");
+    match args.output {
+        Structured::Yaml => print!("{}", definitions_as_yaml(args.group.into())),
+        Structured::Json => {
+            let items: Vec<Value> = objects(args.group.into()).collect();
+            println!("{:#}", json!({"apiVersion": "v1", "kind": "List", "items": items}));
+        }
+    }
     Code::Success
+}
+
+/// Definitions and admission policies, one document each.
+pub(crate) fn definitions_as_yaml(group: Group) -> String {
+    objects(group).map(|object| format!("---\n{}", to_yaml(&object))).collect()
+}
+
+fn objects(group: Group) -> impl Iterator<Item = Value> {
+    definitions(group).into_iter().map(|definition| definition.object)
 }
 
 /// Installs what the server lacks, and tells what was done with each.
