@@ -11,6 +11,7 @@ mod faults;
 mod fire;
 mod fuzz;
 mod links;
+mod package;
 mod packages;
 mod run;
 mod test;
@@ -49,6 +50,11 @@ const TASKS: &[Task] = &[
         fire::fire,
     ),
     ("fuzz", "run the fuzz targets on new input; `TARGET`, `--seconds N`, `--minimise`", fuzz::fuzz),
+    (
+        "package",
+        "binary, man pages, completions, .deb and .rpm in target/packages; `--try` them on a system of their own",
+        package::package,
+    ),
     ("golden", "rewrite the golden files of all tests", test::golden),
 ];
 

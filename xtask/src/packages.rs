@@ -8,8 +8,17 @@ use anyhow::{Result, bail};
 use crate::run::{command, run};
 
 /// Programs, and the Debian package that holds each.
-const NEEDED: &[(&str, &str)] =
-    &[("nft", "nftables"), ("ip", "iproute2"), ("python3", "python3"), ("cc", "build-essential"), ("strace", "strace")];
+const NEEDED: &[(&str, &str)] = &[
+    ("nft", "nftables"),
+    ("ip", "iproute2"),
+    ("python3", "python3"),
+    ("cc", "build-essential"),
+    ("strace", "strace"),
+    ("systemd-analyze", "systemd"),
+];
+/// Those of `cargo xtask package --try`.
+const NEEDED_BY_TRIAL: &[(&str, &str)] =
+    &[("mmdebstrap", "mmdebstrap"), ("systemd-nspawn", "systemd-container"), ("lintian", "lintian")];
 /// Those of the tests of etcd and Kubernetes.
 const NEEDED_BY_STORES: &[(&str, &str)] =
     &[("etcd", "etcd-server"), ("etcdctl", "etcd-client"), ("openssl", "openssl"), ("socat", "socat")];
@@ -37,6 +46,14 @@ pub(crate) fn servers() -> PathBuf {
     cache.unwrap_or_else(home).join("bin")
 }
 
+/// Makes sure that the programs are there which make a system to try packages on.
+pub(crate) fn ensure_trial() -> Result<()> {
+    if !is_root() {
+        bail!("please run this as root: it makes a system of its own, with a network of its own");
+    }
+    ensure_all(NEEDED_BY_TRIAL)
+}
+
 fn ensure_all(needed: &[(&str, &str)]) -> Result<()> {
     let missing: Vec<&str> =
         needed.iter().filter(|(program, _)| !is_there(program)).map(|(_, package)| *package).collect();
@@ -52,7 +69,8 @@ fn ensure_all(needed: &[(&str, &str)]) -> Result<()> {
     run(command("apt-get", &arguments).env("DEBIAN_FRONTEND", "noninteractive"))
 }
 
-fn is_there(program: &str) -> bool {
+/// Whether a program is installed.
+pub(crate) fn is_there(program: &str) -> bool {
     let places = std::env::var("PATH").unwrap_or_default();
     let places = places.split(':').map(str::to_owned).chain(["/usr/sbin".to_owned(), "/sbin".to_owned()]);
     places.into_iter().any(|place| std::path::Path::new(&place).join(program).is_file())
