@@ -105,4 +105,30 @@ mod tests {
         }
         assert!("projectcalico.org".parse::<Group>().is_err());
     }
+
+    /// `kubectl apply` without `--server-side` keeps the object in an annotation, and Kubernetes allows 256 KiB of those.
+    #[test]
+    fn definitions_fit_in_an_annotation() {
+        for definition in Group::ALL.into_iter().flat_map(definitions) {
+            let len = definition.object.to_string().len();
+            assert!(len < 128 << 10, "{} {}: {len} bytes", definition.kind, definition.name);
+        }
+    }
+
+    #[test]
+    fn every_member_of_a_schema_is_described() {
+        fn check(path: &str, schema: &Value) {
+            for (name, member) in schema["properties"].as_object().into_iter().flatten() {
+                let is_everywhere = path.is_empty() && ["apiVersion", "kind", "metadata"].contains(&name.as_str());
+                assert!(is_everywhere || member["description"].is_string(), "{path}.{name}");
+                check(&format!("{path}.{name}"), member);
+                check(&format!("{path}.{name}"), &member["items"]);
+            }
+        }
+        for definition in definitions(Group::Native).iter().filter(|d| d.kind == "CustomResourceDefinition") {
+            let schema = &definition.object["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+            assert!(schema["description"].is_string(), "{}", definition.name);
+            check("", schema);
+        }
+    }
 }

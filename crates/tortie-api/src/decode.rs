@@ -8,7 +8,7 @@ use crate::checks::nearest;
 use crate::kind::OUT_OF_SCOPE;
 use crate::limits::PROBLEMS_MAX;
 use crate::problem::{Fault, Position, Problem, Severity};
-use crate::schema::{self, Field, Type, optional, required};
+use crate::schema::{self, Type, optional, required};
 use crate::shape::{Shaper, is_null, plain_value, scalar};
 use crate::source::{Node, NodeValue, documents};
 use crate::validate::validate;
@@ -246,10 +246,10 @@ impl Decoder {
     /// The items of a `List` kind, which is checked itself.
     fn items<'a>(&mut self, node: &Node, members: &'a [(String, Position, Node)]) -> &'a [Node] {
         let fields = [
-            required("apiVersion", Type::Any),
-            required("kind", Type::Any),
-            optional("metadata", Type::Any),
-            optional("items", Type::List(&Type::Any, usize::MAX)),
+            required("apiVersion", Type::Any, "The version of the items."),
+            required("kind", Type::Any, "The kind of the items, with `List` at its end."),
+            optional("metadata", Type::Any, "What a server says about the list."),
+            optional("items", Type::List(&Type::Any, usize::MAX), "The objects."),
         ];
         let mut shaper = Shaper::default();
         shaper.object(&fields, node, "");
@@ -280,19 +280,8 @@ impl Decoder {
     }
 
     fn resource(&mut self, kind: Kind, node: &Node) {
-        let metadata = Type::Object(schema::METADATA);
-        let spec = Type::Object(schema::spec(kind));
-        let mut fields: Vec<Field> = vec![
-            required("apiVersion", Type::Any),
-            required("kind", Type::Any),
-            Field { keeps_empty: true, ..required("metadata", metadata) },
-            Field { keeps_empty: true, ..optional("spec", spec) },
-        ];
-        if schema::has_status(kind) {
-            fields.push(optional("status", Type::Any));
-        }
         let mut shaper = Shaper::default();
-        let mut value = shaper.object(&fields, node, "");
+        let mut value = shaper.object(&schema::document(kind), node, "");
         if !value.contains_key("spec") {
             // A missing spec misses what it must hold.
             let empty = Node { value: NodeValue::Mapping(Vec::new()), position: node.position };

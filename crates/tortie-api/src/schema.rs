@@ -6,10 +6,28 @@
 
 use crate::Kind;
 
+/// The text of a field that Tortie stores and has no use for.
+macro_rules! calicos {
+    ($doc:literal) => {
+        concat!($doc, " ", calicos!())
+    };
+    () => {
+        "Kept for Calico; Tortie has no use for it."
+    };
+}
+
+mod about;
+mod controllers;
 mod felix;
 mod kinds;
+mod nodes;
 mod policy;
 mod rules;
+
+pub use about::{description, summary};
+
+/// How the text of a field ends that Tortie stores and has no use for.
+pub const UNUSED: &str = calicos!();
 
 /// One field of an object.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +36,8 @@ pub struct Field {
     pub name: &'static str,
     /// What it holds.
     pub ty: Type,
+    /// What it does, for users: unit, what absence means, what else counts. One line that ends with a full stop.
+    pub doc: &'static str,
     /// Whether a document must give it.
     pub is_required: bool,
     /// Whether an empty value counts as set and is stored (resources.md section 1.2).
@@ -30,6 +50,11 @@ impl Field {
     /// The same field, filled in when it is absent.
     const fn filled(self, default: &'static str) -> Field {
         Field { default: Some(default), ..self }
+    }
+
+    /// Whether Tortie only keeps what stands there, because Calico has a use for it.
+    pub fn is_unused(&self) -> bool {
+        self.doc.ends_with(UNUSED)
     }
 }
 
@@ -165,18 +190,18 @@ pub enum MapRule {
 }
 
 /// A field that may be left out.
-pub(crate) const fn optional(name: &'static str, ty: Type) -> Field {
-    Field { name, ty, is_required: false, keeps_empty: false, default: None }
+pub(crate) const fn optional(name: &'static str, ty: Type, doc: &'static str) -> Field {
+    Field { name, ty, doc, is_required: false, keeps_empty: false, default: None }
 }
 
 /// A field that must be there.
-pub(crate) const fn required(name: &'static str, ty: Type) -> Field {
-    Field { name, ty, is_required: true, keeps_empty: false, default: None }
+pub(crate) const fn required(name: &'static str, ty: Type, doc: &'static str) -> Field {
+    Field { name, ty, doc, is_required: true, keeps_empty: false, default: None }
 }
 
 /// A field whose empty value is a value.
-pub(crate) const fn kept(name: &'static str, ty: Type) -> Field {
-    Field { name, ty, is_required: false, keeps_empty: true, default: None }
+pub(crate) const fn kept(name: &'static str, ty: Type, doc: &'static str) -> Field {
+    Field { name, ty, doc, is_required: false, keeps_empty: true, default: None }
 }
 
 /// No limit on the length of a text or list.
@@ -184,22 +209,99 @@ pub(crate) const NO_LIMIT: usize = usize::MAX;
 
 /// `metadata` as users write it.
 pub const METADATA: &[Field] = &[
-    optional("name", Type::Text(Text::Any(NO_LIMIT))),
-    optional("generateName", Type::Text(Text::Any(NO_LIMIT))),
-    optional("namespace", Type::Text(Text::Any(NO_LIMIT))),
-    optional("selfLink", Type::Text(Text::Any(NO_LIMIT))),
-    optional("uid", Type::Text(Text::Any(NO_LIMIT))),
-    optional("resourceVersion", Type::Text(Text::Any(NO_LIMIT))),
-    optional("generation", Type::Int(i64::MIN, i64::MAX)),
-    optional("creationTimestamp", Type::Text(Text::Any(NO_LIMIT))),
-    optional("deletionTimestamp", Type::Text(Text::Any(NO_LIMIT))),
-    optional("deletionGracePeriodSeconds", Type::Int(i64::MIN, i64::MAX)),
-    optional("labels", Type::Map(MapRule::Labels)),
-    optional("annotations", Type::Map(MapRule::Annotations)),
-    optional("ownerReferences", Type::List(&Type::Any, NO_LIMIT)),
-    optional("finalizers", Type::List(&Type::Text(Text::Any(NO_LIMIT)), NO_LIMIT)),
-    optional("managedFields", Type::List(&Type::Any, NO_LIMIT)),
+    optional(
+        "name",
+        Type::Text(Text::Any(NO_LIMIT)),
+        "The name of the object, unique in its kind and namespace: lower-case letters, digits, `-` and `.`, at most \
+         253 bytes. A tier takes no dot, a global policy one at most. Outside Kubernetes a host endpoint may also have \
+         upper case and `_`.",
+    ),
+    optional(
+        "generateName",
+        Type::Text(Text::Any(NO_LIMIT)),
+        "Names made by a server are not supported: a document with this is refused.",
+    ),
+    optional(
+        "namespace",
+        Type::Text(Text::Any(NO_LIMIT)),
+        "The namespace of the object, for kinds that have one; on others it is refused. The command line puts `-n` or \
+         `default` where it is absent.",
+    ),
+    optional("selfLink", Type::Text(Text::Any(NO_LIMIT)), "Written by old Kubernetes servers; it is dropped."),
+    optional(
+        "uid",
+        Type::Text(Text::Any(NO_LIMIT)),
+        "Identifies the object for as long as it lives; given on create when it is absent.",
+    ),
+    optional(
+        "resourceVersion",
+        Type::Text(Text::Any(NO_LIMIT)),
+        "The revision that the object was last written at. It is refused on create. On later writes, one that is no \
+         longer true is a conflict; absent, none is checked.",
+    ),
+    optional("generation", Type::Int(i64::MIN, i64::MAX), "Counted by Kubernetes with each change of `spec`."),
+    optional(
+        "creationTimestamp",
+        Type::Text(Text::Any(NO_LIMIT)),
+        "When the object was created, in UTC; given on create when it is absent.",
+    ),
+    optional(
+        "deletionTimestamp",
+        Type::Text(Text::Any(NO_LIMIT)),
+        "When Kubernetes was asked to delete the object. It is the server's to write.",
+    ),
+    optional(
+        "deletionGracePeriodSeconds",
+        Type::Int(i64::MIN, i64::MAX),
+        "Seconds that Kubernetes leaves the object before it deletes it. It is the server's to write.",
+    ),
+    optional(
+        "labels",
+        Type::Map(MapRule::Labels),
+        "What selectors see of the object. A key is a name of at most 63 characters, after an optional DNS prefix and \
+         `/`; a value has at most 63 characters.",
+    ),
+    optional(
+        "annotations",
+        Type::Map(MapRule::Annotations),
+        "Notes that no selector sees. Keys are as in `labels`; all together have at most 262144 bytes. Settings and \
+         marks of Tortie begin with `tortie.dev/`.",
+    ),
+    optional(
+        "ownerReferences",
+        Type::List(&Type::Any, NO_LIMIT),
+        "Objects of Kubernetes that this one belongs to, and is deleted with.",
+    ),
+    optional(
+        "finalizers",
+        Type::List(&Type::Text(Text::Any(NO_LIMIT)), NO_LIMIT),
+        "Who has to act before Kubernetes deletes the object.",
+    ),
+    optional(
+        "managedFields",
+        Type::List(&Type::Any, NO_LIMIT),
+        "Which writer set which field, as server-side apply keeps it. It is the server's to write.",
+    ),
 ];
+
+pub(crate) const SPEC_DOC: &str = "What the object is to do.";
+pub(crate) const STATUS_DOC: &str = "What programs found out about the object; people leave it alone.";
+
+/// The members of a document. What `apiVersion`, `kind` and `status` hold is not in the type.
+pub fn document(kind: Kind) -> Vec<Field> {
+    let metadata = Type::Object(METADATA);
+    let spec = Type::Object(spec(kind));
+    let mut fields = vec![
+        required("apiVersion", Type::Any, "Always `projectcalico.org/v3`."),
+        required("kind", Type::Any, "What the object is, for instance `HostEndpoint`; capitals count."),
+        Field { keeps_empty: true, ..required("metadata", metadata, "What the object is called, and notes on it.") },
+        Field { keeps_empty: true, ..optional("spec", spec, SPEC_DOC) },
+    ];
+    if has_status(kind) {
+        fields.push(optional("status", Type::Any, STATUS_DOC));
+    }
+    fields
+}
 
 /// `spec` of a kind.
 pub fn spec(kind: Kind) -> &'static [Field] {
@@ -222,7 +324,7 @@ pub fn spec_rules(kind: Kind) -> &'static [Rule] {
 pub fn status(kind: Kind) -> Option<&'static [Field]> {
     match kind {
         Kind::Tier => Some(kinds::TIER_STATUS),
-        Kind::KubeControllersConfiguration => Some(kinds::KUBE_CONTROLLERS_STATUS),
+        Kind::KubeControllersConfiguration => Some(controllers::STATUS),
         _ => None,
     }
 }
@@ -231,3 +333,6 @@ pub fn status(kind: Kind) -> Option<&'static [Field]> {
 pub fn has_status(kind: Kind) -> bool {
     matches!(kind, Kind::Tier | Kind::Node | Kind::KubeControllersConfiguration)
 }
+
+#[cfg(test)]
+mod tests;

@@ -55,7 +55,7 @@ pub(crate) fn field_name(name: &str) -> String {
 
 /// The fields of a whole object.
 pub(crate) fn fields(kind: Kind) -> Vec<Field> {
-    let member = |name, ty| Field { name, ty, is_required: true, keeps_empty: true, default: None };
+    let member = |name, ty| Field { name, ty, doc: "", is_required: true, keeps_empty: true, default: None };
     let mut fields = vec![
         member("kind", Type::Text(Text::Any(usize::MAX))),
         member("apiVersion", Type::Text(Text::Any(usize::MAX))),

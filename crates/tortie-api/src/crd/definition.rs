@@ -78,15 +78,20 @@ fn columns(kind: Kind) -> Vec<Value> {
 fn root(group: Group, kind: Kind) -> Value {
     let mut spec = structural::object(schema::spec(kind));
     structural::add_rules(&mut spec, schema::spec_rules(kind));
+    let described = |mut schema: Map<String, Value>, doc: &str| {
+        schema.insert("description".to_owned(), json!(doc));
+        Value::Object(schema)
+    };
     let mut properties = Map::new();
     properties.insert("apiVersion".to_owned(), json!({"type": "string"}));
     properties.insert("kind".to_owned(), json!({"type": "string"}));
     properties.insert("metadata".to_owned(), json!({"type": "object"}));
-    properties.insert("spec".to_owned(), Value::Object(spec));
+    properties.insert("spec".to_owned(), described(spec, schema::SPEC_DOC));
     if let Some(fields) = schema::status(kind) {
-        properties.insert("status".to_owned(), Value::Object(structural::object(fields)));
+        properties.insert("status".to_owned(), described(structural::object(fields), schema::STATUS_DOC));
     }
-    let mut root = json!({"type": "object", "properties": properties});
+    let description = format!("{} {}", schema::summary(kind), schema::description(kind));
+    let mut root = json!({"type": "object", "description": description, "properties": properties});
     if group == Group::Native || kind == Kind::Tier {
         root["required"] = json!(["metadata", "spec"]);
     }

@@ -33,6 +33,7 @@ pub(super) fn add_rules(schema: &mut Map<String, Value>, rules: &[Rule]) {
 fn member(field: &Field) -> Map<String, Value> {
     // An empty text is as good as none, except where it would be a value (resources.md section 1.2).
     let mut schema = value(&field.ty, !field.is_required && !field.keeps_empty);
+    schema.insert("description".to_owned(), json!(field.doc));
     if let Some(default) = field.default {
         schema.insert("default".to_owned(), json!(default));
     }

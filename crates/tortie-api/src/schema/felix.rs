@@ -3,7 +3,13 @@
 //! Those that mean nothing to host protection are checked for type and enumeration and stored as they are
 //! (resources.md section 9). The order is that in which Calico's tools print them.
 
-use super::{Field, NO_LIMIT, Text, Type, kept, optional, required, rules};
+mod agent;
+mod bpf;
+mod dataplane;
+mod network;
+mod routes;
+
+use super::{Field, NO_LIMIT, Text, Type, optional, required, rules};
 
 const BOOL: Type = Type::Bool;
 const INT: Type = Type::Int(i32::MIN as i64, u32::MAX as i64);
@@ -19,14 +25,25 @@ const MARK: Type = Type::Int(0, u32::MAX as i64);
 
 const FAILSAFES: Type = Type::List(
     &Type::Object(&[
-        optional("protocol", Type::Text(Text::FailsafeProtocol)),
-        required("port", PORT),
-        optional("net", TEXT),
+        optional(
+            "protocol",
+            Type::Text(Text::FailsafeProtocol),
+            "`tcp`, `udp` or `sctp`, in any case. Absent means tcp.",
+        ),
+        required("port", PORT, "The destination port."),
+        optional(
+            "net",
+            TEXT,
+            "The network or address of the other side, which limits the entry to its family. Absent means any address.",
+        ),
     ]),
     NO_LIMIT,
 );
 
-const ROUTE_TABLES: Type = Type::Object(&[required("min", INT), required("max", INT)]);
+const ROUTE_TABLES: Type = Type::Object(&[
+    required("min", INT, calicos!("The first table of the range.")),
+    required("max", INT, calicos!("The last table of the range.")),
+]);
 const ROUTE_TABLE_RANGE: Type = Type::Ruled(&ROUTE_TABLES, rules::ROUTE_TABLE_RANGE);
 const ROUTE_TABLE_RANGES: Type = Type::Ruled(
     &Type::List(&Type::Ruled(&ROUTE_TABLES, rules::ROUTE_TABLE_RANGES_ENTRY), NO_LIMIT),
@@ -34,198 +51,43 @@ const ROUTE_TABLE_RANGES: Type = Type::Ruled(
 );
 
 const HEALTH_OVERRIDES: Type = Type::List(
-    &Type::Object(&[required("name", Type::Text(Text::HealthName)), required("timeout", DURATION)]),
+    &Type::Object(&[
+        required(
+            "name",
+            Type::Text(Text::HealthName),
+            "The part of the agent. In Tortie's there are `CalculationGraph` and `InternalDataplaneMainLoop`; others \
+             are ignored.",
+        ),
+        required("timeout", DURATION, "How long that part may take. 0 is for ever."),
+    ]),
     NO_LIMIT,
 );
 
-pub(super) const SPEC: &[Field] = &[
-    kept("useInternalDataplaneDriver", BOOL),
-    optional("dataplaneDriver", TEXT),
-    kept("dataplaneWatchdogTimeout", DURATION),
-    kept("ipv6Support", BOOL),
-    kept("routeRefreshInterval", DURATION),
-    kept("interfaceRefreshInterval", DURATION),
-    kept("iptablesRefreshInterval", DURATION),
-    kept("iptablesPostWriteCheckInterval", DURATION),
-    optional("iptablesLockFilePath", TEXT),
-    kept("iptablesLockTimeout", DURATION),
-    kept("iptablesLockProbeInterval", DURATION),
-    optional("featureDetectOverride", TEXT),
-    optional("featureGates", TEXT),
-    kept("ipsetsRefreshInterval", DURATION),
-    kept("maxIpsetSize", INT),
-    optional("iptablesBackend", Type::Text(Text::OneOf(&["Legacy", "NFT", "Auto"]))),
-    kept("xdpRefreshInterval", DURATION),
-    kept("netlinkTimeout", DURATION),
-    optional("metadataAddr", TEXT),
-    kept("metadataPort", PORT),
-    optional("openstackRegion", Type::Text(Text::Region)),
-    optional("interfacePrefix", TEXT),
-    optional("interfaceExclude", TEXT),
-    optional("chainInsertMode", Type::Text(Text::OneOfAnyCase(&["Insert", "Append"]))),
-    optional("defaultEndpointToHostAction", Type::Text(Text::OneOfAnyCase(&["Drop", "Accept", "Return"]))),
-    optional("iptablesFilterAllowAction", ALLOW),
-    optional("iptablesMangleAllowAction", ALLOW),
-    optional("iptablesFilterDenyAction", DENY),
-    optional("logPrefix", Type::Text(Text::LogPrefix)),
-    optional("logActionRateLimit", Type::Text(Text::RateLimit)),
-    kept("logActionRateLimitBurst", Type::Int(0, 9999)),
-    optional("logFilePath", TEXT),
-    optional("logSeverityFile", SEVERITY),
-    optional("logSeverityScreen", SEVERITY),
-    optional("logSeveritySys", SEVERITY),
-    optional("logDebugFilenameRegex", Type::Text(Text::Regex)),
-    kept("ipipEnabled", BOOL),
-    kept("ipipMTU", INT),
-    kept("vxlanEnabled", BOOL),
-    kept("vxlanMTU", INT),
-    kept("vxlanMTUV6", INT),
-    kept("vxlanPort", INT),
-    kept("vxlanVNI", INT),
-    kept("allowVXLANPacketsFromWorkloads", BOOL),
-    kept("allowIPIPPacketsFromWorkloads", BOOL),
-    kept("reportingInterval", DURATION),
-    kept("reportingTTL", DURATION),
-    kept("endpointReportingEnabled", BOOL),
-    kept("endpointReportingDelay", DURATION),
-    optional("endpointStatusPathPrefix", TEXT),
-    kept("iptablesMarkMask", MARK),
-    kept("disableConntrackInvalidCheck", BOOL),
-    kept("healthEnabled", BOOL),
-    optional("healthHost", TEXT),
-    kept("healthPort", PORT),
-    optional("healthTimeoutOverrides", HEALTH_OVERRIDES),
-    kept("prometheusMetricsEnabled", BOOL),
-    optional("prometheusMetricsHost", Type::Text(Text::MetricsHost)),
-    kept("prometheusMetricsPort", PORT),
-    kept("prometheusGoMetricsEnabled", BOOL),
-    kept("prometheusProcessMetricsEnabled", BOOL),
-    kept("prometheusWireGuardMetricsEnabled", BOOL),
-    optional("prometheusMetricsCAFile", TEXT),
-    optional("prometheusMetricsCertFile", TEXT),
-    optional("prometheusMetricsKeyFile", TEXT),
-    optional(
-        "prometheusMetricsClientAuth",
-        Type::Text(Text::OneOf(&[
-            "RequireAndVerifyClientCert",
-            "RequireAnyClientCert",
-            "VerifyClientCertIfGiven",
-            "NoClientCert",
-        ])),
-    ),
-    kept("failsafeInboundHostPorts", FAILSAFES),
-    kept("failsafeOutboundHostPorts", FAILSAFES),
-    kept("kubeNodePortRanges", Type::List(&Type::Text(Text::NumericPort), 7)),
-    optional("policySyncPathPrefix", TEXT),
-    kept("usageReportingEnabled", BOOL),
-    kept("usageReportingInitialDelay", DURATION),
-    kept("usageReportingInterval", DURATION),
-    kept("natPortRange", Type::Text(Text::NumericPort)),
-    optional("natOutgoingAddress", Type::Text(Text::AddressV4)),
-    optional("natOutgoingExclusions", Type::Text(Text::OneOf(&["IPPoolsOnly", "IPPoolsAndHostIPs"]))),
-    optional("deviceRouteSourceAddress", Type::Text(Text::AddressV4)),
-    optional("deviceRouteSourceAddressIPv6", Type::Text(Text::AddressV6)),
-    kept("deviceRouteProtocol", INT),
-    kept("removeExternalRoutes", BOOL),
-    optional("programClusterRoutes", ON_OFF),
-    optional("ipForwarding", ON_OFF),
-    kept("externalNodesList", Type::List(&Type::Text(Text::LooseNetV4), NO_LIMIT)),
-    optional("debugMemoryProfilePath", TEXT),
-    kept("debugDisableLogDropping", BOOL),
-    kept("debugSimulateCalcGraphHangAfter", DURATION),
-    kept("debugSimulateDataplaneHangAfter", DURATION),
-    kept("debugSimulateDataplaneApplyDelay", DURATION),
-    optional("debugHost", TEXT),
-    kept("debugPort", PORT),
-    optional("iptablesNATOutgoingInterfaceFilter", TEXT),
-    kept("sidecarAccelerationEnabled", BOOL),
-    kept("xdpEnabled", BOOL),
-    kept("genericXDPEnabled", BOOL),
-    optional("nftablesMode", Type::Text(Text::OneOf(&["Disabled", "Enabled", "Auto"]))).filled("Auto"),
-    kept("nftablesRefreshInterval", DURATION),
-    optional("nftablesFilterAllowAction", ALLOW),
-    optional("nftablesMangleAllowAction", ALLOW),
-    optional("nftablesFilterDenyAction", DENY),
-    kept("nftablesMarkMask", MARK),
-    optional("nftablesFlowTableOffload", Type::Text(Text::OneOf(&["All", "Disabled"]))).filled("Disabled"),
-    kept("bpfEnabled", BOOL),
-    kept("bpfDisableUnprivileged", BOOL),
-    optional("bpfJITHardening", Type::Text(Text::OneOf(&["Auto", "Strict"]))),
-    optional("bpfLogLevel", Type::Text(Text::OneOfAnyCase(&["Off", "Info", "Debug"]))),
-    optional("bpfConntrackLogLevel", Type::Text(Text::OneOf(&["Off", "Debug"]))),
-    optional("bpfConntrackCleanupMode", Type::Text(Text::OneOf(&["Auto", "Userspace", "BPFProgram"]))),
-    kept("bpfConntrackTimeouts", Type::Map(super::MapRule::Free)),
-    kept("bpfLogFilters", Type::Map(super::MapRule::Free)),
-    optional("bpfCTLBLogFilter", TEXT),
-    optional("bpfDataIfacePattern", Type::Text(Text::Regex)),
-    optional("bpfL3IfacePattern", Type::Text(Text::Regex)),
-    kept("bpfConnectTimeLoadBalancingEnabled", BOOL),
-    optional("bpfConnectTimeLoadBalancing", Type::Text(Text::OneOf(&["TCP", "Enabled", "Disabled"]))),
-    optional("bpfHostNetworkedNATWithoutCTLB", ON_OFF),
-    optional("bpfExternalServiceMode", Type::Text(Text::OneOfAnyCase(&["Tunnel", "DSR"]))),
-    kept("bpfDSROptoutCIDRs", TEXTS),
-    kept("bpfExtToServiceConnmark", INT),
-    kept("bpfKubeProxyIptablesCleanupEnabled", BOOL),
-    kept("bpfKubeProxyMinSyncPeriod", DURATION),
-    kept("bpfKubeProxyHealthzPort", PORT),
-    kept("bpfKubeProxyEndpointSlicesEnabled", BOOL),
-    kept("bpfPSNATPorts", Type::Text(Text::NumericPort)),
-    kept("bpfMapSizeNATFrontend", INT),
-    kept("bpfMapSizeNATBackend", INT),
-    kept("bpfMapSizeNATAffinity", INT),
-    kept("bpfMapSizeRoute", INT),
-    kept("bpfMapSizeConntrack", INT),
-    kept("bpfMapSizePerCpuConntrack", INT),
-    optional("bpfMapSizeConntrackScaling", Type::Text(Text::OneOfAnyCase(&["Disabled", "DoubleIfFull"]))),
-    kept("bpfMapSizeConntrackCleanupQueue", INT),
-    kept("bpfMapSizeIPSets", INT),
-    kept("bpfMapSizeIfState", INT),
-    kept("bpfHostConntrackBypass", BOOL),
-    optional("bpfEnforceRPF", Type::Text(Text::OneOfAnyCase(&["Disabled", "Strict", "Loose"]))),
-    kept("bpfPolicyDebugEnabled", BOOL),
-    kept("bpfForceTrackPacketsFromIfaces", TEXTS),
-    optional("bpfDisableGROForIfaces", Type::Text(Text::Regex)),
-    kept("bpfExcludeCIDRsFromNAT", TEXTS),
-    kept("bpfExportBufferSizeMB", INT),
-    optional("flowLogsPolicyEvaluationMode", Type::Text(Text::OneOf(&["None", "Continuous"]))),
-    optional("bpfRedirectToPeer", Type::Text(Text::OneOf(&["Enabled", "Disabled", "L2Only"]))),
-    optional("bpfAttachType", Type::Text(Text::OneOf(&["TC", "TCX"]))),
-    kept("flowLogsFlushInterval", DURATION),
-    kept("flowLogsCollectorDebugTrace", BOOL),
-    optional("flowLogsGoldmaneServer", TEXT),
-    optional("flowLogsLocalReporter", ON_OFF),
-    optional("bpfProfiling", ON_OFF),
-    kept("bpfMaglevMaxEndpointsPerService", INT),
-    kept("bpfMaglevMaxServices", INT),
-    optional("routeSource", Type::Text(Text::OneOfAnyCase(&["WorkloadIPs", "CalicoIPAM"]))),
-    kept("routeTableRanges", ROUTE_TABLE_RANGES),
-    kept("routeTableRange", ROUTE_TABLE_RANGE),
-    kept("routeSyncDisabled", BOOL),
-    kept("wireguardEnabled", BOOL),
-    kept("wireguardEnabledV6", BOOL),
-    kept("wireguardThreadingEnabled", BOOL),
-    kept("wireguardListeningPort", PORT),
-    kept("wireguardListeningPortV6", PORT),
-    kept("wireguardRoutingRulePriority", INT),
-    optional("wireguardInterfaceName", Type::Text(Text::Interface)),
-    optional("wireguardInterfaceNameV6", Type::Text(Text::Interface)),
-    kept("wireguardMTU", INT),
-    kept("wireguardMTUV6", INT),
-    kept("wireguardHostEncryptionEnabled", BOOL),
-    kept("wireguardKeepAlive", DURATION),
-    optional("awsSrcDstCheck", Type::Text(Text::OneOf(&["DoNothing", "Enable", "Disable"]))),
-    optional("serviceLoopPrevention", Type::Text(Text::OneOfAnyCase(&["Drop", "Reject", "Disabled"]))),
-    optional("workloadSourceSpoofing", Type::Text(Text::OneOfAnyCase(&["Disabled", "Any"]))),
-    optional("mtuIfacePattern", Type::Text(Text::Regex)),
-    optional("floatingIPs", ON_OFF),
-    optional("windowsManageFirewallRules", ON_OFF),
-    kept("goGCThreshold", INT),
-    kept("goMemoryLimitMB", INT),
-    kept("goMaxProcs", INT),
-    kept("requireMTUFile", BOOL),
-    optional("cgroupV2Path", TEXT),
-    optional("istioAmbientMode", ON_OFF),
-    kept("istioDSCPMark", Type::IntOrText),
-    kept("liveMigrationRouteConvergenceTime", DURATION),
-    kept("nodeSelector", Type::Text(Text::Selector)),
-];
+/// The parts in the order of the whole.
+const PARTS: [&[Field]; 5] = [dataplane::FIELDS, agent::FIELDS, network::FIELDS, bpf::FIELDS, routes::FIELDS];
+
+pub(super) const SPEC: &[Field] = &joined::<{ len(&PARTS) }>(&PARTS);
+
+const fn len(parts: &[&[Field]]) -> usize {
+    let (mut total, mut part) = (0, 0);
+    while part < parts.len() {
+        total += parts[part].len();
+        part += 1;
+    }
+    total
+}
+
+const fn joined<const LEN: usize>(parts: &[&[Field]]) -> [Field; LEN] {
+    let mut all = [parts[0][0]; LEN];
+    let (mut at, mut part) = (0, 0);
+    while part < parts.len() {
+        let mut field = 0;
+        while field < parts[part].len() {
+            all[at] = parts[part][field];
+            at += 1;
+            field += 1;
+        }
+        part += 1;
+    }
+    all
+}

@@ -259,6 +259,19 @@ mod tests {
         assert_eq!(known.len(), fields.len(), "no name stands twice");
     }
 
+    /// What users read about a field is what this crate does with it.
+    #[test]
+    fn descriptions_say_which_fields_are_not_used_and_which_have_no_effect() {
+        // These are read for the notes about them, and nothing else comes of it (E-480, E-629).
+        let read_only = ["xdpRefreshInterval", "xdpEnabled", "genericXDPEnabled", "logSeveritySys"];
+        for field in schema::spec(Resource::FelixConfiguration) {
+            assert_eq!(field.is_unused(), NOT_APPLICABLE.contains(&field.name), "{}: {}", field.name, field.doc);
+            let setting = SETTINGS.iter().find(|s| s.origin == Origin::Felix && s.name == field.name);
+            let is_idle = read_only.contains(&field.name) || setting.is_some_and(|s| s.usage == Usage::Told);
+            assert_eq!(field.doc.contains("No effect here: "), is_idle, "{}: {}", field.name, field.doc);
+        }
+    }
+
     #[test]
     fn the_table_of_d12_is_complete() {
         let own: Vec<_> = SETTINGS.iter().filter(|setting| setting.origin == Origin::Tortie).collect();
