@@ -213,8 +213,8 @@ pub const METADATA: &[Field] = &[
         "name",
         Type::Text(Text::Any(NO_LIMIT)),
         "The name of the object, unique in its kind and namespace: lower-case letters, digits, `-` and `.`, at most \
-         253 bytes. A tier takes no dot, a global policy one at most. Outside Kubernetes a host endpoint may also have \
-         upper case and `_`.",
+         253 bytes. It must be given. A tier takes no dot, a global policy one at most. Outside Kubernetes a host \
+         endpoint may also have upper case and `_`.",
     ),
     optional(
         "generateName",

@@ -143,6 +143,9 @@ pub(crate) enum Command {
     /// Show resources
     #[command(before_help = "Example: tortie get hep -o wide")]
     Get(GetArgs),
+    /// Say what kinds and their fields mean
+    #[command(before_help = "Example: tortie docs gnp.ingress.source")]
+    Docs(DocsArgs),
     /// Check files without a store
     #[command(before_help = "Example: tortie validate -f policy.yaml --strict")]
     Validate(InputArgs),
@@ -348,6 +351,24 @@ pub(crate) struct GetArgs {
     /// Leave out what belongs to this store: uid, resourceVersion, creation time
     #[arg(long, help_heading = "Output")]
     pub(crate) export: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct DocsArgs {
+    /// A kind, or a field of it as KIND.FIELD.FIELD; without any, the kinds
+    pub(crate) what: Option<String>,
+    /// The names and types of all fields below, as a tree
+    #[arg(long, requires = "what", help_heading = "Output")]
+    pub(crate) recursive: bool,
+    /// How they are printed
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "text", help_heading = "Output")]
+    pub(crate) output: DocsFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DocsFormat {
+    Text,
+    Json,
 }
 
 #[derive(Args)]

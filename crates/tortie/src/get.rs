@@ -160,7 +160,7 @@ pub(crate) fn keys(global: &Global, words: &[String]) -> Result<Vec<(Kind, Optio
     Ok(wanted)
 }
 
-fn parse_kind(word: &str) -> Result<Kind, Failure> {
+pub(crate) fn parse_kind(word: &str) -> Result<Kind, Failure> {
     word.parse().map_err(|error: tortie_api::kind::UnknownKind| {
         let failure = Failure::new(Code::Usage, error.to_string());
         let words = Kind::all().flat_map(|kind| [kind.plural()].into_iter().chain(kind.aliases()));

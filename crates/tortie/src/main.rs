@@ -21,6 +21,7 @@ mod controller;
 mod datastore;
 mod demo;
 mod difference;
+mod docs;
 mod dump;
 mod edit;
 mod exit;
@@ -85,6 +86,7 @@ fn run(cli: &Cli, logging: log::Logging) -> Result<Code, Failure> {
         Command::Edit(args) => edit::edit(&cli.global, args),
         Command::Delete(args) => write::delete(&cli.global, args),
         Command::Get(args) => get::get(&cli.global, args),
+        Command::Docs(args) => docs::docs(&cli.global, args),
         Command::Validate(args) => write::validate(&cli.global, args),
         Command::Status(args) => status::status(&cli.global, args),
         Command::Agent(args) => agent::agent(&cli.global, args, logging),

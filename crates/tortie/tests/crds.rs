@@ -124,6 +124,29 @@ fn each_kind_has_its_short_names_and_columns() {
     assert_eq!(table(&printed), [["default", "v1.2.3", "true", "tortie,kdd"]]);
 }
 
+/// The words of `kubectl explain` are those of `tortie docs`.
+#[test]
+fn kubectl_explains_fields_as_tortie_does() {
+    let server = server();
+    // A server publishes the schemas of new definitions by and by.
+    until("the definitions are explained", || {
+        server.kubectl(&["explain", "globalnetworkpolicies.projectcalico.org.spec"], "").status.success()
+    });
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for (field, ours) in [
+        ("hostendpoints.projectcalico.org.spec.interfaceName", "hep.interfaceName"),
+        ("globalnetworkpolicies.projectcalico.org.spec.ingress.source.notNets", "gnp.ingress.source.notNets"),
+        ("felixconfigurations.projectcalico.org.spec.bpfMapSizeRoute", "felixconfig.bpfMapSizeRoute"),
+        ("tiers.projectcalico.org.status.conditions", "tier.status.conditions"),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_tortie")).args(["docs", ours, "-o", "json"]).output().unwrap();
+        let ours: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let explained = words(&server.kubectl_ok(&["explain", field], ""));
+        let description = ours["description"].as_str().unwrap();
+        assert!(explained.contains(&words(description)), "{field}: {explained}");
+    }
+}
+
 #[test]
 fn a_tier_of_which_no_policy_speaks_is_deleted() {
     let server = server();

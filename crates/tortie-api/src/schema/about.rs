@@ -79,8 +79,8 @@ pub fn description(kind: Kind) -> &'static str {
         }
         Kind::KubeControllersConfiguration => "There is one object, named `default`. `tortie controller` obeys it.",
         Kind::ClusterInformation => {
-            "There is one object, named `default`, made by `tortie datastore init`. The command line shows it and \
-             cannot write it; `tortie lock` and `tortie unlock` set its flag."
+            "There is one object, named `default`, made with the store. The command line shows it and cannot write it; \
+             `tortie lock` and `tortie unlock` set its flag."
         }
     }
 }

@@ -47,8 +47,9 @@ const HOST_ENDPOINT: &[Field] = &[
     optional(
         "interfaceName",
         Type::Text(Text::Interface),
-        "The interface that is governed, whether it exists yet or not; `*` stands for all interfaces of the host that \
-         no other host endpoint governs. Without it the interfaces that hold one of `expectedIPs` are governed.",
+        "The interface that is governed, whether it exists yet or not. `*` stands for all interfaces that no other host \
+         endpoint governs, without `lo` unless the setting `wildcardLoopback` is `Police`. Left out, it is the \
+         interfaces that hold one of `expectedIPs`.",
     ),
     optional(
         "expectedIPs",
