@@ -55,6 +55,7 @@ const TASKS: &[Task] = &[
         "binary, man pages, completions, .deb and .rpm in target/packages; `--try` them on a system of their own",
         package::package,
     ),
+    ("reference", "write docs/reference: a page for each kind, and one for the commands", test::reference),
     ("golden", "rewrite the golden files of all tests", test::golden),
 ];
 

@@ -76,6 +76,12 @@ pub(crate) fn golden(_arguments: &[String]) -> Result<()> {
     run(command(&cargo(), &["test", "--workspace", "--locked"]).env("TORTIE_GOLDEN", "write"))
 }
 
+/// The test that fails where a page is not up to date writes it when it is told to.
+pub(crate) fn reference(_arguments: &[String]) -> Result<()> {
+    let arguments = ["test", "-p", "tortie", "--bin", "tortie", "--locked", "docs::reference"];
+    run(command(&cargo(), &arguments).env("TORTIE_GOLDEN", "write"))
+}
+
 fn step(lines: &mut Vec<Line>, what: &'static str, work: impl FnOnce() -> Result<String>) -> Result<()> {
     println!("== {what}");
     let start = Instant::now();

@@ -5,9 +5,13 @@ use serde_json::Value;
 use crate::args::{DocsArgs, DocsFormat, Global};
 use crate::exit::{Code, Failure};
 
+#[cfg(test)]
+mod commands;
 mod example;
 mod json;
 mod page;
+#[cfg(test)]
+mod reference;
 mod text;
 mod types;
 
