@@ -50,10 +50,10 @@ pub(crate) fn deletions(
             if kind.is_namespaced() { own.iter().copied().map(Some).collect() } else { vec![None] };
         for scope in scopes {
             let (objects, _) = resources.list(kind, scope).map_err(|error| resource_failure(&error))?;
-            let is_superfluous =
-                |key: &ResourceKey| !keys.contains(key) && !(kind == Kind::Tier && is_fixed_tier(&key.name));
+            // Fixed tiers are always there, and so are as good as given.
+            let is_kept = |key: &ResourceKey| keys.contains(key) || kind == Kind::Tier && is_fixed_tier(&key.name);
             for object in objects {
-                if is_superfluous(&object.key) && select::takes(&selector, &object.value) {
+                if !is_kept(&object.key) && select::takes(&selector, &object.value) {
                     // What somebody changes meanwhile is not deleted.
                     let revision = object.value["metadata"]["resourceVersion"].as_str().map(str::to_owned);
                     deletions.push(Change {

@@ -75,7 +75,7 @@ fn pruning_that_is_not_sure_deletes_nothing() {
         (&["--prune", "--yes"], 2, "--selector"),
         (&["-l", "app=shop"], 2, "--prune"),
         (&["--prune", "-l", "all()", "--yes"], 2, "does not take everything"),
-        (&["--prune", "-l", "app==", "--yes"], 2, "is no selector"),
+        (&["--prune", "-l", "app=(", "--yes"], 2, "is no selector"),
     ] {
         let (found, _, err) = apply(&cli, &kept, arguments);
         assert!(found == code && err.contains(part), "{arguments:?}: {found} {err}");
