@@ -1,0 +1,133 @@
+//! What the documentation shows is true: its resources decode, its commands parse, its links lead somewhere, and where it
+//! says what becomes of a packet, that packet is sent (docs/concepts.md tells how such examples are written).
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod markdown;
+mod scene;
+mod shell;
+
+use std::collections::BTreeMap;
+use std::process::{Command, Stdio};
+
+use markdown::{Page, anchors, pages, root};
+
+/// YAML blocks that are no resources, with the word behind `yaml` that says so: how many there are on which page.
+const NO_RESOURCES: [(&str, &str, usize); 4] = [
+    ("docs/host-endpoints-automatic.md", "part", 1),
+    ("docs/kubernetes.md", "part", 1),
+    ("docs/start-fleet.md", "config", 1),
+    ("docs/stores.md", "config", 1),
+];
+
+/// Pages and folders that links may name before they are there.
+const AWAITED: [&str; 2] = ["docs/install.md", "docs/reference/"];
+
+fn tortie(arguments: &[&str], input: &str) -> (bool, String) {
+    use std::io::Write;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tortie"));
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // A command that only prints help reads nothing.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+fn assert_none(what: &str, faults: &[String]) {
+    assert!(faults.is_empty(), "{} {what}:\n{}", faults.len(), faults.join("\n"));
+}
+
+#[test]
+fn each_yaml_block_is_a_resource_or_says_that_it_is_none() {
+    let (mut others, mut faults, mut valid) = (BTreeMap::new(), Vec::new(), 0);
+    for page in pages() {
+        for block in page.blocks("yaml") {
+            match block.mark.as_str() {
+                "" => match tortie(&["validate", "-q", "-f", "-"], &block.text) {
+                    (true, _) => valid += 1,
+                    (false, said) => faults.push(format!("{}:{}: {said}", page.name, block.line)),
+                },
+                mark => *others.entry((page.name.clone(), mark.to_owned())).or_insert(0) += 1,
+            }
+        }
+    }
+    assert_none("blocks are no valid resources", &faults);
+    assert!(valid > 30, "{valid} blocks were checked");
+    let listed = NO_RESOURCES.map(|(page, mark, count)| ((page.to_owned(), mark.to_owned()), count));
+    assert_eq!(others, BTreeMap::from(listed), "found, and listed in this test");
+}
+
+#[test]
+fn each_command_is_one_that_there_is() {
+    let (mut faults, mut good) = (Vec::new(), 0);
+    for page in pages() {
+        for block in page.blocks("sh") {
+            for words in shell::commands(&block.text, "tortie") {
+                let mut arguments: Vec<&str> = words.iter().map(String::as_str).collect();
+                // Nothing is done, but what stands in front of it must have a meaning.
+                arguments.push("--help");
+                match tortie(&arguments, "") {
+                    (true, _) => good += 1,
+                    (false, said) => {
+                        faults.push(format!("{}:{}: tortie {}\n{said}", page.name, block.line, words.join(" ")));
+                    }
+                }
+            }
+        }
+    }
+    assert_none("commands do not parse", &faults);
+    assert!(good > 50, "{good} commands were checked");
+}
+
+#[test]
+fn each_link_leads_to_a_file_and_a_heading() {
+    let (mut faults, mut good) = (Vec::new(), 0);
+    for page in pages() {
+        for (line, link) in page.links() {
+            match broken(&page, &link) {
+                None => good += 1,
+                Some(why) => faults.push(format!("{}:{line}: `{link}`: {why}", page.name)),
+            }
+        }
+    }
+    assert_none("links are broken", &faults);
+    assert!(good > 50, "{good} links were checked");
+}
+
+/// Why a link leads nowhere.
+fn broken(page: &Page, link: &str) -> Option<&'static str> {
+    if link.contains("://") {
+        return None;
+    }
+    let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
+    let target = if path.is_empty() { page.path.clone() } else { page.path.parent()?.join(path) };
+    if !target.exists() {
+        let is_awaited = AWAITED.iter().any(|awaited| target.starts_with(root().join(awaited)));
+        return (!is_awaited).then_some("no such file");
+    }
+    if anchor.is_empty() {
+        return None;
+    }
+    let text = std::fs::read_to_string(&target).ok()?;
+    (!anchors(&text).contains(anchor)).then_some("no such heading")
+}
+
+#[test]
+fn each_page_is_in_the_index() {
+    let index = pages().into_iter().find(|page| page.name == "docs/README.md").unwrap();
+    let linked: Vec<String> = index.links().into_iter().map(|(_, link)| link).collect();
+    let missing: Vec<String> = pages()
+        .iter()
+        .filter_map(|page| page.name.strip_prefix("docs/"))
+        .filter(|name| *name != "README.md" && !linked.iter().any(|link| link == name))
+        .map(str::to_owned)
+        .collect();
+    assert_none("pages are missing in docs/README.md", &missing);
+}
+
+#[test]
+fn what_is_said_of_packets_is_so() {
+    let scenes: Vec<scene::Scene> = pages().iter().flat_map(scene::of_page).collect();
+    assert!(scenes.iter().any(|scene| scene.name.starts_with("concepts-")), "no probes were found");
+    scene::play(&scenes);
+}

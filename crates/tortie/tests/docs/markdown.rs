@@ -1,0 +1,119 @@
+//! As much of Markdown as the documentation uses: fenced blocks, headings, links.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// The folder of the workspace.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+/// A page of the documentation.
+pub(crate) struct Page {
+    /// `README.md` or `docs/NAME.md`.
+    pub(crate) name: String,
+    pub(crate) path: PathBuf,
+    pub(crate) text: String,
+}
+
+/// A fenced block.
+pub(crate) struct Block {
+    /// Of its first line of text, from 1.
+    pub(crate) line: usize,
+    /// The first word behind the fence.
+    pub(crate) language: String,
+    /// What stands behind it.
+    pub(crate) mark: String,
+    pub(crate) text: String,
+    /// The heading of second degree that it stands under.
+    pub(crate) section: String,
+}
+
+/// `README.md` and `docs/*.md`.
+pub(crate) fn pages() -> Vec<Page> {
+    let mut paths = vec![root().join("README.md")];
+    let docs = std::fs::read_dir(root().join("docs")).unwrap();
+    paths.extend(docs.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|e| e == "md")));
+    paths.sort();
+    let page = |path: PathBuf| Page {
+        name: path.strip_prefix(root()).unwrap().display().to_string(),
+        text: std::fs::read_to_string(&path).unwrap(),
+        path,
+    };
+    paths.into_iter().map(page).collect()
+}
+
+impl Page {
+    /// All fenced blocks, in order.
+    pub(crate) fn all_blocks(&self) -> Vec<Block> {
+        let (mut blocks, mut section) = (Vec::new(), String::new());
+        let mut open: Option<Block> = None;
+        for (number, line) in (1..).zip(self.text.lines()) {
+            match (&mut open, line.strip_prefix("```")) {
+                (Some(_), Some(_)) => blocks.extend(open.take()),
+                (Some(block), None) => block.text += &format!("{line}\n"),
+                (None, Some(info)) => {
+                    let (language, mark) = info.split_once(' ').unwrap_or((info, ""));
+                    let (language, mark, section) = (language.to_owned(), mark.to_owned(), section.clone());
+                    open = Some(Block { line: number + 1, language, mark, text: String::new(), section });
+                }
+                (None, None) => {
+                    if let Some(heading) = line.strip_prefix("## ") {
+                        heading.clone_into(&mut section);
+                    }
+                }
+            }
+        }
+        assert!(open.is_none(), "{}: a fenced block has no end", self.name);
+        blocks
+    }
+
+    /// The blocks of one language.
+    pub(crate) fn blocks(&self, language: &str) -> Vec<Block> {
+        self.all_blocks().into_iter().filter(|block| block.language == language).collect()
+    }
+
+    /// The targets of links, with their lines.
+    pub(crate) fn links(&self) -> Vec<(usize, String)> {
+        let mut links = Vec::new();
+        for (number, line) in outside_fences(&self.text) {
+            // What stands in code is no link.
+            let prose: String = line.split('`').step_by(2).collect();
+            for rest in prose.split("](").skip(1) {
+                let end = rest.find(')').unwrap_or_else(|| panic!("{}:{number}: a link has no end", self.name));
+                links.push((number, rest[..end].to_owned()));
+            }
+        }
+        links
+    }
+}
+
+fn outside_fences(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut is_inside = false;
+    (1..).zip(text.lines()).filter(move |(_, line)| {
+        let is_fence = line.starts_with("```");
+        is_inside ^= is_fence;
+        !is_inside && !is_fence
+    })
+}
+
+/// The anchors that GitHub gives the headings of a text.
+pub(crate) fn anchors(text: &str) -> BTreeSet<String> {
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    let headings = outside_fences(text)
+        .filter_map(|(_, line)| line.trim_start_matches('#').strip_prefix(' ').filter(|_| line.starts_with('#')));
+    headings
+        .map(|heading| {
+            let slug = anchor(heading);
+            let count = seen.entry(slug.clone()).or_default();
+            *count += 1;
+            if *count == 1 { slug } else { format!("{slug}-{}", *count - 1) }
+        })
+        .collect()
+}
+
+/// The anchor of a heading, without regard to others.
+pub(crate) fn anchor(heading: &str) -> String {
+    let letters = heading.trim().chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    letters.map(|c| if c == ' ' { '-' } else { c }).flat_map(char::to_lowercase).collect()
+}
