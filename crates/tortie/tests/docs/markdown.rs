@@ -20,6 +20,8 @@ pub(crate) struct Page {
 pub(crate) struct Block {
     /// Of its first line of text, from 1.
     pub(crate) line: usize,
+    /// How far it is indented, as in a list.
+    indent: usize,
     /// The first word behind the fence.
     pub(crate) language: String,
     /// What stands behind it.
@@ -49,13 +51,17 @@ impl Page {
         let (mut blocks, mut section) = (Vec::new(), String::new());
         let mut open: Option<Block> = None;
         for (number, line) in (1..).zip(self.text.lines()) {
-            match (&mut open, line.strip_prefix("```")) {
+            match (&mut open, fence(line)) {
                 (Some(_), Some(_)) => blocks.extend(open.take()),
-                (Some(block), None) => block.text += &format!("{line}\n"),
+                (Some(block), None) => {
+                    block.text += line.get(block.indent..).unwrap_or_default();
+                    block.text.push('\n');
+                }
                 (None, Some(info)) => {
                     let (language, mark) = info.split_once(' ').unwrap_or((info, ""));
                     let (language, mark, section) = (language.to_owned(), mark.to_owned(), section.clone());
-                    open = Some(Block { line: number + 1, language, mark, text: String::new(), section });
+                    let indent = line.len() - line.trim_start().len();
+                    open = Some(Block { line: number + 1, indent, language, mark, text: String::new(), section });
                 }
                 (None, None) => {
                     if let Some(heading) = line.strip_prefix("## ") {
@@ -73,6 +79,13 @@ impl Page {
         self.all_blocks().into_iter().filter(|block| block.language == language).collect()
     }
 
+    /// What stands in backquotes within the text, with its line.
+    pub(crate) fn code(&self) -> Vec<(usize, &str)> {
+        outside_fences(&self.text)
+            .flat_map(|(number, line)| line.split('`').skip(1).step_by(2).map(move |span| (number, span)))
+            .collect()
+    }
+
     /// The targets of links, with their lines.
     pub(crate) fn links(&self) -> Vec<(usize, String)> {
         let mut links = Vec::new();
@@ -88,10 +101,15 @@ impl Page {
     }
 }
 
+/// What stands behind the marks of a line that begins or ends a fenced block.
+fn fence(line: &str) -> Option<&str> {
+    line.trim_start().strip_prefix("```")
+}
+
 fn outside_fences(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut is_inside = false;
     (1..).zip(text.lines()).filter(move |(_, line)| {
-        let is_fence = line.starts_with("```");
+        let is_fence = fence(line).is_some();
         is_inside ^= is_fence;
         !is_inside && !is_fence
     })
