@@ -25,7 +25,7 @@ const TRANSLATED: (u64, u64) = (30080, 8080);
 
 /// The scenes of a page.
 pub(crate) fn of_page(page: &Page) -> Vec<Scene> {
-    let blocks: Vec<Block> = page.all_blocks().into_iter().filter(|b| is_acted(b)).collect();
+    let blocks: Vec<Block> = page.all_blocks().into_iter().filter(is_acted).collect();
     let sections = blocks.chunk_by(|one, next| one.section == next.section);
     let acted = sections.filter(|section| section.iter().any(|block| block.language == "probe"));
     acted.map(|section| scene(page, section)).collect()
