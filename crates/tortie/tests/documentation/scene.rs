@@ -6,6 +6,7 @@
 use std::process::Command;
 
 use serde_json::{Value, json};
+use tortie_testkit::sandbox::die_with_parent;
 
 use super::markdown::{Block, Page, anchor, root};
 
@@ -114,7 +115,9 @@ pub(crate) fn play(scenes: &[Scene]) {
         .env("TORTIE_PATIENCE", "30")
         .env("TORTIE_ENV", "TORTIE_STORE=embedded:{dir}/store.db")
         .env_remove("TORTIE_STORE");
-    let output = kit.output().unwrap_or_else(|error| panic!("the kit needs Debian package python3: {error}"));
+    let output = die_with_parent(&mut kit)
+        .output()
+        .unwrap_or_else(|error| panic!("the kit needs Debian package python3: {error}"));
     let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
     assert!(said.contains(&format!("{} passed, 0 failed", scenes.len())), "{said}");
