@@ -1,5 +1,5 @@
-//! What the documentation shows is true: its resources decode, its commands parse, its links lead somewhere, and where it
-//! says what becomes of a packet, that packet is sent (docs/concepts.md tells how such examples are written).
+//! What the documentation shows is true: its resources decode, its commands parse, and where it says what becomes
+//! of a packet, that packet is sent (docs/concepts.md tells how such examples are written). Links are for `cargo xtask check`.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod markdown;
@@ -9,7 +9,7 @@ mod shell;
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 
-use markdown::{Page, anchors, pages, root};
+use markdown::pages;
 
 /// YAML blocks that are no resources, with the word behind `yaml` that says so: how many there are on which page.
 const NO_RESOURCES: [(&str, &str, usize); 4] = [
@@ -18,9 +18,6 @@ const NO_RESOURCES: [(&str, &str, usize); 4] = [
     ("docs/start-fleet.md", "config", 1),
     ("docs/stores.md", "config", 1),
 ];
-
-/// Pages that links may name before they are there.
-const AWAITED: [&str; 1] = ["docs/install.md"];
 
 /// Pages that speak of commands that are not there yet.
 const NAME_WHAT_IS_TO_COME: [&str; 2] = ["README.md", "docs/design.md"];
@@ -103,48 +100,11 @@ fn each_command_that_the_text_names_is_one_that_there_is() {
 }
 
 #[test]
-fn each_link_leads_to_a_file_and_a_heading() {
-    let (mut faults, mut good) = (Vec::new(), 0);
-    for page in pages() {
-        for (line, link) in page.links() {
-            match broken(&page, &link) {
-                None => good += 1,
-                Some(why) => faults.push(format!("{}:{line}: `{link}`: {why}", page.name)),
-            }
-        }
-    }
-    assert_none("links are broken", &faults);
-    assert!(good > 50, "{good} links were checked");
-}
-
-/// Why a link leads nowhere.
-fn broken(page: &Page, link: &str) -> Option<&'static str> {
-    if link.contains("://") {
-        return None;
-    }
-    let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
-    let target = if path.is_empty() { page.path.clone() } else { page.path.parent()?.join(path) };
-    if !target.exists() {
-        let is_awaited = AWAITED.iter().any(|awaited| target == root().join(awaited));
-        return (!is_awaited).then_some("no such file");
-    }
-    if anchor.is_empty() {
-        return None;
-    }
-    let text = std::fs::read_to_string(&target).ok()?;
-    (!anchors(&text).contains(anchor)).then_some("no such heading")
-}
-
-#[test]
 fn each_page_is_in_the_index() {
-    let index = pages().into_iter().find(|page| page.name == "docs/README.md").unwrap();
-    let linked: Vec<String> = index.links().into_iter().map(|(_, link)| link).collect();
-    let missing: Vec<String> = pages()
-        .iter()
-        .filter_map(|page| page.name.strip_prefix("docs/"))
-        .filter(|name| *name != "README.md" && !linked.iter().any(|link| link == name))
-        .map(str::to_owned)
-        .collect();
+    let pages = pages();
+    let index = &pages.iter().find(|page| page.name == "docs/README.md").unwrap().text;
+    let names = pages.iter().filter_map(|page| page.name.strip_prefix("docs/")).filter(|name| *name != "README.md");
+    let missing: Vec<String> = names.filter(|name| !index.contains(&format!("]({name})"))).map(str::to_owned).collect();
     assert_none("pages are missing in docs/README.md", &missing);
 }
 

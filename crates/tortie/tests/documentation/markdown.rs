@@ -1,6 +1,5 @@
-//! As much of Markdown as the documentation uses: fenced blocks, headings, links.
+//! As much of Markdown as the documentation uses: fenced blocks, headings, code.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// The folder of the workspace.
@@ -85,20 +84,6 @@ impl Page {
             .flat_map(|(number, line)| line.split('`').skip(1).step_by(2).map(move |span| (number, span)))
             .collect()
     }
-
-    /// The targets of links, with their lines.
-    pub(crate) fn links(&self) -> Vec<(usize, String)> {
-        let mut links = Vec::new();
-        for (number, line) in outside_fences(&self.text) {
-            // What stands in code is no link.
-            let prose: String = line.split('`').step_by(2).collect();
-            for rest in prose.split("](").skip(1) {
-                let end = rest.find(')').unwrap_or_else(|| panic!("{}:{number}: a link has no end", self.name));
-                links.push((number, rest[..end].to_owned()));
-            }
-        }
-        links
-    }
 }
 
 /// What stands behind the marks of a line that begins or ends a fenced block.
@@ -115,22 +100,7 @@ fn outside_fences(text: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
-/// The anchors that GitHub gives the headings of a text.
-pub(crate) fn anchors(text: &str) -> BTreeSet<String> {
-    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
-    let headings = outside_fences(text)
-        .filter_map(|(_, line)| line.trim_start_matches('#').strip_prefix(' ').filter(|_| line.starts_with('#')));
-    headings
-        .map(|heading| {
-            let slug = anchor(heading);
-            let count = seen.entry(slug.clone()).or_default();
-            *count += 1;
-            if *count == 1 { slug } else { format!("{slug}-{}", *count - 1) }
-        })
-        .collect()
-}
-
-/// The anchor of a heading, without regard to others.
+/// The anchor that GitHub gives a heading.
 pub(crate) fn anchor(heading: &str) -> String {
     let letters = heading.trim().chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
     letters.map(|c| if c == ' ' { '-' } else { c }).flat_map(char::to_lowercase).collect()
