@@ -262,7 +262,7 @@ mod tests {
     /// What users read about a field is what this crate does with it.
     #[test]
     fn descriptions_say_which_fields_are_not_used_and_which_have_no_effect() {
-        // These are read for the notes about them, and nothing else comes of it (E-480, E-629).
+        // These are read for the notes about them, and nothing else comes of it.
         let read_only = ["xdpRefreshInterval", "xdpEnabled", "genericXDPEnabled", "logSeveritySys"];
         for field in schema::spec(Resource::FelixConfiguration) {
             assert_eq!(field.is_unused(), NOT_APPLICABLE.contains(&field.name), "{}: {}", field.name, field.doc);
