@@ -8,29 +8,28 @@ use anyhow::{Result, bail};
 use crate::run::{command, run};
 
 /// Programs, and the Debian package that holds each.
-const NEEDED: &[(&str, &str)] = &[
-    ("nft", "nftables"),
-    ("ip", "iproute2"),
-    ("python3", "python3"),
-    ("cc", "build-essential"),
-    ("strace", "strace"),
-    ("systemd-analyze", "systemd"),
-];
+const NEEDED: &[(&str, &str)] =
+    &[("nft", "nftables"), ("ip", "iproute2"), ("python3", "python3"), ("cc", "build-essential"), ("strace", "strace")];
 /// Those of `cargo xtask package --try`.
 const NEEDED_BY_TRIAL: &[(&str, &str)] =
     &[("mmdebstrap", "mmdebstrap"), ("systemd-nspawn", "systemd-container"), ("lintian", "lintian")];
-/// Those of the tests of etcd and Kubernetes.
-const NEEDED_BY_STORES: &[(&str, &str)] =
-    &[("etcd", "etcd-server"), ("etcdctl", "etcd-client"), ("openssl", "openssl"), ("socat", "socat")];
+/// Those of the tests: servers of etcd and Kubernetes, and a look at the units.
+const NEEDED_BY_TESTS: &[(&str, &str)] = &[
+    ("etcd", "etcd-server"),
+    ("etcdctl", "etcd-client"),
+    ("openssl", "openssl"),
+    ("socat", "socat"),
+    ("systemd-analyze", "systemd"),
+];
 
 /// Makes sure that the programs are there: installs them as root, names the packages otherwise.
 pub(crate) fn ensure() -> Result<()> {
     ensure_all(NEEDED)
 }
 
-/// Makes sure that the servers of etcd and Kubernetes are there, which the tests of these stores run.
+/// Makes sure that what only the tests need is there, servers of etcd and Kubernetes among it.
 pub(crate) fn ensure_servers() -> Result<()> {
-    ensure_all(NEEDED_BY_STORES)?;
+    ensure_all(NEEDED_BY_TESTS)?;
     if !is_there("go") {
         bail!(
             "the Kubernetes API server of the tests is built with Go 1.26 or newer, and there is no `go`: install it"
