@@ -58,6 +58,7 @@ fn run(backend: &dyn Backend, size: Size, tortie: &Path) {
     let start = Instant::now();
     populate(&*backend.open(), size, &|done| progress(done, size.len()));
     report("written in", &seconds(start.elapsed()));
+    backend.settle(size);
 
     let start = Instant::now();
     let bytes = backend.plain_read();

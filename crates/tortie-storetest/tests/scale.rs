@@ -16,6 +16,7 @@ fn follows_until_killed() {
 fn a_follower_has_all_of_the_world_then_each_change_once(backend: &dyn Backend) {
     let store = backend.open();
     populate(&*store, Size::SMALL, &|_| {});
+    backend.settle(Size::SMALL);
     let follower = Follower::start(&backend.place());
     let snapshot = follower.snapshot();
     let found = Size { endpoints: snapshot.endpoints, policies: snapshot.policies, sets: snapshot.sets };

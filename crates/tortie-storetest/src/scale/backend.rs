@@ -6,8 +6,9 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
+use std::time::Instant;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tortie_api::crd::{self, definitions};
 use tortie_datastore::kv::RESOURCE_PREFIX;
 use tortie_datastore::{Access, Kv, Resources, Store};
@@ -16,8 +17,9 @@ use tortie_kubernetes::{Group, Settings, Waits};
 use tortie_testkit::apiserver::{ApiServer, User};
 use tortie_testkit::etcd::Version;
 
+use super::Size;
 use crate::proxy::Proxy;
-use crate::{EmbeddedStore, EtcdStore, Fixture};
+use crate::{EmbeddedStore, EtcdStore, Fixture, PATIENCE};
 
 /// The collections that the world fills.
 const FILLED: [&str; 3] = ["hostendpoints", "globalnetworkpolicies", "globalnetworksets"];
@@ -48,6 +50,9 @@ pub trait Backend: Send + Sync {
 
     /// A handle on it.
     fn open(&self) -> Arc<dyn Store>;
+
+    /// Waits until whoever begins to follow is given the whole world at once.
+    fn settle(&self, _size: Size) {}
 
     /// What a [`Follower`](super::Follower) opens it by.
     fn place(&self) -> String;
@@ -259,6 +264,21 @@ impl Backend for Kubernetes {
 
     fn open(&self) -> Arc<dyn Store> {
         Arc::new(kubernetes(&self.server.kubeconfig(User::Admin), None))
+    }
+
+    /// A first list comes from the server's memory, which a write does not wait for.
+    fn settle(&self, size: Size) {
+        let deadline = Instant::now() + PATIENCE;
+        for (plural, len) in FILLED.into_iter().zip([size.endpoints, size.policies, size.sets]) {
+            loop {
+                let list = self.raw(&format!("/apis/projectcalico.org/v3/{plural}?resourceVersion=0"));
+                let list: Value = serde_json::from_str(&list).unwrap();
+                if list["items"].as_array().is_some_and(|items| items.len() == len) {
+                    break;
+                }
+                assert!(Instant::now() < deadline, "{plural} are not there");
+            }
+        }
     }
 
     fn place(&self) -> String {

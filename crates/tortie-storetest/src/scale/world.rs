@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::{Map, Value, json};
 use tortie_api::{Kind, ResourceKey};
 use tortie_datastore::Store;
+use tortie_datastore::kv::TxnLimits;
 use tortie_datastore::store::{Commit, Select, Step};
 
 /// Networks of one set.
@@ -91,21 +92,13 @@ pub fn populate(store: &dyn Store, size: Size, progress: &(dyn Fn(usize) + Sync)
 }
 
 fn in_groups(store: &dyn Store, steps: impl Iterator<Item = Step>, progress: &(dyn Fn(usize) + Sync)) {
-    let limits = store.commit_limits();
-    let (mut group, mut bytes, mut done) = (Vec::new(), 0, 0);
-    for step in steps {
-        let len = step.len();
-        if group.len() == limits.ops.min(GROUP_LEN) || !group.is_empty() && bytes + len > limits.bytes {
-            done += group.len();
-            write(store, &std::mem::take(&mut group));
-            progress(done);
-            bytes = 0;
-        }
-        bytes += len;
-        group.push(step);
+    let TxnLimits { ops, bytes } = store.commit_limits();
+    let mut done = 0;
+    for group in (TxnLimits { ops: ops.min(GROUP_LEN), bytes }).divide(steps, |_| 1, Step::len) {
+        write(store, &group);
+        done += group.len();
+        progress(done);
     }
-    write(store, &group);
-    progress(done + group.len());
 }
 
 fn one_by_one(
