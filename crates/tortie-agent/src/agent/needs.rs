@@ -27,11 +27,12 @@ impl Loop {
 
     /// Whether the store has told everything that what was calculated needs. What is missing is asked for.
     pub(super) fn has_what_it_needs(&mut self) -> bool {
-        // Where one revision counts the whole store, all kinds are told together.
-        if self.kinds.is_empty() {
+        let is_missing = |kind: &Kind| !self.kinds.contains_key(kind);
+        // Where one revision counts the whole store, all kinds are told together; elsewhere by now all may have been.
+        if self.kinds.is_empty() || !LAZY.iter().any(is_missing) {
+            self.awaited.clear();
             return true;
         }
-        let is_missing = |kind: &Kind| !self.kinds.contains_key(kind);
         let missing: Vec<Kind> = self.engine.needs().into_iter().filter(is_missing).collect();
         if missing != self.awaited && !missing.is_empty() {
             tracing::info!("what is in the store needs {}: reading them first", plurals(&missing));
