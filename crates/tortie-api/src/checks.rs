@@ -170,8 +170,9 @@ pub fn nearest<'a>(text: &str, words: impl IntoIterator<Item = &'a str>) -> Opti
         .map(|(_, word)| word)
 }
 
-/// `[a-z0-9]([-a-z0-9]*[a-z0-9])?`, at most 63 bytes where it matters to the caller.
-pub(crate) fn is_label(text: &str) -> bool {
+/// Whether a text is a label of DNS (RFC 1123), `[a-z0-9]([-a-z0-9]*[a-z0-9])?`; at most 63 bytes where it matters to the
+/// caller.
+pub fn is_label(text: &str) -> bool {
     let is_end = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
     let bytes = text.as_bytes();
     is_end(bytes.first())

@@ -21,6 +21,11 @@ impl ResourceKey {
         Self { kind, namespace: None, name: name.into() }
     }
 
+    /// The key of the object that says what the store is called, and whether agents may follow it (datastore.md section 2.8).
+    pub fn cluster_information() -> Self {
+        Self::global(Kind::ClusterInformation, "default")
+    }
+
     /// The key of an object in a namespace.
     pub fn namespaced(kind: Kind, namespace: impl Into<String>, name: impl Into<String>) -> Self {
         Self { kind, namespace: Some(namespace.into()), name: name.into() }

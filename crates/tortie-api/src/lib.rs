@@ -31,7 +31,7 @@ mod validate;
 pub mod yaml;
 
 pub use causes::with_causes;
-pub use checks::{check_text, format_duration, is_name, nearest, parse_duration};
+pub use checks::{check_text, format_duration, is_label, is_name, nearest, parse_duration};
 pub use decode::{Decoded, Document, Entry, decode, entries, identify};
 pub use key::ResourceKey;
 pub use kind::Kind;

@@ -219,7 +219,7 @@ impl Worker {
     /// Delivers the changes of one revision; `true` when everything is to be read again, as after the store was locked or
     /// unlocked by them.
     fn batch(&mut self, batch: EventBatch) -> bool {
-        let flag = keys::key(&ResourceKey::global(Kind::ClusterInformation, "default"));
+        let flag = keys::key(&ResourceKey::cluster_information());
         let turns = |event: &Event| event.key == flag && is_ready_text(event.value.as_deref()) == self.is_locked;
         // Before anything of it counts as delivered.
         if batch.events.iter().any(turns) {
@@ -253,7 +253,7 @@ fn last_of_each(mut updates: Vec<Update>) -> Vec<Update> {
 
 /// An empty store is not locked: it holds nothing yet (D-14), or else has lost what it held.
 fn is_locked(found: &BTreeMap<String, (Revision, Vec<u8>)>, is_known: bool) -> bool {
-    let flag = keys::key(&ResourceKey::global(Kind::ClusterInformation, "default"));
+    let flag = keys::key(&ResourceKey::cluster_information());
     (is_known || !found.is_empty()) && !is_ready_text(found.get(&flag).map(|(_, value)| value.as_slice()))
 }
 

@@ -2,14 +2,14 @@
 
 use serde_json::{Map, Value};
 use tortie_api::yaml::from_yaml;
-use tortie_api::{ResourceKey, Severity, decode, with_causes};
+use tortie_api::{ResourceKey, Severity, decode};
 use tortie_datastore::resources::{Change, Mode, Object};
-use tortie_datastore::{Access, ResourceError, Resources};
+use tortie_datastore::{Access, Resources};
 
 use crate::args::{AmendArgs, Global, LabelArgs, PatchArgs, PatchType};
 use crate::exit::{Code, Failure};
 use crate::patch::strategic_merge;
-use crate::store::{self, resource_failure};
+use crate::store;
 use crate::write::{self, How, Verb};
 use crate::{get, input, select};
 
@@ -157,35 +157,20 @@ impl Chosen<'_> {
                 Failure::new(Code::Usage, "no object is named").with_hint("write a kind and names, or TYPE/NAME")
             );
         }
-        let selector = self.args.selector.as_deref().map(select::parse).transpose()?;
-        let namespace = global.namespace.as_deref();
-        let (mut objects, mut missing) = (Vec::new(), Vec::new());
-        for (kind, name) in keys {
-            match (name, &selector) {
-                (Some(_), Some(_)) => {
-                    return Err(Failure::new(Code::Usage, "a name and a selector cannot be given together"));
-                }
-                (Some(name), None) => match resources.get(&get::key(namespace, kind, &name)) {
-                    Ok(object) => objects.push(object),
-                    Err(error @ ResourceError::DoesNotExist(_)) => missing.push(with_causes(&error)),
-                    Err(error) => return Err(resource_failure(&error)),
-                },
-                (None, None) if !self.args.all => {
-                    return Err(Failure::new(Code::Usage, format!("which {kind} is meant?"))
-                        .with_hint("name it behind the kind, or choose by `-l`, or take all with `--all`"));
-                }
-                (None, selector) => {
-                    let scope = kind.is_namespaced().then(|| namespace.unwrap_or("default"));
-                    let (listed, _) = resources.list(kind, scope).map_err(|error| resource_failure(&error))?;
-                    let takes = |object: &Object| selector.as_ref().is_none_or(|s| select::takes(s, &object.value));
-                    objects.extend(listed.into_iter().filter(takes));
-                }
-            }
+        let selector = select::of(self.args.selector.as_deref(), &keys)?;
+        if selector.is_none()
+            && !self.args.all
+            && let Some((kind, _)) = keys.iter().find(|(_, name)| name.is_none())
+        {
+            return Err(Failure::new(Code::Usage, format!("which {kind} is meant?"))
+                .with_hint("name it behind the kind, or choose by `-l`, or take all with `--all`"));
         }
-        match missing.is_empty() {
-            true => Ok(objects),
-            false => Err(Failure { code: Code::NotFound, messages: missing, hint: None }),
+        let found = get::read(resources, &keys, Some(global.namespace.as_deref().unwrap_or("default")))?;
+        if !found.missing.is_empty() {
+            return Err(Failure { code: Code::NotFound, messages: found.missing, hint: None });
         }
+        let takes = |object: &Object| selector.as_ref().is_none_or(|s| select::takes(s, &object.value));
+        Ok(found.results.into_iter().flat_map(|results| results.objects).filter(takes).collect())
     }
 }
 

@@ -1,14 +1,19 @@
 //! `completion`: scripts by which shells complete commands and flags.
 
-use clap::CommandFactory;
+use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 
 use crate::args::Cli;
 use crate::exit::Code;
 
 pub(crate) fn completion(shell: Shell) -> Code {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "tortie", &mut script);
-    print!("{}", String::from_utf8_lossy(&script));
+    print(shell, &mut Cli::command());
     Code::Success
+}
+
+/// Prints the script for a command tree, whose root is called as the program is.
+pub(crate) fn print(shell: Shell, command: &mut Command) {
+    let (name, mut script) = (command.get_name().to_owned(), Vec::new());
+    clap_complete::generate(shell, command, name, &mut script);
+    print!("{}", String::from_utf8_lossy(&script));
 }

@@ -27,7 +27,8 @@ pub(crate) fn edit(global: &Global, args: &EditArgs) -> Result<Code, Failure> {
     let store = store::open(global, Access::Write)?;
     let resources = Resources::new(&*store);
     let before = read(global, &resources, &args.what)?;
-    let file = File::new(&before_text(&before))?;
+    let before_text = text_of(&before);
+    let file = File::new(&before_text)?;
     let mut refused: Option<String> = None;
     let (documents, after) = loop {
         let text = file.edit()?;
@@ -58,7 +59,7 @@ pub(crate) fn edit(global: &Global, args: &EditArgs) -> Result<Code, Failure> {
         let (value, resource_version) = (document.value, document.resource_version);
         changes.push(Change { mode: Mode::Apply, key, value, resource_version });
     }
-    let shown = difference::of_texts(["stored", "edited"], &before_text(&before), &after);
+    let shown = difference::of_texts(["stored", "edited"], &before_text, &after);
     if shown.is_empty() {
         eprintln!("nothing was changed");
         return Ok(Code::Success);
@@ -87,22 +88,16 @@ fn read(
     words: &[String],
 ) -> Result<BTreeMap<ResourceKey, Object>, Failure> {
     let mut objects = BTreeMap::new();
-    for (kind, name) in get::keys(global, words)? {
-        let name = name.ok_or_else(|| {
-            Failure::new(Code::Usage, format!("which {kind} is to be edited?")).with_hint("name it behind the kind")
-        })?;
-        let key = get::key(global.namespace.as_deref(), kind, &name);
+    for key in get::named(global, words, "edited")? {
         let mut object = resources.get(&key).map_err(|error| resource_failure(&error))?;
-        if let Some(metadata) = object.value.get_mut("metadata").and_then(|metadata| metadata.as_object_mut()) {
-            // The server's own; it stays whatever is written.
-            metadata.shift_remove("managedFields");
-        }
+        // The server's own; it stays whatever is written.
+        get::strip(&mut object.value, &["managedFields"]);
         objects.insert(key, object);
     }
     Ok(objects)
 }
 
-fn before_text(objects: &BTreeMap<ResourceKey, Object>) -> String {
+fn text_of(objects: &BTreeMap<ResourceKey, Object>) -> String {
     let texts: Vec<String> =
         objects.values().map(|object| to_yaml(&serde_json::Value::Object(object.value.clone()))).collect();
     texts.join("---\n")

@@ -1,6 +1,6 @@
 //! `get` (cli.md sections 1.5 and 2.3).
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tortie_api::{Kind, ResourceKey, nearest, with_causes};
 use tortie_datastore::resources::Object;
 use tortie_datastore::{Access, ResourceError, Resources};
@@ -14,18 +14,18 @@ use crate::store::{self, resource_failure};
 use crate::table;
 use crate::watch::{self, Wanted};
 
+/// Metadata that belongs to the store an object is in.
+pub(crate) const OF_STORE: &[&str] =
+    &["uid", "resourceVersion", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"];
+
 pub(crate) fn get(global: &Global, args: &GetArgs) -> Result<Code, Failure> {
     let format = Format::parse(&args.output)?;
     if global.namespace.is_some() && args.all_namespaces {
         return Err(Failure::new(Code::Usage, "cannot use both --namespace and --all-namespaces"));
     }
     let wanted = keys(global, &args.what)?;
-    let selector = args.selector.as_deref().map(select::parse).transpose()?;
+    let selector = select::of(args.selector.as_deref(), &wanted)?;
     let order = args.sort_by.as_deref().map(sort_key).transpose()?;
-    if selector.is_some() && wanted.iter().any(|(_, name)| name.is_some()) {
-        return Err(Failure::new(Code::Usage, "a name and a selector cannot be given together")
-            .with_hint("leave `-l` out, or the names"));
-    }
     let store = store::open(global, Access::Read)?;
     if wanted.is_empty() {
         if selector.is_some() || args.watch {
@@ -52,7 +52,7 @@ pub(crate) fn get(global: &Global, args: &GetArgs) -> Result<Code, Failure> {
             results.objects = sorted(std::mem::take(&mut results.objects), order);
         }
         if args.export && results.list_revision.is_none() {
-            results.objects.iter_mut().for_each(export);
+            results.objects.iter_mut().for_each(|object| strip(&mut object.value, OF_STORE));
         }
     }
     if found.results.iter().any(|results| results.list_revision.is_some() || !results.objects.is_empty()) {
@@ -65,13 +65,13 @@ pub(crate) fn get(global: &Global, args: &GetArgs) -> Result<Code, Failure> {
 }
 
 /// What was asked for and is there, and a sentence on each that is not.
-struct Found {
-    results: Vec<Results>,
-    missing: Vec<String>,
+pub(crate) struct Found {
+    pub(crate) results: Vec<Results>,
+    pub(crate) missing: Vec<String>,
 }
 
 /// Reads objects by name in `namespace`, the default one if there is none, and all of a kind in it or everywhere.
-fn read(
+pub(crate) fn read(
     resources: &Resources<'_>,
     wanted: &[(Kind, Option<String>)],
     namespace: Option<&str>,
@@ -81,10 +81,7 @@ fn read(
         match name {
             None => {
                 let scope = namespace.filter(|_| kind.is_namespaced());
-                let (mut objects, revision) = resources.list(*kind, scope).map_err(|error| resource_failure(&error))?;
-                if *kind == Kind::Tier {
-                    objects.sort_by(|a, b| tier_order(a).total_cmp(&tier_order(b)));
-                }
+                let (objects, revision) = list(resources, *kind, scope).map_err(|error| resource_failure(&error))?;
                 found.results.push(Results { kind: *kind, objects, list_revision: Some(revision.to_string()) });
             }
             Some(name) => match resources.get(&key(namespace, *kind, name)) {
@@ -100,6 +97,22 @@ fn read(
         }
     }
     Ok(found)
+}
+
+/// All objects of a kind, with the revision of the list; tiers in their order.
+///
+/// # Errors
+/// As [`Resources::list`].
+pub(crate) fn list(
+    resources: &Resources<'_>,
+    kind: Kind,
+    namespace: Option<&str>,
+) -> Result<(Vec<Object>, String), ResourceError> {
+    let (mut objects, revision) = resources.list(kind, namespace)?;
+    if kind == Kind::Tier {
+        objects.sort_by(|a, b| tier_order(a).total_cmp(&tier_order(b)));
+    }
+    Ok((objects, revision))
 }
 
 fn sorted(objects: Vec<Object>, order: &SortKey) -> Vec<Object> {
@@ -160,6 +173,20 @@ pub(crate) fn keys(global: &Global, words: &[String]) -> Result<Vec<(Kind, Optio
     Ok(wanted)
 }
 
+/// The objects that the command line names one by one, for what is to be done with them.
+///
+/// # Errors
+/// A kind without names, as that would be all of it.
+pub(crate) fn named(global: &Global, words: &[String], done: &str) -> Result<Vec<ResourceKey>, Failure> {
+    let of_name = |(kind, name): (Kind, Option<String>)| {
+        let name = name.ok_or_else(|| {
+            Failure::new(Code::Usage, format!("which {kind} is to be {done}?")).with_hint("name it behind the kind")
+        })?;
+        Ok(key(global.namespace.as_deref(), kind, &name))
+    };
+    keys(global, words)?.into_iter().map(of_name).collect()
+}
+
 pub(crate) fn parse_kind(word: &str) -> Result<Kind, Failure> {
     word.parse().map_err(|error: tortie_api::kind::UnknownKind| {
         let failure = Failure::new(Code::Usage, error.to_string());
@@ -187,11 +214,9 @@ fn tier_order(object: &Object) -> f64 {
     object.value["spec"].get("order").and_then(Value::as_f64).unwrap_or(f64::INFINITY)
 }
 
-fn export(object: &mut Object) {
-    if let Some(metadata) = object.value.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.retain(|name, _| {
-            !["uid", "resourceVersion", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"]
-                .contains(&name.as_str())
-        });
+/// Takes members out of the metadata.
+pub(crate) fn strip(object: &mut Map<String, Value>, names: &[&str]) {
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.retain(|name, _| !names.contains(&name.as_str()));
     }
 }

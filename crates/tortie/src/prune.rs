@@ -4,14 +4,13 @@ use std::collections::BTreeSet;
 
 use tortie_api::defaults::is_fixed_tier;
 use tortie_api::{Kind, ResourceKey};
-use tortie_datastore::resources::{Change, Mode};
+use tortie_datastore::resources::Change;
 use tortie_datastore::{Resources, Store};
 
 use crate::args::Global;
 use crate::exit::{Code, Failure};
-use crate::input::rank;
 use crate::store::resource_failure;
-use crate::{ask, select};
+use crate::{ask, select, write};
 
 /// Kinds that others make and look after.
 const KEPT: [Kind; 5] =
@@ -44,7 +43,7 @@ pub(crate) fn deletions(
     let keys: BTreeSet<&ResourceKey> = given.iter().map(|change| &change.key).collect();
     let own: BTreeSet<&str> =
         keys.iter().filter_map(|key| key.namespace.as_deref()).chain(global.namespace.as_deref()).collect();
-    let mut deletions = Vec::new();
+    let mut superfluous = Vec::new();
     for kind in Kind::all().filter(|kind| !KEPT.contains(kind)) {
         let scopes: Vec<Option<&str>> =
             if kind.is_namespaced() { own.iter().copied().map(Some).collect() } else { vec![None] };
@@ -56,18 +55,12 @@ pub(crate) fn deletions(
                 if !is_kept(&object.key) && select::takes(&selector, &object.value) {
                     // What somebody changes meanwhile is not deleted.
                     let revision = object.value["metadata"]["resourceVersion"].as_str().map(str::to_owned);
-                    deletions.push(Change {
-                        mode: Mode::Delete,
-                        key: object.key,
-                        value: Default::default(),
-                        resource_version: revision,
-                    });
+                    superfluous.push((object.key, revision));
                 }
             }
         }
     }
-    // What names others goes first.
-    deletions.sort_by_key(|change| std::cmp::Reverse(rank(change.key.kind)));
+    let deletions = write::deletions(superfluous);
     if deletions.is_empty() {
         return Ok(deletions);
     }

@@ -1,9 +1,20 @@
 //! `-l`: a selector as policies have it, or as kubectl takes it (cli.md section 2.3).
 
 use serde_json::{Map, Value};
+use tortie_api::Kind;
 use tortie_selector::{Labels, Selector};
 
 use crate::exit::{Code, Failure};
+
+/// The selector of a command, which may choose among all objects of a kind and not beside names.
+pub(crate) fn of(text: Option<&str>, wanted: &[(Kind, Option<String>)]) -> Result<Option<Selector>, Failure> {
+    let selector = text.map(parse).transpose()?;
+    if selector.is_some() && wanted.iter().any(|(_, name)| name.is_some()) {
+        return Err(Failure::new(Code::Usage, "a name and a selector cannot be given together")
+            .with_hint("leave `-l` out, or the names"));
+    }
+    Ok(selector)
+}
 
 /// Reads `-l`: `role == 'web' && has(zone)`, or `role=web,zone`.
 pub(crate) fn parse(text: &str) -> Result<Selector, Failure> {

@@ -5,7 +5,7 @@ mod text;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tortie_api::{Kind, ResourceKey};
+use tortie_api::ResourceKey;
 use tortie_datastore::{Access, Resources};
 
 use crate::args::{Global, StatusArgs, VersionArgs};
@@ -38,7 +38,7 @@ pub(crate) fn version(global: &Global, args: &VersionArgs) -> Result<Code, Failu
     let mut value = json!({"clientVersion": client});
     if !args.client {
         let store = store::open(global, Access::Read)?;
-        let cluster = Resources::new(&*store).get(&ResourceKey::global(Kind::ClusterInformation, "default"));
+        let cluster = Resources::new(&*store).get(&ResourceKey::cluster_information());
         let spec = cluster.as_ref().ok().and_then(|object| object.value.get("spec")).cloned().unwrap_or_default();
         let text = |name: &str| spec.get(name).and_then(Value::as_str).unwrap_or("unknown").to_owned();
         value["clusterVersion"] = json!(text("calicoVersion"));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::{Map, Value};
 use tortie_api::{Kind, ResourceKey, with_causes};
 use tortie_datastore::resources::{Change, Done, Mode, Written};
 use tortie_datastore::{Access, ResourceError, Resources, Store};
@@ -10,7 +11,7 @@ use crate::args::{ApplyArgs, DeleteArgs, DryRun, Global, InputArgs, WriteArgs};
 use crate::exit::{Code, Failure};
 use crate::input::{self, Given, rank};
 use crate::store::{self, resource_code, resource_failure};
-use crate::{difference, get, lint, prune, screen, wait};
+use crate::{difference, get, lint, prune, wait};
 
 pub(crate) fn apply(global: &Global, args: &ApplyArgs) -> Result<Code, Failure> {
     let given = input::read(global, &args.write.input)?;
@@ -48,13 +49,13 @@ pub(crate) fn validate(global: &Global, args: &InputArgs) -> Result<Code, Failur
 }
 
 pub(crate) fn delete(global: &Global, args: &DeleteArgs) -> Result<Code, Failure> {
-    let mut changes = if args.filename.is_empty() {
+    let objects: Vec<_> = if args.filename.is_empty() {
         if args.what.is_empty() {
             return Err(
                 Failure::new(Code::Usage, "nothing to delete").with_hint("name a kind and names, or a file with `-f`")
             );
         }
-        named(global, &args.what)?
+        get::named(global, &args.what, "deleted")?.into_iter().map(|key| (key, None)).collect()
     } else {
         let input = InputArgs {
             filename: args.filename.clone(),
@@ -62,10 +63,10 @@ pub(crate) fn delete(global: &Global, args: &DeleteArgs) -> Result<Code, Failure
             skip_empty: args.skip_empty,
             strict: false,
         };
-        changes(input::read_names(global, &input)?, Mode::Delete)
+        let given = input::read_names(global, &input)?;
+        given.into_iter().map(|given| (given.document.key("default"), given.document.resource_version)).collect()
     };
-    // What names others goes first.
-    changes.sort_by_key(|change| std::cmp::Reverse(rank(change.key.kind)));
+    let changes = deletions(objects);
     if changes.is_empty() {
         println!("No resources specified");
         return Ok(Code::Success);
@@ -87,18 +88,12 @@ pub(crate) fn delete(global: &Global, args: &DeleteArgs) -> Result<Code, Failure
     }
 }
 
-fn named(global: &Global, words: &[String]) -> Result<Vec<Change>, Failure> {
-    let keys = get::keys(global, words)?;
-    let delete =
-        |key: ResourceKey| Change { mode: Mode::Delete, key, value: Default::default(), resource_version: None };
-    let mut changes = Vec::new();
-    for (kind, name) in keys {
-        let name = name.ok_or_else(|| {
-            Failure::new(Code::Usage, format!("which {kind} is to be deleted?")).with_hint("name it behind the kind")
-        })?;
-        changes.push(delete(get::key(global.namespace.as_deref(), kind, &name)));
-    }
-    Ok(changes)
+/// Deletions in the order in which they can be made: what names others goes first.
+pub(crate) fn deletions(objects: impl IntoIterator<Item = (ResourceKey, Option<String>)>) -> Vec<Change> {
+    let delete = |(key, resource_version)| Change { mode: Mode::Delete, key, value: Map::new(), resource_version };
+    let mut changes: Vec<Change> = objects.into_iter().map(delete).collect();
+    changes.sort_by_key(|change| std::cmp::Reverse(rank(change.key.kind)));
+    changes
 }
 
 /// What is done to objects, in words.
@@ -171,7 +166,7 @@ fn write(global: &Global, args: &WriteArgs, changes: &[Change], verb: Verb) -> R
 }
 
 /// The objects that are written.
-fn given(changes: &[Change]) -> impl Iterator<Item = (&ResourceKey, &serde_json::Map<String, serde_json::Value>)> {
+fn given(changes: &[Change]) -> impl Iterator<Item = (&ResourceKey, &Map<String, Value>)> {
     changes.iter().filter(|change| change.mode != Mode::Delete).map(|change| (&change.key, &change.value))
 }
 
@@ -224,9 +219,8 @@ pub(crate) fn store(
         }
         Err(failures) => {
             let code = failures.first().map_or(Code::General, |(_, error)| resource_code(error));
-            tell_conflicts(resources, changes, &failures);
             let mut failure = resource_failure(&failures[0].1);
-            failure.messages = failures.iter().map(|(_, error)| with_causes(error)).collect();
+            failure.messages = failures.iter().map(|(key, error)| told(resources, changes, key, error)).collect();
             if code != Code::Partial && changes.len() > 1 {
                 failure.messages.push(format!("nothing was written: all {} objects or none", changes.len()));
             }
@@ -236,16 +230,21 @@ pub(crate) fn store(
     }
 }
 
-/// What is stored now where somebody else wrote it, against what was given (cli.md section 2.4).
-fn tell_conflicts(resources: &Resources<'_>, changes: &[Change], failures: &[(ResourceKey, ResourceError)]) {
-    for key in failures.iter().filter_map(|(key, error)| matches!(error, ResourceError::Conflict(_)).then_some(key)) {
-        let Some(change) = changes.iter().find(|change| change.key == *key && change.mode != Mode::Delete) else {
-            continue;
-        };
-        // The conflict itself is told in any case.
-        let Ok(stored) = resources.get(key) else { continue };
-        let shown = difference::of_objects(["stored now", "given"], &stored.value, &change.value);
-        screen::err(format_args!("{key} was changed since the given form was read:\n{shown}"));
+/// What went wrong, and where somebody else wrote an object meanwhile also what is stored now against what was given (cli.md
+/// section 2.4).
+fn told(resources: &Resources<'_>, changes: &[Change], key: &ResourceKey, error: &ResourceError) -> String {
+    let message = with_causes(error);
+    let given = changes.iter().find(|change| change.key == *key && change.mode != Mode::Delete);
+    match (error, given) {
+        (ResourceError::Conflict(_), Some(given)) => match resources.get(key) {
+            Ok(stored) => {
+                let shown = difference::of_objects(["stored now", "given"], &stored.value, &given.value);
+                format!("{message}\n{}", shown.trim_end())
+            }
+            // The conflict itself is told in any case.
+            Err(_) => message,
+        },
+        _ => message,
     }
 }
 
@@ -266,13 +265,12 @@ fn one_by_one(
                 good.push(change.clone());
             }
             Err(failures) => {
-                tell_conflicts(resources, changes, &failures);
-                for (_, error) in failures {
+                for (key, error) in failures {
                     if skips(&error) {
                         done.push(Written { done: Done::Unchanged, revision: String::new() });
                         good.push(change.clone());
                     } else {
-                        errors.push(error);
+                        errors.push((key, error));
                     }
                 }
             }
@@ -282,8 +280,8 @@ fn one_by_one(
         report(&good, &done, verb);
         return Ok(done);
     }
-    let mut failure = resource_failure(&errors[0]);
-    failure.messages = errors.iter().map(|error| with_causes(error)).collect();
+    let mut failure = resource_failure(&errors[0].1);
+    failure.messages = errors.iter().map(|(key, error)| told(resources, changes, key, error)).collect();
     if good.is_empty() {
         failure.messages.insert(0, format!("failed to {} {} resource(s)", verb.infinitive, errors.len()));
         return Err(failure);

@@ -32,18 +32,12 @@ spec: {nets: [10.0.0.0/8]}
 
 fn filled() -> Cli {
     let cli = Cli::new();
-    ok(&cli, &["apply", "-f", "-"], OBJECTS);
+    cli.ok(&["apply", "-f", "-"], OBJECTS);
     cli
 }
 
-fn ok(cli: &Cli, arguments: &[&str], input: &str) -> Run {
-    let run = cli.run_with(arguments, input);
-    assert_eq!(run.code, 0, "{arguments:?}: {}", run.err);
-    run
-}
-
 fn object(cli: &Cli, arguments: &[&str]) -> Value {
-    serde_json::from_str(&ok(cli, &[&["get"], arguments, &["-o", "json"]].concat(), "").out).unwrap()
+    serde_json::from_str(&cli.ok(&[&["get"], arguments, &["-o", "json"]].concat(), "").out).unwrap()
 }
 
 /// The labels of a policy, without the one that says its tier.
@@ -60,7 +54,7 @@ fn revision(cli: &Cli) -> String {
 #[test]
 fn a_patch_of_each_type_does_what_its_standard_says() {
     let cli = filled();
-    let patch = |kind: &str, text: &str| ok(&cli, &["patch", "gnp", "web", "--type", kind, "-p", text], "").out;
+    let patch = |kind: &str, text: &str| cli.ok(&["patch", "gnp", "web", "--type", kind, "-p", text], "").out;
     assert_eq!(
         patch("strategic", r#"{"spec": {"order": 20}, "metadata": {"labels": {"zone": "a"}}}"#),
         "Successfully patched 1 'GlobalNetworkPolicy' resource(s) (1 configured)\n"
@@ -78,14 +72,14 @@ fn a_patch_of_each_type_does_what_its_standard_says() {
         {"op": "replace", "path": "/spec/selector", "value": "all()"}
     ]"#;
     let file = cli.file("operations.json", operations);
-    ok(&cli, &["patch", "gnp/web", "--type", "json", "--patch-file", &file], "");
+    cli.ok(&["patch", "gnp/web", "--type", "json", "--patch-file", &file], "");
     let web = object(&cli, &["gnp", "web"]);
     assert_eq!((&web["spec"]["ingress"][0]["action"], &web["spec"]["selector"]), (&json!("Log"), &json!("all()")));
     // Nothing is written that is there already.
     let before = revision(&cli);
     assert!(patch("merge", r#"{"spec": {"selector": "all()"}}"#).contains("(1 unchanged)"));
     assert_eq!(revision(&cli), before);
-    ok(&cli, &["patch", "networksets", "s", "-n", "ns", "-p", r#"{"spec": {"nets": ["10.0.0.1"]}}"#], "");
+    cli.ok(&["patch", "networksets", "s", "-n", "ns", "-p", r#"{"spec": {"nets": ["10.0.0.1"]}}"#], "");
 }
 
 #[test]
@@ -113,14 +107,14 @@ fn a_patch_that_cannot_be_made_changes_nothing() {
     cli.fails(&["patch", "gnp", "-p", "{}"], "", 2, "which GlobalNetworkPolicy is meant?");
     // One of two that would be wrong keeps both as they are.
     cli.fails(&["patch", "gnp", "--all", "-p", r#"{"spec": {"order": "x"}}"#], "", 3, "GlobalNetworkPolicy(db)");
-    let said = ok(&cli, &["patch", "gnp", "web", "--dry-run", "client", "-p", r#"{"spec": {"order": 1}}"#], "").out;
+    let said = cli.ok(&["patch", "gnp", "web", "--dry-run", "client", "-p", r#"{"spec": {"order": 1}}"#], "").out;
     assert_eq!((said.as_str(), revision(&cli)), ("GlobalNetworkPolicy(web) would be patched\n", before));
 }
 
 #[test]
 fn labels_and_annotations_are_set_and_removed() {
     let cli = filled();
-    let said = ok(&cli, &["label", "gnp", "web", "db", "zone=a", "tier=front"], "").out;
+    let said = cli.ok(&["label", "gnp", "web", "db", "zone=a", "tier=front"], "").out;
     assert_eq!(said, "Successfully labelled 2 'GlobalNetworkPolicy' resource(s) (2 configured)\n");
     let labels = |name: &str| labels(&cli, name);
     assert_eq!(labels("web"), json!({"role": "web", "zone": "a", "tier": "front"}));
@@ -128,13 +122,13 @@ fn labels_and_annotations_are_set_and_removed() {
 
     cli.fails(&["label", "gnp", "web", "db", "x=1", "role=web"], "", 5, "label `role` of GlobalNetworkPolicy(db) is");
     assert_eq!(labels("web").get("x"), None, "all of them or none");
-    ok(&cli, &["label", "gnp", "db", "role=web", "--overwrite"], "");
-    ok(&cli, &["label", "gnp", "-l", "role=web", "zone-"], "");
+    cli.ok(&["label", "gnp", "db", "role=web", "--overwrite"], "");
+    cli.ok(&["label", "gnp", "-l", "role=web", "zone-"], "");
     assert_eq!((labels("web").get("zone"), labels("db").get("zone")), (None, None));
-    let run = ok(&cli, &["label", "gnp/web", "none-"], "");
+    let run = cli.ok(&["label", "gnp/web", "none-"], "");
     assert!(run.out.contains("(1 unchanged)") && run.err.contains("has no label `none`"), "{}{}", run.out, run.err);
 
-    ok(&cli, &["annotate", "gnp", "--all", "owner=the team=a", "note-"], "");
+    cli.ok(&["annotate", "gnp", "--all", "owner=the team=a", "note-"], "");
     assert_eq!(object(&cli, &["gnp", "web"])["metadata"]["annotations"], json!({"owner": "the team=a"}));
     cli.fails(&["label", "gnp", "web", "a b=c"], "", 3, "a b");
     cli.fails(&["label", "gnp", "web", "a=b c"], "", 3, "b c");

@@ -53,26 +53,20 @@ fn is_ready(cli: &Cli) -> Value {
     value["spec"]["datastoreReady"].clone()
 }
 
-fn ok(cli: &Cli, arguments: &[&str], input: &str) -> String {
-    let run = cli.run_with(arguments, input);
-    assert_eq!(run.code, 0, "{arguments:?}: {}", run.err);
-    run.out
-}
-
 #[test]
 fn what_is_exported_is_imported_with_the_identity_of_the_store_and_of_its_objects() {
     let (from, to) = (Cli::new(), Cli::new());
-    ok(&from, &["apply", "-f", "-"], OBJECTS);
-    let text = ok(&from, &["datastore", "export"], "");
-    assert!(ok(&to, &["datastore", "import", "-f", "-", "--dry-run"], &text).contains("would be imported"));
+    from.ok(&["apply", "-f", "-"], OBJECTS);
+    let text = from.ok(&["datastore", "export"], "").out;
+    assert!(to.ok(&["datastore", "import", "-f", "-", "--dry-run"], &text).out.contains("would be imported"));
     assert_eq!(to.count("tiers"), 0, "a dry run writes nothing");
-    ok(&to, &["datastore", "import", "-f", "-"], &text);
+    to.ok(&["datastore", "import", "-f", "-"], &text);
     assert_eq!(everything(&to), everything(&from));
     assert_eq!(is_ready(&to), true);
     // A second time it is refused as a whole, or leaves what is there.
     to.fails(&["datastore", "import", "-f", "-"], &text, 5, "resource already exists: Tier(security), ");
-    ok(&to, &["delete", "gnp", "p"], "");
-    let told = ok(&to, &["datastore", "import", "-f", "-", "--skip-exists"], &text);
+    to.ok(&["delete", "gnp", "p"], "");
+    let told = to.ok(&["datastore", "import", "-f", "-", "--skip-exists"], &text).out;
     assert!(told.contains("were there already"), "{told}");
     assert_eq!(to.count("gnp"), 1);
 }
@@ -80,11 +74,11 @@ fn what_is_exported_is_imported_with_the_identity_of_the_store_and_of_its_object
 #[test]
 fn an_export_to_a_file_is_whole_and_never_written_over_another() {
     let cli = Cli::new();
-    ok(&cli, &["apply", "-f", "-"], OBJECTS);
-    ok(&cli, &["datastore", "export", "-o", "all.yaml"], "");
+    cli.ok(&["apply", "-f", "-"], OBJECTS);
+    cli.ok(&["datastore", "export", "-o", "all.yaml"], "");
     assert_eq!(
         std::fs::read_to_string(cli.folder.path().join("all.yaml")).unwrap(),
-        ok(&cli, &["datastore", "export"], "")
+        cli.ok(&["datastore", "export"], "").out
     );
     cli.fails(&["datastore", "export", "-o", "all.yaml"], "", 1, "name a new file");
     cli.fails(&["datastore", "import", "-f", "all.yaml", "-f", "none.yaml"], "", 3, "cannot read `none.yaml`");
@@ -94,7 +88,7 @@ fn an_export_to_a_file_is_whole_and_never_written_over_another() {
 #[test]
 fn a_copy_locks_where_it_comes_from_and_unlocks_where_it_goes() {
     let (from, to) = (Cli::new(), Cli::new());
-    ok(&from, &["apply", "-f", "-"], OBJECTS);
+    from.ok(&["apply", "-f", "-"], OBJECTS);
     let before = everything(&from);
     let run = from.run(&["datastore", "copy", "--from", &from.store(), "--to", &to.store()]);
     assert_eq!(run.code, 0, "{}", run.err);
@@ -102,10 +96,10 @@ fn a_copy_locks_where_it_comes_from_and_unlocks_where_it_goes() {
     assert_eq!((is_ready(&from), is_ready(&to)), (Value::Bool(false), Value::Bool(true)));
     assert_eq!(everything(&to), before);
     // What cannot be brought in leaves the first store as it was.
-    ok(&from, &["unlock"], "");
+    from.ok(&["unlock"], "");
     from.fails(&["datastore", "copy", "--from", &from.store(), "--to", &to.store()], "", 5, "is unlocked again");
     assert_eq!(is_ready(&from), true);
-    ok(&from, &["datastore", "copy", "--no-lock", "--skip-exists", "--from", &from.store(), "--to", &to.store()], "");
+    from.ok(&["datastore", "copy", "--no-lock", "--skip-exists", "--from", &from.store(), "--to", &to.store()], "");
     assert_eq!(is_ready(&from), true);
     from.fails(&["datastore", "copy", "--from", &from.store(), "--to", &from.store()], "", 2, "both ends");
 }
@@ -118,27 +112,27 @@ fn more_than_one_transaction_is_brought_in_behind_a_lock() {
             format!("---\napiVersion: projectcalico.org/v3\nkind: GlobalNetworkSet\nmetadata: {{name: s{number}}}\nspec: {{nets: [10.0.0.0/8]}}\n")
         })
         .collect();
-    ok(&from, &["apply", "-f", "-"], &sets);
-    ok(&to, &["datastore", "init"], "");
-    let text = ok(&from, &["datastore", "export"], "");
-    ok(&to, &["datastore", "import", "-f", "-"], &text);
+    from.ok(&["apply", "-f", "-"], &sets);
+    to.ok(&["datastore", "init"], "");
+    let text = from.ok(&["datastore", "export"], "").out;
+    to.ok(&["datastore", "import", "-f", "-"], &text);
     assert_eq!((to.count("globalnetworksets"), is_ready(&to)), (1_200, Value::Bool(true)));
     // A store that was locked before stays so.
-    ok(&to, &["lock"], "");
-    ok(&to, &["datastore", "import", "-f", "-", "--skip-exists"], &text);
+    to.ok(&["lock"], "");
+    to.ok(&["datastore", "import", "-f", "-", "--skip-exists"], &text);
     assert_eq!(is_ready(&to), false);
 }
 
 #[test]
 fn the_embedded_store_is_copied_compacted_and_checked() {
     let cli = Cli::new();
-    ok(&cli, &["apply", "-f", "-"], OBJECTS);
-    ok(&cli, &["datastore", "backup", "copy.db"], "");
+    cli.ok(&["apply", "-f", "-"], OBJECTS);
+    cli.ok(&["datastore", "backup", "copy.db"], "");
     cli.fails(&["datastore", "backup", "copy.db"], "", 1, "exists; name a new file");
     let copy = cli.folder.path().join("copy.db").display().to_string();
-    ok(&cli, &["--store", &copy, "datastore", "check"], "");
-    assert!(ok(&cli, &["datastore", "compact"], "").contains("history is forgotten"));
-    assert!(ok(&cli, &["datastore", "check"], "").contains("the store is sound"));
+    cli.ok(&["--store", &copy, "datastore", "check"], "");
+    assert!(cli.ok(&["datastore", "compact"], "").out.contains("history is forgotten"));
+    assert!(cli.ok(&["datastore", "check"], "").out.contains("the store is sound"));
     assert_eq!(everything(&cli).len(), 9);
     cli.fails(&["--store", "etcd://127.0.0.1:1", "datastore", "check"], "", 2, "etcd's own tools");
 }
@@ -147,7 +141,7 @@ fn the_embedded_store_is_copied_compacted_and_checked() {
 #[test]
 fn the_line_of_progress_is_cleared_before_the_result() {
     let cli = Cli::new();
-    ok(&cli, &["apply", "-f", "-"], OBJECTS);
+    cli.ok(&["apply", "-f", "-"], OBJECTS);
     let command = format!("stty cols 100; {} datastore export -o all.yaml", env!("CARGO_BIN_EXE_tortie"));
     let mut terminal = std::process::Command::new("script");
     terminal.args(["--quiet", "--return", "--command", &command, "/dev/null"]);

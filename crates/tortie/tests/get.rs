@@ -33,15 +33,12 @@ spec: {node: web1, interfaceName: eth0, expectedIPs: [192.0.2.1, 192.0.2.2]}
 
 fn filled() -> Cli {
     let cli = Cli::new();
-    let run = cli.run_with(&["apply", "-f", "-"], OBJECTS);
-    assert_eq!(run.code, 0, "{}", run.err);
+    cli.ok(&["apply", "-f", "-"], OBJECTS);
     cli
 }
 
 fn out(cli: &Cli, arguments: &[&str]) -> String {
-    let run = cli.run(arguments);
-    assert_eq!(run.code, 0, "{arguments:?}: {}", run.err);
-    run.out
+    cli.ok(arguments, "").out
 }
 
 #[test]

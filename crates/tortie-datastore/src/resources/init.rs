@@ -16,7 +16,7 @@ impl Resources<'_> {
     /// # Errors
     /// The store's own; a tier that may not be made is none.
     pub fn ensure_initialised(&self) -> Result<(), ResourceError> {
-        let cluster = ResourceKey::global(Kind::ClusterInformation, "default");
+        let cluster = ResourceKey::cluster_information();
         let tiers = FIXED_TIERS.map(|(name, ..)| ResourceKey::global(Kind::Tier, name));
         let what: Vec<Select> = std::iter::once(&cluster).chain(&tiers).cloned().map(Select::Object).collect();
         let mut found = self.store.select(&what)?.into_iter().map(|mut list| list.items.pop());
@@ -89,7 +89,7 @@ impl Resources<'_> {
     /// # Errors
     /// [`ResourceError::DoesNotExist`] before initialisation, [`ResourceError::Conflict`], or the store's own.
     pub fn set_ready(&self, is_ready: bool) -> Result<(), ResourceError> {
-        let key = ResourceKey::global(Kind::ClusterInformation, "default");
+        let key = ResourceKey::cluster_information();
         for _ in 0..super::TRIES {
             let before = self.find(&key)?.ok_or_else(|| ResourceError::DoesNotExist(key.clone()))?;
             let mut value = super::object(before.clone())?.value;

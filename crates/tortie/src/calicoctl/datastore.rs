@@ -1,6 +1,8 @@
 //! `datastore migrate` and `datastore migrate-policy-names`.
 
-use serde_json::{Map, Value, json};
+use std::path::Path;
+
+use serde_json::{Value, json};
 use tortie_api::print::to_yaml;
 use tortie_api::{API_VERSION, Kind, ResourceKey};
 use tortie_datastore::resources::{Change, Mode};
@@ -9,12 +11,12 @@ use tortie_datastore::{Access, KvError, ResourceError, Store};
 
 use super::error::{Error, Operation, of_store};
 use super::flags::Given;
-use super::input::open;
+use super::input;
 use super::resource::Resource;
 use super::session::Session;
 use super::write::write_one;
+use crate::get::strip;
 use crate::go;
-use crate::input::bytes_of;
 
 /// The kinds of an export, in its order.
 const EXPORTED: [Kind; 12] = [
@@ -32,12 +34,11 @@ const EXPORTED: [Kind; 12] = [
     Kind::FelixConfiguration,
 ];
 
+/// Metadata that an export leaves out.
+const OF_STORE: &[&str] = &["uid", "resourceVersion", "creationTimestamp"];
+
 /// What stands between the parts of an export.
 const SEPARATOR: &str = "===\n";
-
-fn cluster() -> ResourceKey {
-    ResourceKey::global(Kind::ClusterInformation, "default")
-}
 
 pub(super) fn lock(given: &Given) -> Result<(), Error> {
     set_ready(given, false)?;
@@ -65,7 +66,7 @@ pub(super) fn export(given: &Given) -> Result<(), Error> {
     let session = Session::open(given, Access::Read)?;
     let resources = session.resources();
     let refused = |error| of_store(error, Operation::Get);
-    let information = resources.get(&cluster()).map_err(refused)?;
+    let information = resources.get(&ResourceKey::cluster_information()).map_err(refused)?;
     if information.value["spec"]["datastoreReady"] != false {
         return Err(Error::NotLocked);
     }
@@ -76,7 +77,7 @@ pub(super) fn export(given: &Given) -> Result<(), Error> {
             .filter(|object| !object.key.name.starts_with("knp.default."))
             .filter_map(|object| go::shown(kind, &object.value).ok())
             .map(|mut object| {
-                strip(&mut object);
+                strip(&mut object, OF_STORE);
                 Value::Object(object)
             })
             .collect();
@@ -84,32 +85,20 @@ pub(super) fn export(given: &Given) -> Result<(), Error> {
         print!("{}---\n", to_yaml(&list));
     }
     let mut information = go::shown(Kind::ClusterInformation, &information.value).map_err(Error::Stored)?;
-    strip(&mut information);
+    strip(&mut information, OF_STORE);
     // Addresses are managed by others: that part is empty.
     print!("{SEPARATOR}{}\n{SEPARATOR}{{}}\n", go::to_json(&Value::Object(information)));
     Ok(())
 }
 
-fn strip(object: &mut Map<String, Value>) {
-    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.retain(|name, _| !["uid", "resourceVersion", "creationTimestamp"].contains(&name.as_str()));
-    }
-}
-
 pub(super) fn import(given: &Given) -> Result<(), Error> {
     let path = given.text("filename").ok_or(Error::RequiredFlag("filename"))?;
-    let file = std::path::Path::new(path);
-    let bytes = bytes_of(file, false).map_err(|error| match error {
-        tortie_agent::bounded::BoundedError::Io(error) => open(file, &error),
-        other => Error::Open { path: path.to_owned(), cause: other.to_string() },
-    })?;
+    let bytes = input::bytes(Path::new(path), false)?;
     let text = String::from_utf8_lossy(&bytes);
     let parts: Vec<&str> = text.split(SEPARATOR).collect();
     let &[objects, information, _] = parts.as_slice() else { return Err(Error::MigrationFile(path.to_owned())) };
     let information: Value = serde_json::from_str(information).map_err(|_| Error::MigrationFile(path.to_owned()))?;
-    let entries = tortie_api::entries(objects)
-        .map_err(|problems| Error::Yaml(problems.first().map(ToString::to_string).unwrap_or_default()))?;
-    let read: Vec<Resource> = entries.into_iter().map(Resource::of_entry).collect::<Result<_, _>>()?;
+    let read: Vec<Resource> = input::entries(objects)?.into_iter().map(Resource::of_entry).collect::<Result<_, _>>()?;
     let session = Session::open_initialised(given)?;
     require_empty(&session)?;
     let resources = session.resources();
@@ -153,7 +142,8 @@ fn require_empty(session: &Session) -> Result<(), Error> {
 
 /// What the old store was called stays its name; the new one stays locked.
 fn write_information(store: &dyn Store, spec: &Value) -> Result<(), Error> {
-    let before = one(store, &cluster())?.ok_or_else(|| Error::Missing(cluster()))?;
+    let before = one(store, &ResourceKey::cluster_information())?
+        .ok_or_else(|| Error::Missing(ResourceKey::cluster_information()))?;
     let mut value = before.value.clone().map_err(Error::Stored)?;
     for name in ["clusterGUID", "clusterType", "calicoVersion"] {
         if let Some(text) = spec.get(name).filter(|text| text.is_string()) {

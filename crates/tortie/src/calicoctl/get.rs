@@ -6,13 +6,13 @@ use serde_json::{Map, Value, json};
 use tortie_api::print::to_yaml;
 use tortie_api::{API_VERSION, Kind};
 use tortie_datastore::Access;
-use tortie_datastore::resources::Object;
 
 use super::error::{Error, Operation, of_store};
 use super::flags::Given;
 use super::resource::{Resource, is_of_all};
 use super::session::Session;
 use super::{input, table};
+use crate::get::{OF_STORE, list, strip};
 use crate::go;
 use crate::template::{self, Data, Template};
 
@@ -65,31 +65,16 @@ fn look_up(session: &Session, resource: &Resource, given: &Given) -> Result<Foun
         let object = resources.get(&resource.key()).map_err(refused)?;
         let mut object = go::shown(kind, &object.value).map_err(Error::Stored)?;
         if given.is_set("export") && given.arguments.len() > 1 {
-            strip(&mut object);
+            strip(&mut object, OF_STORE);
+            strip(&mut object, &["namespace"]);
         }
         return Ok(Found::One(kind, object));
     }
     let namespace = Some(resource.namespace.as_str()).filter(|namespace| !namespace.is_empty());
-    let (mut objects, revision) = resources.list(kind, namespace).map_err(refused)?;
-    if kind == Kind::Tier {
-        objects.sort_by(|a, b| order(a).total_cmp(&order(b)));
-    }
+    let (objects, revision) = list(&resources, kind, namespace).map_err(refused)?;
     // What cannot be read is no object of the list.
     let items = objects.iter().filter_map(|object| go::shown(kind, &object.value).ok()).collect();
     Ok(Found::List { kind, items, revision })
-}
-
-fn order(tier: &Object) -> f64 {
-    tier.value["spec"].get("order").and_then(Value::as_f64).unwrap_or(f64::INFINITY)
-}
-
-/// Leaves out what belongs to this store alone.
-fn strip(object: &mut Map<String, Value>) {
-    const OF_STORE: [&str; 6] =
-        ["namespace", "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"];
-    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.retain(|name, _| !OF_STORE.contains(&name.as_str()));
-    }
 }
 
 impl Found {

@@ -68,10 +68,7 @@ pub(super) fn completion(given: &Given) -> Result<(), Error> {
             return show(found.command, &found.path);
         }
     };
-    let mut command = described(&ROOT).disable_help_subcommand(true);
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut command, ROOT.name, &mut script);
-    print!("{}", String::from_utf8_lossy(&script));
+    crate::completion::print(shell, &mut described(&ROOT).disable_help_subcommand(true));
     Ok(())
 }
 

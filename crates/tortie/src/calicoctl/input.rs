@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use tortie_agent::bounded::BoundedError;
+use tortie_api::Entry;
 
 use super::error::Error;
 use super::flags::Given;
@@ -45,8 +46,7 @@ fn read_name(name: &str, given: &Given) -> Result<Vec<Resource>, Error> {
     let mut resources = Vec::new();
     for file in files {
         let text = text_of(&file, is_folder)?;
-        let entries = tortie_api::entries(&text)
-            .map_err(|problems| Error::Yaml(problems.first().map(ToString::to_string).unwrap_or_default()))?;
+        let entries = entries(&text)?;
         if entries.is_empty() && !skips_empty {
             return Err(Error::EmptyFile(file.display().to_string()));
         }
@@ -58,13 +58,22 @@ fn read_name(name: &str, given: &Given) -> Result<Vec<Resource>, Error> {
 }
 
 fn text_of(file: &Path, is_in_folder: bool) -> Result<String, Error> {
-    let unread = |cause: String| Error::Open { path: file.display().to_string(), cause };
-    let bytes = bytes_of(file, is_in_folder).map_err(|error| match &error {
-        BoundedError::Io(cause) => open(file, cause),
-        other => unread(other.to_string()),
-    })?;
-    String::from_utf8(bytes)
+    String::from_utf8(bytes(file, is_in_folder)?)
         .map_err(|_| Error::Yaml("control characters are not allowed: this is no UTF-8 text".to_owned()))
+}
+
+/// The bytes of a file, or of standard input.
+pub(super) fn bytes(file: &Path, is_in_folder: bool) -> Result<Vec<u8>, Error> {
+    bytes_of(file, is_in_folder).map_err(|error| match error {
+        BoundedError::Io(cause) => open(file, &cause),
+        other => Error::Open { path: file.display().to_string(), cause: other.to_string() },
+    })
+}
+
+/// The objects of a text, one by one.
+pub(super) fn entries(text: &str) -> Result<Vec<Entry>, Error> {
+    tortie_api::entries(text)
+        .map_err(|problems| Error::Yaml(problems.first().map(ToString::to_string).unwrap_or_default()))
 }
 
 /// What Go says of a file that cannot be opened.

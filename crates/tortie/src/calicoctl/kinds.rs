@@ -22,11 +22,32 @@ pub(super) struct Row {
 
 const NAME: Column = ("NAME", "{{.ObjectMeta.Name}}");
 const NAMESPACE: Column = ("NAMESPACE", "{{.ObjectMeta.Namespace}}");
-const POLICY: &[Column] =
-    &[("TIER", "{{.Spec.Tier}}"), ("ORDER", "{{.Spec.Order}}"), ("SELECTOR", "{{.Spec.Selector}}")];
-const POLICY_WIDE: &[&str] = &["NAME", "TIER", "ORDER", "SELECTOR"];
-const NETS: &[Column] = &[("NETS", "{{joinAndTruncate .Spec.Nets \",\" 80}}")];
 const CLUSTER: &[&str] = &["NAME", "CLUSTERGUID", "CLUSTERTYPE", "CALICOVERSION", "DATASTOREREADY"];
+
+const fn policy(kind: Kind, words: &'static [&'static str]) -> Row {
+    Row {
+        kind,
+        words,
+        narrow: &["NAME", "TIER"],
+        wide: &["NAME", "TIER", "ORDER", "SELECTOR"],
+        columns: &[("TIER", "{{.Spec.Tier}}"), ("ORDER", "{{.Spec.Order}}"), ("SELECTOR", "{{.Spec.Selector}}")],
+    }
+}
+
+const fn networks(kind: Kind, words: &'static [&'static str]) -> Row {
+    Row {
+        kind,
+        words,
+        narrow: &["NAME"],
+        wide: &["NAME", "NETS"],
+        columns: &[("NETS", "{{joinAndTruncate .Spec.Nets \",\" 80}}")],
+    }
+}
+
+/// A kind of which only names are shown.
+const fn named(kind: Kind, words: &'static [&'static str]) -> Row {
+    Row { kind, words, narrow: &["NAME"], wide: &["NAME"], columns: &[] }
+}
 
 const TABLE: &[Row] = &[
     Row {
@@ -41,34 +62,10 @@ const TABLE: &[Row] = &[
             ("PROFILES", "{{join .Spec.Profiles \",\"}}"),
         ],
     },
-    Row {
-        kind: Kind::GlobalNetworkPolicy,
-        words: &["gnp", "gnps"],
-        narrow: &["NAME", "TIER"],
-        wide: POLICY_WIDE,
-        columns: POLICY,
-    },
-    Row {
-        kind: Kind::StagedGlobalNetworkPolicy,
-        words: &["sgnp", "sgnps"],
-        narrow: &["NAME", "TIER"],
-        wide: POLICY_WIDE,
-        columns: POLICY,
-    },
-    Row {
-        kind: Kind::NetworkPolicy,
-        words: &["policy", "policies", "np", "pol", "pols"],
-        narrow: &["NAME", "TIER"],
-        wide: POLICY_WIDE,
-        columns: POLICY,
-    },
-    Row {
-        kind: Kind::StagedNetworkPolicy,
-        words: &["stagedpolicy", "stagedpolicies", "snp", "spol", "spols"],
-        narrow: &["NAME", "TIER"],
-        wide: POLICY_WIDE,
-        columns: POLICY,
-    },
+    policy(Kind::GlobalNetworkPolicy, &["gnp", "gnps"]),
+    policy(Kind::StagedGlobalNetworkPolicy, &["sgnp", "sgnps"]),
+    policy(Kind::NetworkPolicy, &["policy", "policies", "np", "pol", "pols"]),
+    policy(Kind::StagedNetworkPolicy, &["stagedpolicy", "stagedpolicies", "snp", "spol", "spols"]),
     Row {
         kind: Kind::StagedKubernetesNetworkPolicy,
         words: &["stagedkubernetespolicy", "stagedkubernetespolicies", "sknp", "skpol", "skpols"],
@@ -90,14 +87,8 @@ const TABLE: &[Row] = &[
         wide: &["NAME", "LABELS"],
         columns: &[("LABELS", "{{join .Spec.LabelsToApply \",\"}}")],
     },
-    Row {
-        kind: Kind::GlobalNetworkSet,
-        words: &["gnetsets"],
-        narrow: &["NAME"],
-        wide: &["NAME", "NETS"],
-        columns: NETS,
-    },
-    Row { kind: Kind::NetworkSet, words: &["netsets"], narrow: &["NAME"], wide: &["NAME", "NETS"], columns: NETS },
+    networks(Kind::GlobalNetworkSet, &["gnetsets"]),
+    networks(Kind::NetworkSet, &["netsets"]),
     Row {
         kind: Kind::Node,
         words: &["no", "nos"],
@@ -127,20 +118,8 @@ const TABLE: &[Row] = &[
             ("INTERFACE", "{{.Spec.InterfaceName}}"),
         ],
     },
-    Row {
-        kind: Kind::FelixConfiguration,
-        words: &["felixconfig", "felixconfigs"],
-        narrow: &["NAME"],
-        wide: &["NAME"],
-        columns: &[],
-    },
-    Row {
-        kind: Kind::KubeControllersConfiguration,
-        words: &["kubecontrollersconfig", "kubecontrollersconfigs"],
-        narrow: &["NAME"],
-        wide: &["NAME"],
-        columns: &[],
-    },
+    named(Kind::FelixConfiguration, &["felixconfig", "felixconfigs"]),
+    named(Kind::KubeControllersConfiguration, &["kubecontrollersconfig", "kubecontrollersconfigs"]),
     Row {
         kind: Kind::ClusterInformation,
         words: &["clusterinfo", "clusterinfos"],

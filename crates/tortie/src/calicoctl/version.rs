@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use tortie_api::{Kind, ResourceKey};
+use tortie_api::ResourceKey;
 use tortie_datastore::Access;
 
 use super::error::{Error, Operation, of_store};
@@ -39,7 +39,7 @@ fn show(given: &Given) -> Result<(), Error> {
         return Ok(());
     }
     let session = Session::open(given, Access::Read)?;
-    let key = ResourceKey::global(Kind::ClusterInformation, "default");
+    let key = ResourceKey::cluster_information();
     let found = session.resources().get(&key).map_err(|error| of_store(error, Operation::Get));
     let cluster = found.map_err(|error| error.within(Error::Version))?;
     let spec = &cluster.value["spec"];

@@ -80,13 +80,10 @@ pub(super) fn take_out(store: &dyn Store) -> Result<Vec<Parcel>, Failure> {
 
 /// Whether agents may follow the store; one that was never initialised counts as one they may.
 pub(super) fn is_ready(store: &dyn Store) -> Result<bool, Failure> {
-    let found = store.select(&[Select::Object(cluster())]).map_err(|error| kv_failure(&error))?;
+    let found =
+        store.select(&[Select::Object(ResourceKey::cluster_information())]).map_err(|error| kv_failure(&error))?;
     let item = found.into_iter().flat_map(|list| list.items).next();
     Ok(item.is_none_or(|item| item.value.is_ok_and(|value| value["spec"]["datastoreReady"] == true)))
-}
-
-fn cluster() -> ResourceKey {
-    ResourceKey::global(Kind::ClusterInformation, "default")
 }
 
 /// Writes all of it. While it takes more than one transaction the store is locked.
@@ -102,7 +99,8 @@ pub(super) fn bring_in(
         return Err(Failure::new(Code::Invalid, format!("{} is given twice; nothing was written", pair[0].key)));
     }
     let there = existing(store, &parcels)?;
-    let (information, parcels): (Vec<_>, Vec<_>) = parcels.into_iter().partition(|parcel| parcel.key == cluster());
+    let (information, parcels): (Vec<_>, Vec<_>) =
+        parcels.into_iter().partition(|parcel| parcel.key == ResourceKey::cluster_information());
     // Tiers that every store has are written over.
     let is_fixed = |key: &ResourceKey| key.kind == Kind::Tier && is_fixed_tier(&key.name);
     let (present, absent): (Vec<_>, Vec<_>) =
@@ -116,7 +114,7 @@ pub(super) fn bring_in(
     }
     let resources = Resources::new(store);
     let information = information.into_iter().next();
-    let is_new = !there.contains_key(&cluster());
+    let is_new = !there.contains_key(&ResourceKey::cluster_information());
     let was_ready = match (&information, is_new) {
         (Some(information), true) => information.value["spec"]["datastoreReady"] != false,
         _ => is_ready(store)?,

@@ -1,5 +1,7 @@
 //! The manifests of `packaging/kubernetes/`, in an order that `kubectl apply -f -` takes.
 
+use tortie_api::is_label;
+
 use super::KubernetesArgs;
 use crate::datastore;
 use crate::exit::{Code, Failure};
@@ -18,7 +20,7 @@ const IMAGE: &str = "image: tortie\n";
 
 pub(super) fn print(namespace: Option<&str>, args: &KubernetesArgs) -> Result<Code, Failure> {
     let namespace = namespace.unwrap_or("tortie-system");
-    if !is_label(namespace) {
+    if !is_namespace(namespace) {
         return Err(Failure::new(Code::Usage, format!("`{namespace}` is no name of a namespace"))
             .with_hint("lower-case letters, digits and `-`, at most 63, no `-` at the ends"));
     }
@@ -37,13 +39,9 @@ pub(super) fn print(namespace: Option<&str>, args: &KubernetesArgs) -> Result<Co
     Ok(Code::Success)
 }
 
-/// A DNS label (RFC 1123), as names of namespaces are.
-fn is_label(name: &str) -> bool {
-    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    (1..=63).contains(&name.len())
-        && name.bytes().all(|byte| is_plain(byte) || byte == b'-')
-        && !name.starts_with('-')
-        && !name.ends_with('-')
+/// Whether a text can be the name of a namespace.
+fn is_namespace(name: &str) -> bool {
+    name.len() <= 63 && is_label(name)
 }
 
 /// Whether the characters are those of a reference to an image; which of them there is, nobody knows here.
@@ -62,9 +60,9 @@ mod tests {
         for (name, is_good) in
             [("a", true), ("tortie-2", true), ("", false), ("-a", false), ("a-", false), ("A", false), ("a: b", false)]
         {
-            assert_eq!(is_label(name), is_good, "{name}");
+            assert_eq!(is_namespace(name), is_good, "{name}");
         }
-        assert!(is_label(&"a".repeat(63)) && !is_label(&"a".repeat(64)));
+        assert!(is_namespace(&"a".repeat(63)) && !is_namespace(&"a".repeat(64)));
         let digest = format!("registry.example:5000/net/tortie:1.0@sha256:{}", "0".repeat(64));
         for (name, is_good) in
             [(digest.as_str(), true), ("tortie", true), ("", false), ("a b", false), ("a\nb", false), ("a:", false)]

@@ -60,6 +60,13 @@ impl Cli {
         self.run_with(arguments, "")
     }
 
+    /// A run that must succeed.
+    pub(crate) fn ok(&self, arguments: &[&str], input: &str) -> Run {
+        let run = self.run_with(arguments, input);
+        assert_eq!(run.code, 0, "{arguments:?}: {}", run.err);
+        run
+    }
+
     /// The exit code, and a part of what is said on standard error.
     pub(crate) fn fails(&self, arguments: &[&str], input: &str, code: i32, part: &str) {
         let run = self.run_with(arguments, input);
