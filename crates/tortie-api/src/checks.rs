@@ -9,6 +9,7 @@ use tortie_selector::Selector;
 
 use crate::model::{Family, InterfacePattern, Port, PortRange, Protocol};
 use crate::schema::Text;
+use crate::selector_hint::selector_hint;
 
 /// The longest selector in characters.
 pub(crate) const SELECTOR_LEN_MAX: usize = 1024;
@@ -301,7 +302,7 @@ pub(crate) fn parse_selector(text: &str) -> Result<Selector, Refusal> {
         } else {
             format!("not a selector: {} at `{seen}` (byte {})", error.expected, error.offset)
         };
-        Refusal { message, hint: None }
+        Refusal { message, hint: selector_hint(text, &error) }
     })
 }
 

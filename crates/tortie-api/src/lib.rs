@@ -24,6 +24,7 @@ pub mod print;
 mod problem;
 mod scalar;
 pub mod schema;
+mod selector_hint;
 mod shape;
 mod source;
 mod stored;
@@ -36,6 +37,7 @@ pub use decode::{Decoded, Document, Entry, decode, entries, identify};
 pub use key::ResourceKey;
 pub use kind::Kind;
 pub use problem::{Fault, Joint, Position, Problem, Severity};
+pub use selector_hint::selector_hint;
 pub use stored::{Stored, read_stored};
 pub use validate::{check_name, is_built_in};
 

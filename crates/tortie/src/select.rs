@@ -1,7 +1,7 @@
 //! `-l`: a selector as policies have it, or as kubectl takes it (cli.md section 2.3).
 
 use serde_json::{Map, Value};
-use tortie_api::Kind;
+use tortie_api::{Kind, selector_hint};
 use tortie_selector::{Labels, Selector};
 
 use crate::exit::{Code, Failure};
@@ -23,8 +23,9 @@ pub(crate) fn parse(text: &str) -> Result<Selector, Failure> {
         Err(error) => error,
     };
     requirements(text).ok_or_else(|| {
+        let form = "write `role == 'web' && has(zone)`, or `role=web,zone!=a,env in (x,y),!old` as with kubectl";
         Failure::new(Code::Usage, format!("`-l {text}` is no selector: {ours}"))
-            .with_hint("write `role == 'web' && has(zone)`, or `role=web,zone!=a,env in (x,y),!old` as with kubectl")
+            .with_hint(selector_hint(text, &ours).unwrap_or_else(|| form.to_owned()))
     })
 }
 
@@ -146,6 +147,10 @@ mod tests {
         for text in ["role == web && zone", "a=b=c", "(a", "a)", "a in b", "a,,b", "=b", "a b", "role == 'web"] {
             let failure = parse(text).expect_err(text);
             assert_eq!(failure.code, Code::Usage, "{text}");
+        }
+        for (text, hint) in [("hass(role)", "did you mean `has(`?"), ("role conatins 'x'", "did you mean `contains`?")]
+        {
+            assert_eq!(parse(text).unwrap_err().hint.as_deref(), Some(hint), "{text}");
         }
     }
 }
