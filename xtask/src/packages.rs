@@ -13,13 +13,15 @@ const NEEDED: &[(&str, &str)] =
 /// Those of `cargo xtask package --try`.
 const NEEDED_BY_TRIAL: &[(&str, &str)] =
     &[("mmdebstrap", "mmdebstrap"), ("systemd-nspawn", "systemd-container"), ("lintian", "lintian")];
-/// Those of the tests: servers of etcd and Kubernetes, and a look at the units.
+/// Those of the tests: servers of etcd and Kubernetes, a look at the units, and shells that complete words.
 const NEEDED_BY_TESTS: &[(&str, &str)] = &[
     ("etcd", "etcd-server"),
     ("etcdctl", "etcd-client"),
     ("openssl", "openssl"),
     ("socat", "socat"),
     ("systemd-analyze", "systemd"),
+    ("zsh", "zsh"),
+    ("fish", "fish"),
 ];
 
 /// Makes sure that the programs are there: installs them as root, names the packages otherwise.

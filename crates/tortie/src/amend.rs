@@ -167,7 +167,7 @@ impl Chosen<'_> {
         }
         let found = get::read(resources, &keys, Some(global.namespace.as_deref().unwrap_or("default")))?;
         if !found.missing.is_empty() {
-            return Err(Failure { code: Code::NotFound, messages: found.missing, hint: None });
+            return Err(found.not_found(resources));
         }
         let takes = |object: &Object| selector.as_ref().is_none_or(|s| select::takes(s, &object.value));
         Ok(found.results.into_iter().flat_map(|results| results.objects).filter(takes).collect())

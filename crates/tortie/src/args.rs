@@ -6,9 +6,14 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod values;
+
+use values::log_level;
+pub(crate) use values::{LOG_LEVELS, duration};
+
 /// Host firewall: host endpoints and label-driven policies, enforced by nftables.
 #[derive(Parser)]
-#[command(name = "tortie", version, max_term_width = 120, after_help = EXAMPLES)]
+#[command(name = "tortie", version, max_term_width = 120, before_help = EXAMPLES)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -18,11 +23,11 @@ pub(crate) struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  tortie demo                          show it all in namespaces of its own
-  tortie apply -f policy.yaml          store what the file says
-  tortie agent                         enforce it on this host
-  tortie status                        what is enforced, and what is not
-  tortie get hep -o wide               what is stored";
+  tortie demo                          # show it all in namespaces of its own
+  tortie apply -f policy.yaml          # store what the file says
+  tortie agent                         # enforce it on this host
+  tortie status                        # what is enforced, and what is not
+  tortie get hep -o wide               # what is stored";
 
 /// Where the agent of a host listens.
 const DEFAULT_SOCKET: &str = "/run/tortie/agent.sock";
@@ -67,7 +72,7 @@ pub(crate) struct Global {
     #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Output")]
     pub(crate) verbose: u8,
     /// error, warn, info, debug or trace
-    #[arg(long, global = true, value_name = "LEVEL", help_heading = "Output")]
+    #[arg(long, global = true, value_name = "LEVEL", value_parser = log_level, help_heading = "Output")]
     pub(crate) log_level: Option<String>,
     /// How log lines look
     #[arg(long, global = true, value_enum, default_value = "text", help_heading = "Output")]
@@ -78,6 +83,9 @@ pub(crate) struct Global {
     /// Accepted for scripts; versions never refuse each other
     #[arg(long, global = true, hide = true)]
     pub(crate) allow_version_mismatch: bool,
+    /// It runs for the whole host, and not for a user
+    #[arg(skip)]
+    pub(crate) is_service: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -183,8 +191,11 @@ pub(crate) enum Command {
     #[command(before_help = "Example: tortie completion bash > /etc/bash_completion.d/tortie")]
     Completion {
         /// bash, zsh, fish, powershell or elvish
-        shell: clap_complete::Shell,
+        shell: crate::completion::Shell,
     },
+    /// Show or change which store is asked, and how
+    #[command(before_help = "Example: tortie config view")]
+    Config(crate::config::ConfigArgs),
     /// Print the manual page, or write one for each command into a folder
     #[command(before_help = "Example: tortie man | man -l -")]
     Man(crate::man::ManArgs),
@@ -362,11 +373,11 @@ pub(crate) struct DocsArgs {
     pub(crate) recursive: bool,
     /// How they are printed
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "text", help_heading = "Output")]
-    pub(crate) output: DocsFormat,
+    pub(crate) output: TextOrJson,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum DocsFormat {
+pub(crate) enum TextOrJson {
     Text,
     Json,
 }
@@ -374,23 +385,23 @@ pub(crate) enum DocsFormat {
 #[derive(Args)]
 pub(crate) struct StatusArgs {
     /// Wait until the store's present revision and the host's present links are in the kernel
-    #[arg(long)]
+    #[arg(long, help_heading = "Safety")]
     pub(crate) wait: bool,
-    /// text or json
-    #[arg(short, long, value_name = "FORMAT", default_value = "text", help_heading = "Output")]
-    pub(crate) output: String,
+    /// How it is printed
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "text", help_heading = "Output")]
+    pub(crate) output: TextOrJson,
 }
 
 #[derive(Args)]
 pub(crate) struct AgentArgs {
     /// The node whose host endpoints are enforced; the host's name in lower case by default
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", help_heading = "Input")]
     pub(crate) node: Option<String>,
     /// Program the present state and end
-    #[arg(long)]
+    #[arg(long, help_heading = "Safety")]
     pub(crate) once: bool,
     /// Program the saved state if there are no rules yet, and end; asks no store, for the time before networking
-    #[arg(long, conflicts_with = "once")]
+    #[arg(long, conflicts_with = "once", help_heading = "Safety")]
     pub(crate) restore: bool,
     #[command(flatten)]
     pub(crate) state: StateArgs,
@@ -399,24 +410,24 @@ pub(crate) struct AgentArgs {
 #[derive(Args)]
 pub(crate) struct ControllerArgs {
     /// Make a node of each host whose agent reports: where neither Kubernetes nor Calico does
-    #[arg(long)]
+    #[arg(long, help_heading = "Input")]
     pub(crate) standalone: bool,
     /// Give nodes of another store than Kubernetes the labels of the Kubernetes nodes they are; KUBECONFIG and K8S_*, or
     /// the config file, say where the cluster is
-    #[arg(long)]
+    #[arg(long, help_heading = "Input")]
     pub(crate) kubernetes_nodes: bool,
     /// Do what is to be done now and end; waits for no other controller
-    #[arg(long)]
+    #[arg(long, help_heading = "Safety")]
     pub(crate) once: bool,
 }
 
 #[derive(Args)]
 pub(crate) struct DumpArgs {
     /// Prove for every packet that the kernel does what the agent's saved state says; exit 9 where it does not
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     pub(crate) verify: bool,
     /// Diagram nodes that the proof of one chain may take; a chain that needs more is sampled
-    #[arg(long, value_name = "N", default_value_t = 1_000_000, requires = "verify")]
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, requires = "verify", help_heading = "Output")]
     pub(crate) nodes: usize,
     #[command(flatten)]
     pub(crate) state: StateArgs,
@@ -431,7 +442,7 @@ pub(crate) struct CleanArgs {
 #[derive(Args)]
 pub(crate) struct StateArgs {
     /// The folder of the saved state; /var/lib/tortie/agent by default, with another --socket PATH it is PATH.state
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", help_heading = "Input")]
     pub(crate) state_dir: Option<PathBuf>,
 }
 
@@ -453,18 +464,18 @@ impl StateArgs {
 #[derive(Args)]
 pub(crate) struct DemoArgs {
     /// Say what is done at each step
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     pub(crate) explain: bool,
 }
 
 #[derive(Args)]
 pub(crate) struct VersionArgs {
     /// This program's version only, without asking the store
-    #[arg(long)]
+    #[arg(long, help_heading = "Connection")]
     pub(crate) client: bool,
-    /// text or json
-    #[arg(short, long, value_name = "FORMAT", default_value = "text", help_heading = "Output")]
-    pub(crate) output: String,
+    /// How it is printed
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "text", help_heading = "Output")]
+    pub(crate) output: TextOrJson,
 }
 
 #[derive(Args)]
@@ -476,13 +487,16 @@ pub(crate) struct DatastoreArgs {
 #[derive(Subcommand)]
 pub(crate) enum DatastoreCommand {
     /// Make ClusterInformation and the built-in tiers
+    #[command(before_help = "Example: tortie datastore init")]
     Init(InitArgs),
     /// Check the integrity of the embedded store
+    #[command(before_help = "Example: tortie datastore check")]
     Check,
     /// Copy the embedded store to a new file, while others use it
     #[command(before_help = "Example: tortie datastore backup /var/backups/tortie.db")]
     Backup(BackupArgs),
     /// Forget the history of the embedded store, and give unused space back
+    #[command(before_help = "Example: tortie datastore compact")]
     Compact,
     /// Write everything that the store holds as YAML
     #[command(before_help = "Example: tortie datastore export -o fleet.yaml")]
@@ -501,10 +515,10 @@ pub(crate) enum DatastoreCommand {
 #[derive(Args)]
 pub(crate) struct InitArgs {
     /// Install what a Kubernetes API server lacks of the definitions first; what is there stays as it is
-    #[arg(long)]
+    #[arg(long, help_heading = "Input")]
     pub(crate) crds: bool,
     /// Their API group; the one in use without it, projectcalico.org where there is none
-    #[arg(long, value_enum, value_name = "GROUP", requires = "crds")]
+    #[arg(long, value_enum, value_name = "GROUP", requires = "crds", help_heading = "Input")]
     pub(crate) group: Option<ApiGroup>,
 }
 
@@ -553,7 +567,7 @@ pub(crate) struct CopyArgs {
 #[derive(Args)]
 pub(crate) struct CrdsArgs {
     /// The API group: objects as users write them, or Calico's older form
-    #[arg(long, value_enum, value_name = "GROUP", default_value = "projectcalico.org")]
+    #[arg(long, value_enum, value_name = "GROUP", default_value = "projectcalico.org", help_heading = "Input")]
     pub(crate) group: ApiGroup,
     /// How they are printed
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "yaml", help_heading = "Output")]
@@ -576,36 +590,6 @@ pub(crate) enum Structured {
     Json,
 }
 
-/// A duration: `90s`, `1m30s`, `1.5s`, `500ms`, or a bare number of seconds.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("`{text}` is not a duration: write for instance `90s`, `1m30s` or `1.5s`");
-    let seconds = |number: &str, scale: f64| {
-        let number: f64 = number.parse().map_err(|_| wrong())?;
-        Duration::try_from_secs_f64(number * scale).map_err(|_| wrong())
-    };
-    if text.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
-        return seconds(text, 1.0);
-    }
-    let mut rest = text;
-    let mut total = Duration::ZERO;
-    while !rest.is_empty() {
-        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(wrong)?;
-        let (number, behind) = rest.split_at(end);
-        let end = behind.find(|c: char| c.is_ascii_digit()).unwrap_or(behind.len());
-        let (unit, next) = behind.split_at(end);
-        let scale = match unit {
-            "ms" => 0.001,
-            "s" => 1.0,
-            "m" => 60.0,
-            "h" => 3600.0,
-            _ => return Err(wrong()),
-        };
-        total = total.checked_add(seconds(number, scale)?).ok_or_else(wrong)?;
-        rest = next;
-    }
-    Ok(total)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -625,18 +609,6 @@ mod tests {
         ] {
             let state = StateArgs { state_dir: state_dir.map(PathBuf::from) };
             assert_eq!(state.folder(Path::new(socket)), Path::new(folder), "{socket} {state_dir:?}");
-        }
-    }
-
-    #[test]
-    fn durations_are_those_of_cli_md_2_1() {
-        for (text, ms) in
-            [("90s", 90_000), ("1m30s", 90_000), ("1.5s", 1_500), ("5", 5_000), ("500ms", 500), ("2h", 7_200_000)]
-        {
-            assert_eq!(duration(text), Ok(Duration::from_millis(ms)), "{text}");
-        }
-        for text in ["", "x", "5x", "-1s", "1s5", "s", "1e9h"] {
-            assert!(text.is_empty() || duration(text).is_err(), "{text}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::args::{DocsArgs, DocsFormat, Global};
+use crate::args::{DocsArgs, Global, TextOrJson};
 use crate::exit::{Code, Failure};
 
 #[cfg(test)]
@@ -16,13 +16,14 @@ mod text;
 mod types;
 
 use page::Page;
+pub(crate) use page::{below, document, shortened};
 
 pub(crate) fn docs(global: &Global, args: &DocsArgs) -> Result<Code, Failure> {
     let page = args.what.as_deref().map(Page::find).transpose()?;
     match (args.output, page) {
-        (DocsFormat::Json, None) => print_json(&json::kinds()),
-        (DocsFormat::Json, Some(page)) => print_json(&json::page(&page, args.recursive)),
-        (DocsFormat::Text, page) => {
+        (TextOrJson::Json, None) => print_json(&json::kinds()),
+        (TextOrJson::Json, Some(page)) => print_json(&json::page(&page, args.recursive)),
+        (TextOrJson::Text, page) => {
             let look = text::Look::of_stdout(global.color);
             let text = match page {
                 None => text::kinds(look),
@@ -33,6 +34,12 @@ pub(crate) fn docs(global: &Global, args: &DocsArgs) -> Result<Code, Failure> {
         }
     }
     Ok(Code::Success)
+}
+
+/// Checks that a kind or field is known, as [`docs`] does.
+#[cfg(test)]
+pub(crate) fn check(what: &str) -> Result<(), Failure> {
+    Page::find(what).map(|_| ())
 }
 
 fn print_json(value: &Value) {

@@ -12,9 +12,8 @@ use tortie_datastore::{Access, Resources};
 
 use crate::args::{EditArgs, Global};
 use crate::exit::{Code, Failure};
-use crate::store::{self, resource_failure};
 use crate::write::{self, How, Verb};
-use crate::{ask, difference, get, input, screen};
+use crate::{ask, difference, get, input, near, screen, store};
 
 /// Variables that may name an editor, the most particular one first.
 const EDITORS: [&str; 4] = ["TORTIE_EDITOR", "KUBE_EDITOR", "VISUAL", "EDITOR"];
@@ -89,7 +88,7 @@ fn read(
 ) -> Result<BTreeMap<ResourceKey, Object>, Failure> {
     let mut objects = BTreeMap::new();
     for key in get::named(global, words, "edited")? {
-        let mut object = resources.get(&key).map_err(|error| resource_failure(&error))?;
+        let mut object = resources.get(&key).map_err(|error| near::failure(resources, &error))?;
         // The server's own; it stays whatever is written.
         get::strip(&mut object.value, &["managedFields"]);
         objects.insert(key, object);

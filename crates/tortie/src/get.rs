@@ -8,6 +8,7 @@ use tortie_datastore::{Access, ResourceError, Resources};
 use crate::args::{GetArgs, Global};
 use crate::exit::{Code, Failure};
 use crate::jsonpath::SortKey;
+use crate::near;
 use crate::output::{self, Format, Results};
 use crate::select;
 use crate::store::{self, resource_failure};
@@ -57,17 +58,26 @@ pub(crate) fn get(global: &Global, args: &GetArgs) -> Result<Code, Failure> {
     }
     if found.results.iter().any(|results| results.list_revision.is_some() || !results.objects.is_empty()) {
         output::print(&format, &found.results, with_namespace, global.color.is_on_stdout())?;
+        output::warn_of_unknown(global, &format, order.as_ref(), &found.results);
     }
     if found.missing.is_empty() {
         return Ok(Code::Success);
     }
-    Err(Failure { code: Code::NotFound, messages: found.missing, hint: None })
+    Err(found.not_found(&Resources::new(&*store)))
 }
 
 /// What was asked for and is there, and a sentence on each that is not.
 pub(crate) struct Found {
     pub(crate) results: Vec<Results>,
-    pub(crate) missing: Vec<String>,
+    pub(crate) missing: Vec<(ResourceKey, String)>,
+}
+
+impl Found {
+    /// The failure that something is not there.
+    pub(crate) fn not_found(self, resources: &Resources<'_>) -> Failure {
+        let (keys, messages): (Vec<ResourceKey>, Vec<String>) = self.missing.into_iter().unzip();
+        Failure { code: Code::NotFound, messages, hint: near::hint(resources, &keys) }
+    }
 }
 
 /// Reads objects by name in `namespace`, the default one if there is none, and all of a kind in it or everywhere.
@@ -91,7 +101,9 @@ pub(crate) fn read(
                         found.results.push(Results { kind: *kind, objects: vec![object], list_revision: None });
                     }
                 },
-                Err(error @ ResourceError::DoesNotExist(_)) => found.missing.push(with_causes(&error)),
+                Err(error @ ResourceError::DoesNotExist(_)) => {
+                    found.missing.push((key(namespace, *kind, name), with_causes(&error)));
+                }
                 Err(error) => return Err(resource_failure(&error)),
             },
         }

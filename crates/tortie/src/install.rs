@@ -53,7 +53,7 @@ pub(crate) struct KubernetesArgs {
 #[derive(Args)]
 pub(crate) struct UninstallArgs {
     /// The folder that `tortie install systemd` wrote units into: those that are still as written are removed
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", help_heading = "Input")]
     pub(crate) dir: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) clean: CleanArgs,

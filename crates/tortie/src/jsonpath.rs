@@ -8,9 +8,11 @@ use std::cmp::Ordering;
 
 use serde_json::Value;
 
+mod known;
 mod parse;
 mod path;
 
+pub(crate) use known::{Shape, Unknown};
 use path::Path;
 
 /// Why a template cannot be read.

@@ -17,6 +17,7 @@ mod calicoctl;
 mod clean;
 mod client;
 mod completion;
+mod config;
 mod controller;
 mod datastore;
 mod demo;
@@ -34,6 +35,7 @@ mod late;
 mod lint;
 mod log;
 mod man;
+mod near;
 mod output;
 mod patch;
 mod progress;
@@ -44,6 +46,9 @@ mod status;
 mod store;
 mod table;
 mod template;
+#[cfg(test)]
+mod tree;
+mod usage;
 mod wait;
 mod watch;
 mod write;
@@ -56,15 +61,22 @@ fn main() -> ExitCode {
     if calicoctl::is_meant(words.next().as_ref()) {
         return calicoctl::main(words);
     }
-    let cli = match Cli::try_parse() {
+    if let Some(shell) = completion::asking() {
+        completion::answer(&shell);
+        return ExitCode::SUCCESS;
+    }
+    let mut cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
+            let words: Vec<_> = std::env::args_os().collect();
+            let error = usage::explained(error, &words);
             let code = if error.use_stderr() { Code::Usage } else { Code::Success };
             // Nobody is left to be told when this fails.
             let _ = error.print();
             return code.into();
         }
     };
+    cli.global.is_service = matches!(cli.command, Command::Agent(_) | Command::Controller(_));
     let logging = log::start(&cli);
     match run(&cli, logging).and_then(screen::finish) {
         Ok(code) => code.into(),
@@ -107,7 +119,8 @@ fn run(cli: &Cli, logging: log::Logging) -> Result<Code, Failure> {
         },
         Command::Lock => datastore::lock(&cli.global),
         Command::Unlock => datastore::unlock(&cli.global),
-        Command::Completion { shell } => Ok(completion::completion(*shell)),
+        Command::Completion { shell } => completion::completion(*shell),
+        Command::Config(args) => config::config(&cli.global, args),
         Command::Man(args) => man::man(args),
         Command::Install(args) => install::install(&cli.global, args),
         Command::Uninstall(args) => install::uninstall(&cli.global, args),

@@ -82,12 +82,11 @@ fn page(command: &Command) -> io::Result<Page> {
     Ok(Page { file: man.get_filename(), text })
 }
 
-/// The examples: what stands before the help of a command, and below that of `tortie` itself.
+/// The examples: what stands before the help of a command.
 fn examples(command: &Command) -> Vec<String> {
-    let texts = [command.get_before_help(), command.get_after_help()].into_iter().flatten().map(ToString::to_string);
-    let lines = texts.flat_map(|text| text.lines().map(|line| line.trim_start().to_owned()).collect::<Vec<_>>());
-    let lines = lines.map(|line| line.strip_prefix(EXAMPLE).map_or(line.clone(), str::to_owned));
-    lines.filter(|line| line != "Examples:").collect()
+    let text = command.get_before_help().map(ToString::to_string).unwrap_or_default();
+    let lines = text.lines().map(str::trim_start).filter(|line| *line != "Examples:");
+    lines.map(|line| line.strip_prefix(EXAMPLE).unwrap_or(line).to_owned()).collect()
 }
 
 #[cfg(test)]
@@ -96,8 +95,8 @@ mod tests {
 
     #[test]
     fn examples_are_taken_from_the_help() {
-        let command = Command::new("x").before_help("Example: x -f y").after_help("Examples:\n  x z");
-        assert_eq!(examples(&command), ["x -f y", "x z"]);
+        assert_eq!(examples(&Command::new("x").before_help("Example: x -f y")), ["x -f y"]);
+        assert_eq!(examples(&Command::new("x").before_help("Examples:\n  x -f y\n  x z")), ["x -f y", "x z"]);
         assert!(examples(&Command::new("x")).is_empty());
     }
 }

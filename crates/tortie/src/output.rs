@@ -7,8 +7,11 @@ use tortie_api::print::to_yaml;
 use tortie_api::{API_VERSION, Kind, nearest};
 use tortie_datastore::resources::Object;
 
+use crate::args::Global;
+use crate::docs::document;
 use crate::exit::{Code, Failure};
-use crate::template::{self, Data};
+use crate::jsonpath::{Shape, SortKey, Unknown};
+use crate::template::{self, Data, TemplateError};
 use crate::{input, jsonpath, table};
 
 /// How results are shown.
@@ -25,7 +28,7 @@ pub(crate) enum Format {
 }
 
 /// The words of `-o`.
-const WORDS: [&str; 11] = [
+pub(crate) const WORDS: [&str; 11] = [
     "ps",
     "wide",
     "yaml",
@@ -86,9 +89,15 @@ fn go_template(template: &str) -> Result<Format, Failure> {
         return Err(Failure::new(Code::Usage, "need to specify a template")
             .with_hint("write `-o go-template='{{range .}}{{range .Items}}{{.ObjectMeta.Name}} {{end}}{{end}}'`"));
     }
-    template::Template::parse("get", template)
-        .map(Format::GoTemplate)
-        .map_err(|error| Failure::new(Code::Usage, error.to_string()))
+    template::Template::parse("get", template).map(Format::GoTemplate).map_err(|error| of_template(&error))
+}
+
+fn of_template(error: &TemplateError) -> Failure {
+    let failure = Failure::new(Code::Usage, error.to_string());
+    match &error.near {
+        Some(near) => failure.with_hint(format!("did you mean `{near}`?")),
+        None => failure,
+    }
 }
 
 /// Results of one kind.
@@ -126,11 +135,64 @@ pub(crate) fn print(format: &Format, results: &[Results], with_namespace: bool, 
         Format::JsonPath(template) => print!("{}", template.fill(&as_kubectl(whole(results)))),
         Format::GoTemplate(template) => {
             let data = Data::List(results.iter().flat_map(data).collect());
-            let text = template.execute(&data).map_err(|error| Failure::new(Code::Usage, error.to_string()))?;
+            let text = template.execute(&data).map_err(|error| of_template(&error))?;
             print!("{text}");
         }
     }
     Ok(())
+}
+
+/// Says which fields of templates and of the path to sort by no object has, where that is certain.
+pub(crate) fn warn_of_unknown(global: &Global, format: &Format, order: Option<&SortKey>, results: &[Results]) {
+    let mut unknown = Vec::new();
+    if let Format::JsonPath(template) = format {
+        unknown.extend(template.unknown_fields(&shape(results), &as_kubectl(whole(results))));
+    }
+    for results in results {
+        let objects: Vec<Value> = results.objects.iter().map(|object| Value::Object(object.value.clone())).collect();
+        let document = Shape::of_fields(&document(results.kind));
+        let fields = |order: &SortKey| match objects.as_slice() {
+            [] => order.unknown_fields(&document, &Value::Null),
+            // What one object has is known.
+            objects => {
+                let found = objects.iter().map(|object| order.unknown_fields(&document, object));
+                found.min_by_key(Vec::len).unwrap_or_default()
+            }
+        };
+        unknown.extend(order.map(fields).unwrap_or_default());
+    }
+    unknown.dedup();
+    if !global.quiet {
+        unknown.iter().for_each(|unknown| warn(global, unknown));
+    }
+}
+
+fn warn(global: &Global, unknown: &Unknown) {
+    let (yellow, cyan, plain) =
+        if global.color.is_on_stderr() { ("\x1b[1;33m", "\x1b[1;36m", "\x1b[0m") } else { ("", "", "") };
+    eprintln!("{yellow}warning{plain}: no object has a field `{}`", unknown.name);
+    match unknown.near {
+        Some(near) => eprintln!("{cyan}help{plain}: did you mean `{near}`?"),
+        None => eprintln!("{cyan}help{plain}: `tortie docs KIND --recursive` tells the fields"),
+    }
+}
+
+/// What templates of kubectl begin at, by the tables: as [`whole`] and [`as_kubectl`] make it.
+fn shape(results: &[Results]) -> Shape {
+    let mut kinds: Vec<Kind> = results.iter().map(|results| results.kind).collect();
+    kinds.dedup();
+    let documents = kinds.into_iter().map(|kind| Shape::of_fields(&document(kind)));
+    let is_list = matches!(results, [Results { list_revision: Some(_), .. }]);
+    if !is_list && results.iter().map(|results| results.objects.len()).sum::<usize>() == 1 {
+        let of_object = results.iter().find(|results| !results.objects.is_empty());
+        return of_object.map_or(Shape::Open, |results| Shape::of_fields(&document(results.kind)));
+    }
+    Shape::Object(vec![
+        ("apiVersion", Shape::Leaf),
+        ("kind", Shape::Leaf),
+        ("metadata", Shape::Open),
+        ("items", Shape::List(documents.collect())),
+    ])
 }
 
 /// The columns that a format shows of a kind; none where it shows no table.
@@ -149,7 +211,7 @@ pub(crate) fn chosen(format: &Format, kind: Kind, with_namespace: bool) -> Resul
 }
 
 fn column(kind: Kind, name: &str) -> Result<&'static str, Failure> {
-    let valid: Vec<&'static str> = columns(kind, true).into_iter().chain(["NAMESPACE"]).collect();
+    let valid: Vec<&'static str> = all_columns(kind).collect();
     if let Some(found) = valid.iter().copied().find(|column| *column == name) {
         return Ok(found);
     }
@@ -158,6 +220,11 @@ fn column(kind: Kind, name: &str) -> Result<&'static str, Failure> {
         Some(near) => failure.with_hint(format!("did you mean `{near}`?")),
         None => failure,
     })
+}
+
+/// The columns that can be asked for.
+pub(crate) fn all_columns(kind: Kind) -> impl Iterator<Item = &'static str> {
+    columns(kind, true).into_iter().chain(["NAMESPACE"])
 }
 
 /// One result is an object, all of a kind are a list object, anything else is an array.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tortie_api::ResourceKey;
 use tortie_datastore::{Access, Resources};
 
-use crate::args::{Global, StatusArgs, VersionArgs};
+use crate::args::{Global, StatusArgs, TextOrJson, VersionArgs};
 use crate::exit::{Code, Failure};
 use crate::{client, store};
 
@@ -18,17 +18,13 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const WAIT: Duration = Duration::from_secs(30);
 
 pub(crate) fn status(global: &Global, args: &StatusArgs) -> Result<Code, Failure> {
-    if !["text", "json"].contains(&args.output.as_str()) {
-        return Err(Failure::new(Code::Usage, format!("unrecognized output format '{}'", args.output))
-            .with_hint("use text or json"));
-    }
     let wait = args.wait.then(|| global.timeout.unwrap_or(WAIT));
     // The agent itself gives up in time; a little more, so that its words are heard.
     let patience = wait.map_or(global.timeout.unwrap_or(PATIENCE), |wait| wait + Duration::from_secs(2));
     let status = client::status_with_counters(&global.socket, wait, patience)?;
-    match args.output.as_str() {
-        "json" => println!("{:#}", serde_json::to_value(&status).unwrap_or(Value::Null)),
-        _ => print!("{}", text::render(&status, global.color.is_on_stdout())),
+    match args.output {
+        TextOrJson::Json => println!("{:#}", serde_json::to_value(&status).unwrap_or(Value::Null)),
+        TextOrJson::Text => print!("{}", text::render(&status, global.color.is_on_stdout())),
     }
     Ok(Code::Success)
 }
@@ -44,19 +40,15 @@ pub(crate) fn version(global: &Global, args: &VersionArgs) -> Result<Code, Failu
         value["clusterVersion"] = json!(text("calicoVersion"));
         value["clusterType"] = json!(text("clusterType"));
     }
-    match args.output.as_str() {
-        "json" => println!("{value:#}"),
-        "text" => {
+    match args.output {
+        TextOrJson::Json => println!("{value:#}"),
+        TextOrJson::Text => {
             println!("Client Version:    {client}");
             for (name, label) in [("clusterVersion", "Cluster Version:   "), ("clusterType", "Cluster Type:      ")] {
                 if let Some(text) = value.get(name).and_then(Value::as_str) {
                     println!("{label}{text}");
                 }
             }
-        }
-        other => {
-            return Err(Failure::new(Code::Usage, format!("unrecognized output format '{other}'"))
-                .with_hint("use text or json"));
         }
     }
     Ok(Code::Success)

@@ -5,8 +5,10 @@ mod fault;
 mod kubernetes;
 mod place;
 mod values;
+mod view;
 
-use std::path::Path;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +25,53 @@ use crate::exit::{Code, Failure};
 use crate::late::{Late, initialise};
 
 pub(crate) use fault::{ConfigFault, Mistake};
+pub(crate) use values::FILE_LEN_MAX as CONFIG_FILE_LEN_MAX;
+pub(crate) use view::{Kubeconfig, Setting, kubeconfig, settings};
+
+/// How URLs of stores begin.
+pub(crate) const SCHEMES: [&str; 5] = ["embedded:", "etcd://", "etcds://", "kubernetes", "config:"];
+
+/// The configuration file that counts, if there is one; a named one need not exist.
+pub(crate) fn config_file(global: &Global) -> Option<PathBuf> {
+    place::of_command(global, global.store.as_deref()).file()
+}
+
+/// The configuration file that is the user's to write.
+pub(crate) fn own_config_file(global: &Global) -> PathBuf {
+    let own = place::named_file(global).or_else(|| place::users_file(global));
+    own.unwrap_or_else(|| PathBuf::from(values::FILES[0]))
+}
+
+/// The fields of a configuration file.
+pub(crate) fn fields() -> impl Iterator<Item = &'static str> {
+    values::FIELDS.iter().map(|(field, _)| *field)
+}
+
+/// The variables of the environment that say something of a store.
+pub(crate) fn variables() -> Vec<String> {
+    fields().filter_map(values::variable).collect()
+}
+
+/// Checks the text of a configuration file.
+///
+/// # Errors
+/// What a command that reads the file would say.
+pub(crate) fn check_config(text: &str, file: &Path) -> Result<(), Failure> {
+    let invalid = |mistake| Failure::from(ConfigFault::Invalid { path: file.to_owned(), mistake });
+    values::Values::of_text(text).map(|_| ()).map_err(invalid)
+}
+
+/// Tells the store of a command line from others, for as long as the program's build is the same.
+///
+/// # Errors
+/// That no store is named.
+pub(crate) fn identity(global: &Global) -> Result<u64, Failure> {
+    let mut hasher = DefaultHasher::new();
+    named(global)?.hash(&mut hasher);
+    // A path may be relative.
+    std::env::current_dir().ok().hash(&mut hasher);
+    Ok(hasher.finish())
+}
 
 /// Opens the store.
 pub(crate) fn open(global: &Global, access: Access) -> Result<Arc<dyn Store>, Failure> {
@@ -49,7 +98,7 @@ pub(crate) fn open_cluster(global: &Global) -> Result<Arc<dyn Store>, Failure> {
 }
 
 fn named(global: &Global) -> Result<Place, Failure> {
-    place::of_global(global, global.store.as_deref(), [&Local::new(), &Local::new()])
+    Ok(place::of_command(global, global.store.as_deref()).place()?)
 }
 
 fn connect(timeout: Option<Duration>, place: &Place, access: Access) -> Result<Arc<dyn Store>, Failure> {

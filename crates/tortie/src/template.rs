@@ -27,8 +27,18 @@ pub(crate) struct Template {
 
 /// Why a template cannot be read or carried out, in the words of Go.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("template: {0}")]
-pub(crate) struct TemplateError(String);
+#[error("template: {message}")]
+pub(crate) struct TemplateError {
+    message: String,
+    /// The field that was probably meant; no part of Go's words.
+    pub(crate) near: Option<String>,
+}
+
+impl TemplateError {
+    fn new(message: String) -> Self {
+        Self { message, near: None }
+    }
+}
 
 impl Template {
     /// Reads a template; `name` is what errors call it.
@@ -38,7 +48,7 @@ impl Template {
     pub(crate) fn parse(name: &str, text: &str) -> Result<Template, TemplateError> {
         let parsed = parse::parse(text).map_err(|(at, message)| {
             let line = 1 + text[..at.min(text.len())].matches('\n').count();
-            TemplateError(format!("{name}:{line}: {message}"))
+            TemplateError::new(format!("{name}:{line}: {message}"))
         })?;
         Ok(Template { name: name.to_owned(), text: text.to_owned(), root: parsed.root, named: parsed.named })
     }

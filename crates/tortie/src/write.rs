@@ -10,8 +10,8 @@ use tortie_datastore::{Access, ResourceError, Resources, Store};
 use crate::args::{ApplyArgs, DeleteArgs, DryRun, Global, InputArgs, WriteArgs};
 use crate::exit::{Code, Failure};
 use crate::input::{self, Given, rank};
-use crate::store::{self, resource_code, resource_failure};
-use crate::{difference, get, lint, prune, wait};
+use crate::store::{self, resource_code};
+use crate::{difference, get, lint, near, prune, wait};
 
 pub(crate) fn apply(global: &Global, args: &ApplyArgs) -> Result<Code, Failure> {
     let given = input::read(global, &args.write.input)?;
@@ -219,7 +219,7 @@ pub(crate) fn store(
         }
         Err(failures) => {
             let code = failures.first().map_or(Code::General, |(_, error)| resource_code(error));
-            let mut failure = resource_failure(&failures[0].1);
+            let mut failure = near::failure(resources, &failures[0].1);
             failure.messages = failures.iter().map(|(key, error)| told(resources, changes, key, error)).collect();
             if code != Code::Partial && changes.len() > 1 {
                 failure.messages.push(format!("nothing was written: all {} objects or none", changes.len()));
@@ -280,7 +280,7 @@ fn one_by_one(
         report(&good, &done, verb);
         return Ok(done);
     }
-    let mut failure = resource_failure(&errors[0].1);
+    let mut failure = near::failure(resources, &errors[0].1);
     failure.messages = errors.iter().map(|(key, error)| told(resources, changes, key, error)).collect();
     if good.is_empty() {
         failure.messages.insert(0, format!("failed to {} {} resource(s)", verb.infinitive, errors.len()));

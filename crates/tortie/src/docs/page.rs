@@ -72,8 +72,28 @@ impl Page {
     }
 }
 
+/// The fields of documents below a path; none where it leads nowhere, or to something without fields.
+pub(crate) fn below(kind: Kind, path: &str) -> Vec<Field> {
+    let words = path.split('.').filter(|word| !word.is_empty());
+    words.fold(document(kind), |fields, word| {
+        let name = word.split('[').next().unwrap_or(word);
+        fields.iter().find(|field| field.name == name).map(|field| members(&field.ty).to_vec()).unwrap_or_default()
+    })
+}
+
+/// The same for paths that may leave `spec` out.
+pub(crate) fn shortened(kind: Kind, path: &str) -> Vec<Field> {
+    let in_spec = below(kind, &join("spec", path));
+    if path.is_empty() {
+        document(kind).into_iter().chain(in_spec).collect()
+    } else {
+        let fields = below(kind, path);
+        if fields.is_empty() { in_spec } else { fields }
+    }
+}
+
 /// The members of a whole document, with their types.
-fn document(kind: Kind) -> Vec<Field> {
+pub(crate) fn document(kind: Kind) -> Vec<Field> {
     let typed = |field: Field| match field.name {
         "apiVersion" | "kind" => Field { ty: Type::Text(Text::Any(usize::MAX)), ..field },
         "status" => Field { ty: schema::status(kind).map_or(field.ty, Type::Object), ..field },

@@ -72,7 +72,7 @@ fn walk<'a>(steps: &[Step], root: &'a Value, mut values: Vec<&'a Value>) -> Vec<
     values
 }
 
-fn one<'a>(step: &Step, root: &'a Value, value: &'a Value) -> Vec<&'a Value> {
+pub(super) fn one<'a>(step: &Step, root: &'a Value, value: &'a Value) -> Vec<&'a Value> {
     let entries = || value.as_array().map(Vec::as_slice).unwrap_or_default();
     match step {
         Step::Member(name) => value.get(name.as_str()).into_iter().collect(),

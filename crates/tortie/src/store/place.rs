@@ -15,7 +15,7 @@ pub(super) const DEFAULT_PATH: &str = "/var/lib/tortie/store.db";
 const FELIX_ENDPOINT: &str = "http://127.0.0.1:2379";
 
 /// A store, and how it is reached.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Place {
     /// An embedded store; whether somebody named its path.
     Embedded(PathBuf, bool),
@@ -69,16 +69,35 @@ pub(super) fn cluster(global: &Global) -> Result<Place, Failure> {
     Ok(sources(global, global.store.as_deref(), [&Local::new(), &Local::new()]).cluster()?)
 }
 
+/// Everything that names the store of a command which has no settings of Felix.
+pub(super) fn of_command<'a>(global: &'a Global, url: Option<&'a str>) -> Sources<'a> {
+    static NONE: Local = Local::new();
+    sources(global, url, [&NONE, &NONE])
+}
+
 fn sources<'a>(global: &'a Global, url: Option<&'a str>, felix: [&'a Local; 2]) -> Sources<'a> {
     let variable = |name: &str| std::env::var(name).ok();
     Sources {
         url: url.filter(|url| !url.is_empty()),
         config: global.config.as_deref(),
         context: global.context.as_deref(),
-        default_file: FILES.iter().map(PathBuf::from).find(|file| file.exists()),
+        default_file: users_file(global).into_iter().chain(FILES.map(PathBuf::from)).find(|file| file.exists()),
         environment: Values::of_environment(variable),
         felix,
     }
+}
+
+/// The user's own configuration file, whether or not it is there. What runs for the whole host has none.
+pub(super) fn users_file(global: &Global) -> Option<PathBuf> {
+    let named = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let folder = || named("XDG_CONFIG_HOME").or_else(|| Some(named("HOME")?.join(".config")));
+    Some(if global.is_service { None } else { folder() }?.join("tortie/tortie.cfg"))
+}
+
+/// The file that a command line names.
+pub(super) fn named_file(global: &Global) -> Option<PathBuf> {
+    let of_url = global.store.as_deref().and_then(|url| url.strip_prefix("config:")).map(PathBuf::from);
+    of_url.or_else(|| global.config.clone())
 }
 
 impl Sources<'_> {
@@ -99,7 +118,13 @@ impl Sources<'_> {
         self.values_in_context().map(Place::Kubernetes)
     }
 
-    fn values_in_context(&self) -> Result<Values, ConfigFault> {
+    /// The file that counts.
+    pub(super) fn file(&self) -> Option<PathBuf> {
+        let named = self.url.and_then(|url| url.strip_prefix("config:")).map(Path::new);
+        named.or(self.config).or(self.default_file.as_deref()).map(Path::to_owned)
+    }
+
+    pub(super) fn values_in_context(&self) -> Result<Values, ConfigFault> {
         let mut values = self.values()?;
         if let Some(context) = self.context {
             values.set("k8sCurrentContext", context);
@@ -109,9 +134,8 @@ impl Sources<'_> {
 
     /// A file that exists counts alone; without one the environment does. Felix's own settings go over both.
     fn values(&self) -> Result<Values, ConfigFault> {
-        let named = self.url.and_then(|url| url.strip_prefix("config:")).map(Path::new);
-        let mut values = match named.or(self.config).or(self.default_file.as_deref()) {
-            Some(file) => Values::of_file(file)?,
+        let mut values = match self.file() {
+            Some(file) => Values::of_file(&file)?,
             None => self.environment.clone(),
         };
         let felix = |name: &str| {
@@ -194,7 +218,7 @@ fn named(url: &str, values: &mut Values) -> Result<(), Failure> {
     Ok(())
 }
 
-fn decide(values: Values) -> Result<Place, ConfigFault> {
+pub(super) fn decide(values: Values) -> Result<Place, ConfigFault> {
     let has_etcd = values.get("etcdEndpoints").or(values.get("etcdDiscoverySrv")).is_some();
     match values.get("datastoreType") {
         // Nothing at all is said.

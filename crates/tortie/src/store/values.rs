@@ -10,14 +10,14 @@ use tortie_api::{API_VERSION, nearest, with_causes};
 
 use super::fault::{ConfigFault, Mistake};
 
-/// Configuration files, the first one that exists counts.
+/// Configuration files of the system, the first one that exists counts.
 pub(super) const FILES: [&str; 2] = ["/etc/tortie/tortie.cfg", "/etc/calico/calicoctl.cfg"];
 /// The largest file that is read, in bytes.
-const FILE_LEN_MAX: u64 = 1 << 20;
+pub(crate) const FILE_LEN_MAX: u64 = 1 << 20;
 const KIND: &str = "CalicoAPIConfig";
 
 /// A field of the file, and its variable of the environment where it has one.
-const FIELDS: &[(&str, Option<&str>)] = &[
+pub(super) const FIELDS: &[(&str, Option<&str>)] = &[
     ("datastoreType", Some("DATASTORE_TYPE")),
     ("embeddedPath", None),
     ("etcdEndpoints", Some("ETCD_ENDPOINTS")),
@@ -45,8 +45,16 @@ const FIELDS: &[(&str, Option<&str>)] = &[
     ("calicoAPIGroup", Some("CALICO_API_GROUP")),
 ];
 
+/// The variable of the environment that gives a field its value now, if one does.
+pub(super) fn variable(field: &str) -> Option<String> {
+    let (_, name) = FIELDS.iter().find(|(known, _)| *known == field)?;
+    let name = (*name)?;
+    let is_set = |name: &String| std::env::var(name).is_ok_and(|value| !value.is_empty());
+    [format!("CALICO_{name}"), name.to_owned()].into_iter().find(is_set)
+}
+
 /// Fields that have a value, by the name they have in the file. An empty text is no value.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Values {
     fields: BTreeMap<&'static str, String>,
     /// Where they are from, for messages.
@@ -97,7 +105,8 @@ impl Values {
         Ok(values)
     }
 
-    fn of_text(text: &str) -> Result<Self, Mistake> {
+    /// The values of a file's text.
+    pub(super) fn of_text(text: &str) -> Result<Self, Mistake> {
         let other = |message: String| Mistake::Other(message);
         let documents = from_yaml(text).map_err(|problems| {
             let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();

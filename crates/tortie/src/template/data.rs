@@ -52,6 +52,16 @@ impl Struct {
         };
         own.or_else(embedded)
     }
+
+    /// The names of its fields, and of those of embedded structs.
+    pub(super) fn names(&self) -> Vec<&str> {
+        let embedded = self.fields.iter().filter(|(name, _)| EMBEDDED.contains(&name.as_str()));
+        let inner = embedded.flat_map(|(_, data)| match data {
+            Data::Struct(inner) => inner.names(),
+            _ => Vec::new(),
+        });
+        self.fields.iter().map(|(name, _)| name.as_str()).chain(inner).collect()
+    }
 }
 
 impl Data {

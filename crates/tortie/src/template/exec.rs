@@ -1,5 +1,7 @@
 //! Carries a template out.
 
+use tortie_api::nearest;
+
 use super::data::Data;
 use super::parse::{Node, Operand, Pipeline, Term};
 use super::{Template, TemplateError, functions};
@@ -38,7 +40,7 @@ impl<'a> State<'a> {
     fn error(&self, operand: &Operand, message: impl std::fmt::Display) -> TemplateError {
         let (line, column) = self.template.place(operand.at);
         let (root, name, text) = (&self.template.name, self.name, &operand.text);
-        TemplateError(format!("{root}:{line}:{column}: executing \"{name}\" at <{text}>: {message}"))
+        TemplateError::new(format!("{root}:{line}:{column}: executing \"{name}\" at <{text}>: {message}"))
     }
 
     fn nodes(&mut self, nodes: &'a [Node], dot: &Data) -> Result<Flow, TemplateError> {
@@ -60,7 +62,7 @@ impl<'a> State<'a> {
 
     fn print(&mut self, text: &str) -> Result<(), TemplateError> {
         if self.out.len() + text.len() > OUTPUT_LEN_MAX {
-            return Err(TemplateError(format!("{}: the output is too long", self.template.name)));
+            return Err(TemplateError::new(format!("{}: the output is too long", self.template.name)));
         }
         self.out.push_str(text);
         Ok(())
@@ -251,7 +253,8 @@ impl<'a> State<'a> {
                 Some(data) => Ok(data.clone()),
                 None => {
                     let message = format!("can't evaluate field {name} in type {}", value.type_name());
-                    Err(self.error(operand, message))
+                    let near = nearest(name, inner.names()).map(str::to_owned);
+                    Err(TemplateError { near, ..self.error(operand, message) })
                 }
             },
             Data::Map(members) => Ok(members.get(name).cloned().unwrap_or(Data::Text(String::new()))),

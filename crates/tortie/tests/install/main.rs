@@ -5,12 +5,14 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+mod completion;
 mod confined;
 mod examples;
 #[path = "../life/host.rs"]
 mod host;
 mod kubernetes;
 mod manual;
+mod terminal;
 mod units;
 
 /// The folder `packaging` of the source tree.
