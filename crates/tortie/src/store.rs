@@ -78,13 +78,19 @@ pub(crate) fn open(global: &Global, access: Access) -> Result<Arc<dyn Store>, Fa
     connect(global.timeout, &named(global)?, access)
 }
 
-/// Opens the store that Calico's own command line would ask.
-pub(crate) fn open_as_calicoctl(
-    config: Option<&Path>,
-    context: Option<&str>,
-    access: Access,
-) -> Result<Arc<dyn Store>, ConfigFault> {
-    Ok(connect(None, &place::of_calicoctl(config, context)?, access)?)
+/// A store that was found and is not open yet.
+pub(crate) struct Unopened(Place);
+
+impl Unopened {
+    /// The store that Calico's own command line would ask.
+    pub(crate) fn of_calicoctl(config: Option<&Path>, context: Option<&str>) -> Result<Unopened, ConfigFault> {
+        place::of_calicoctl(config, context).map(Unopened)
+    }
+
+    /// Opens it.
+    pub(crate) fn open(&self, access: Access) -> Result<Arc<dyn Store>, Failure> {
+        connect(None, &self.0, access)
+    }
 }
 
 /// Opens the store of this URL; how it is reached comes from the same environment and files.

@@ -1,32 +1,40 @@
 //! `patch` and `label`.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tortie_api::Kind;
 use tortie_datastore::Access;
 use tortie_datastore::resources::{Change, Mode, Object};
 
 use super::error::{Error, Operation, of_store};
 use super::flags::Given;
+use super::input;
 use super::resource::Resource;
-use super::session::Session;
+use super::session::{Located, Session};
 use super::write::write_one;
 use crate::go;
 use crate::patch::strategic_merge;
 
 pub(super) fn patch(given: &Given) -> Result<(), Error> {
-    let session = Session::open(given, Access::Write)?;
-    let kind = patched(given, &session)?;
+    let place = Located::find(given)?;
+    let resource = single(given)?;
+    let session = place.open(Access::Write)?;
+    input::require_names(given)?;
+    let kind = patched(given, &session, resource)?;
     println!("Successfully patched 1 '{kind}' resource");
     Ok(())
 }
 
-fn patched(given: &Given, session: &Session) -> Result<Kind, Error> {
-    let mut resource = single(given)?;
+fn patched(given: &Given, session: &Session, mut resource: Resource) -> Result<Kind, Error> {
     let hit = |error: Error| error.within(Error::Hit);
     resource.settle_namespace(given).map_err(hit)?;
     let found = read(session, &resource).map_err(hit)?;
     let patch = serde_json::from_str(given.text("patch").unwrap_or_default());
-    let Ok(Value::Object(patch)) = patch else { return Err(hit(Error::NoPatch)) };
+    let patch = match patch {
+        Ok(Value::Object(patch)) => patch,
+        // To Go that is an object without members.
+        Ok(Value::Null) => Map::new(),
+        _ => return Err(hit(Error::NoPatch)),
+    };
     let mut object = go::shown(resource.kind, &found.value).map_err(|problem| hit(Error::Stored(problem)))?;
     strategic_merge(&mut object, &patch);
     let wrong = |error: Error| hit(error.within(Error::Patched));
@@ -35,7 +43,7 @@ fn patched(given: &Given, session: &Session) -> Result<Kind, Error> {
     let patched = Resource::of_entry(entry).map_err(wrong)?;
     let update = |error: Error| hit(error.within(Error::Updating));
     let value = match patched.kind {
-        Kind::ClusterInformation => serde_json::Map::new(),
+        Kind::ClusterInformation => Map::new(),
         _ => patched.valid().map_err(update)?.clone(),
     };
     let change = Change { mode: Mode::Replace, key: patched.key(), value, resource_version: patched.revision.clone() };
@@ -63,13 +71,17 @@ pub(super) fn label(given: &Given) -> Result<(), Error> {
             None => Err(Error::Label(pair.clone())),
         })
         .collect::<Result<_, _>>()?;
-    let session = Session::open(given, Access::Write)?;
     let what = || (kind.clone(), name.clone());
     let in_vain = |cause: Error| {
         let ((kind, name), cause) = (what(), Box::new(cause));
         Error::LabelGet { kind, name, cause }
     };
+    let place = Located::find(given)?;
     let mut resource = single(given).map_err(in_vain)?;
+    let session = place.open(Access::Write)?;
+    if name.is_empty() {
+        return Err(in_vain(Error::EmptyName));
+    }
     let missing = |_: Error| {
         let (kind, name) = what();
         Error::NotFound { kind, name }
@@ -121,7 +133,7 @@ fn relabel(
 }
 
 /// The object with its new labels, as it is to be stored.
-fn relabelled(resource: &Resource, object: Object) -> Result<serde_json::Map<String, Value>, Error> {
+fn relabelled(resource: &Resource, object: Object) -> Result<Map<String, Value>, Error> {
     let shown = go::shown(resource.kind, &object.value).map_err(Error::Stored)?;
     let entries = tortie_api::entries(&Value::Object(shown).to_string()).unwrap_or_default();
     let entry = entries.into_iter().next().ok_or(Error::NoPatch)?;

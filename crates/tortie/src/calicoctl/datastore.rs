@@ -15,7 +15,7 @@ use super::input;
 use super::resource::Resource;
 use super::session::Session;
 use super::write::write_one;
-use crate::get::strip;
+use crate::get::{list, strip};
 use crate::go;
 
 /// The kinds of an export, in its order.
@@ -34,7 +34,7 @@ const EXPORTED: [Kind; 12] = [
     Kind::FelixConfiguration,
 ];
 
-/// Metadata that an export leaves out.
+/// Metadata of objects that an export leaves out.
 const OF_STORE: &[&str] = &["uid", "resourceVersion", "creationTimestamp"];
 
 /// What stands between the parts of an export.
@@ -66,12 +66,13 @@ pub(super) fn export(given: &Given) -> Result<(), Error> {
     let session = Session::open(given, Access::Read)?;
     let resources = session.resources();
     let refused = |error| of_store(error, Operation::Get);
-    let information = resources.get(&ResourceKey::cluster_information()).map_err(refused)?;
+    let information = resources.get(&ResourceKey::cluster_information());
+    let information = information.map_err(|error| refused(error).within(Error::LockUnknown))?;
     if information.value["spec"]["datastoreReady"] != false {
         return Err(Error::NotLocked);
     }
     for kind in EXPORTED {
-        let (objects, _) = resources.list(kind, None).map_err(refused)?;
+        let (objects, revision) = list(&resources, kind, None).map_err(refused)?;
         let items: Vec<Value> = objects
             .into_iter()
             .filter(|object| !object.key.name.starts_with("knp.default."))
@@ -81,11 +82,12 @@ pub(super) fn export(given: &Given) -> Result<(), Error> {
                 Value::Object(object)
             })
             .collect();
-        let list = json!({"kind": format!("{kind}List"), "apiVersion": API_VERSION, "metadata": {}, "items": items});
+        let metadata = json!({"resourceVersion": revision});
+        let list =
+            json!({"kind": format!("{kind}List"), "apiVersion": API_VERSION, "metadata": metadata, "items": items});
         print!("{}---\n", to_yaml(&list));
     }
-    let mut information = go::shown(Kind::ClusterInformation, &information.value).map_err(Error::Stored)?;
-    strip(&mut information, OF_STORE);
+    let information = go::shown(Kind::ClusterInformation, &information.value).map_err(Error::Stored)?;
     // Addresses are managed by others: that part is empty.
     print!("{SEPARATOR}{}\n{SEPARATOR}{{}}\n", go::to_json(&Value::Object(information)));
     Ok(())

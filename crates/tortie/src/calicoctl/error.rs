@@ -78,6 +78,8 @@ pub(super) enum Error {
     EmptyFolder(String),
     #[error("resource type '{0}' is not supported")]
     Kind(String),
+    #[error("resource type '{word}' is not supported: kind {kind} is not managed by Tortie")]
+    OtherKind { word: String, kind: &'static str },
     #[error("resource name may not be empty")]
     EmptyName,
 
@@ -106,6 +108,8 @@ pub(super) enum Error {
     Missing(ResourceKey),
     #[error("update conflict: {0}")]
     Conflict(ResourceKey),
+    #[error("error with field ResourceVersion = '{0}'")]
+    Revision(String),
     #[error("operation {operation} is not supported on {id}{}", reason.as_ref().map(|r| format!(": {r}")).unwrap_or_default())]
     NotSupported { operation: &'static str, id: String, reason: Option<String> },
     #[error("{0}")]
@@ -152,6 +156,8 @@ pub(super) enum Error {
     // Version and datastore.
     #[error("unable to retrieve Cluster Version or Type: {0}")]
     Version(Box<Error>),
+    #[error("error while checking if datastore was locked: error retrieving ClusterInformation: {0}")]
+    LockUnknown(Box<Error>),
     #[error("invalid poll duration specified: {0}")]
     Poll(String),
     #[error("{0}: {1}")]
@@ -195,6 +201,14 @@ impl Error {
             field @ Error::UnknownField(_) => field,
             store if store.is_result() => store,
             other => wrap(Box::new(other)),
+        }
+    }
+
+    /// What keeps a store from being asked, of a command that says only that, where errors go.
+    pub(super) fn bare(self) -> Error {
+        match self {
+            Error::Client(cause) => Error::Stored(cause),
+            other => other,
         }
     }
 

@@ -1,6 +1,6 @@
 //! `get` (cli.md section 1.5).
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
 use tortie_api::print::to_yaml;
@@ -10,7 +10,7 @@ use tortie_datastore::Access;
 use super::error::{Error, Operation, of_store};
 use super::flags::Given;
 use super::resource::{Resource, is_of_all};
-use super::session::Session;
+use super::session::{Located, Session};
 use super::{input, table};
 use crate::get::{OF_STORE, list, strip};
 use crate::go;
@@ -22,7 +22,9 @@ enum Format {
     Columns(Vec<String>),
     Yaml,
     Json,
-    Template(Template),
+    /// A template; it is looked at when there is something to print.
+    Template(String),
+    TemplateFile(PathBuf),
 }
 
 /// What was found for one name, or for a kind without a name.
@@ -34,18 +36,16 @@ pub(super) enum Found {
 pub(super) fn get(given: &Given) -> Result<(), Error> {
     input::require(given, "get")?;
     let format = Format::of(given)?;
-    let session = Session::open(given, Access::Read)?;
-    if given.arguments.len() > 1 && is_of_all(given) {
-        return Err(Error::SingleOfAll);
-    }
+    let place = Located::find(given)?;
     let read = input::read(given).map_err(|error| match error {
         parse @ Error::Execute(_) => parse,
         other => other.within(Error::Get),
     })?;
     let Some(resources) = read else {
-        println!("No resources specified");
-        return Ok(());
+        return format.print(&[], given);
     };
+    let session = place.open(Access::Read)?;
+    input::require_names(given).map_err(|error| error.within(Error::Get))?;
     let (mut found, mut errors) = (Vec::new(), Vec::new());
     for mut resource in resources {
         match resource.settle_namespace(given).and_then(|()| look_up(&session, &resource, given)) {
@@ -61,7 +61,13 @@ fn look_up(session: &Session, resource: &Resource, given: &Given) -> Result<Foun
     let resources = session.resources();
     let refused = |error| of_store(error, Operation::Get);
     let kind = resource.kind;
+    if resource.revision.as_ref().is_some_and(|revision| revision.parse::<i64>().is_err()) {
+        return Err(Error::Revision(resource.revision.clone().unwrap_or_default()));
+    }
     if !resource.name.is_empty() {
+        if kind.is_namespaced() && resource.namespace.is_empty() {
+            return Err(Error::SingleOfAll);
+        }
         let object = resources.get(&resource.key()).map_err(refused)?;
         let mut object = go::shown(kind, &object.value).map_err(Error::Stored)?;
         if given.is_set("export") && given.arguments.len() > 1 {
@@ -111,12 +117,9 @@ impl Format {
             ("json", _) if value.is_none() => Ok(Format::Json),
             ("custom-columns", Some(columns)) => Ok(Format::Columns(columns.split(',').map(str::to_owned).collect())),
             ("custom-columns", None) => Err(Error::NoColumn),
-            ("go-template", Some(text)) => Ok(Format::Template(Template::parse("get", text)?)),
+            ("go-template", Some(text)) => Ok(Format::Template(text.to_owned())),
             ("go-template", None) => Err(Error::NoTemplate),
-            ("go-template-file", Some(path)) => {
-                let text = std::fs::read_to_string(path).map_err(|error| input::open(Path::new(path), &error))?;
-                Ok(Format::Template(Template::parse("get", &text)?))
-            }
+            ("go-template-file", Some(path)) => Ok(Format::TemplateFile(PathBuf::from(path))),
             ("go-template-file", None) => Err(Error::NoTemplateFile),
             _ => Err(Error::Format(text.to_owned())),
         }
@@ -137,12 +140,20 @@ impl Format {
             }
             Format::Yaml => print!("{}", to_yaml(&whole(found))),
             Format::Json => print!("{}", go::to_json(&whole(found))),
-            Format::Template(template) => {
-                print!("{}", template.execute(&Data::List(found.iter().map(Found::data).collect()))?);
+            Format::Template(text) => print!("{}", templated(text, found)?),
+            Format::TemplateFile(path) => {
+                let text = std::fs::read_to_string(path).map_err(|error| input::open(path, &error))?;
+                print!("{}", templated(&text, found)?);
             }
         }
         Ok(())
     }
+}
+
+/// What a template makes of all results.
+fn templated(text: &str, found: &[Found]) -> Result<String, Error> {
+    let template = Template::parse("get", text)?;
+    Ok(template.execute(&Data::List(found.iter().map(Found::data).collect()))?)
 }
 
 /// One result stands for itself, several are an array.

@@ -19,6 +19,14 @@ pub(super) fn require(given: &Given, command: &'static str) -> Result<(), Error>
     }
 }
 
+/// Refuses names that are empty, which come after all else that can be wrong with a line.
+pub(super) fn require_names(given: &Given) -> Result<(), Error> {
+    match given.arguments.iter().skip(1).any(String::is_empty) {
+        true => Err(Error::EmptyName),
+        false => Ok(()),
+    }
+}
+
 /// The objects, or none when `--skip-empty` allows that.
 pub(super) fn read(given: &Given) -> Result<Option<Vec<Resource>>, Error> {
     if given.text("filename").is_none() {

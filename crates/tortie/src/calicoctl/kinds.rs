@@ -134,6 +134,17 @@ const TABLE: &[Row] = &[
     },
 ];
 
+/// Kinds that Calico's own tool has besides, and its words for them.
+const OTHERS: &[(&str, &[&str])] = &[
+    ("BGPConfiguration", &["bgpconfiguration", "bgpconfigurations", "bgpconfig", "bgpconfigs"]),
+    ("BGPFilter", &["bgpfilter", "bgpfilters"]),
+    ("BGPPeer", &["bgppeer", "bgppeers", "bgpp", "bgpps", "bp", "bps"]),
+    ("CalicoNodeStatus", &["caliconodestatus", "caliconodestatuses", "nodestatus", "nodestatuses"]),
+    ("IPAMConfiguration", &["ipamconfiguration", "ipamconfigurations", "ipamconfig", "ipamconfigs"]),
+    ("IPPool", &["ippool", "ippools", "ipp", "ipps", "pool", "pools"]),
+    ("IPReservation", &["ipreservation", "ipreservations", "reservation", "reservations"]),
+];
+
 /// The row of a kind.
 pub(super) fn row(kind: Kind) -> &'static Row {
     TABLE.iter().find(|row| row.kind == kind).expect("every kind has its row")
@@ -145,7 +156,13 @@ pub(super) fn kind(word: &str) -> Result<Kind, Error> {
     let is_it = |row: &&Row| {
         row.kind.name().to_lowercase() == lower || row.kind.plural() == lower || row.words.contains(&lower.as_str())
     };
-    TABLE.iter().find(is_it).map(|row| row.kind).ok_or_else(|| Error::Kind(word.to_owned()))
+    TABLE.iter().find(is_it).map(|row| row.kind).ok_or_else(|| {
+        let word = word.to_owned();
+        match OTHERS.iter().find(|(_, words)| words.contains(&lower.as_str())) {
+            Some((kind, _)) => Error::OtherKind { word, kind },
+            None => Error::Kind(word),
+        }
+    })
 }
 
 impl Row {

@@ -112,8 +112,14 @@ pub(super) fn of(kind: Kind, raw: &Value, problems: &[Problem]) -> Error {
             lines.schema(&site, &problem.message);
         }
     }
+    // Whoever told of nothing took it for granted that another does.
+    if let (true, Some(problem)) = (lines.found.is_empty(), problems.first()) {
+        let site = Site::find(kind, raw, &problem.path);
+        lines.schema(&site, &problem.message);
+    }
     let mut lines = lines.found;
-    lines.sort();
+    // Those of one place stay in the order in which they were found.
+    lines.sort_by(|a, b| (a.pass, &a.at, a.rank).cmp(&(b.pass, &b.at, b.rank)));
     Error::Invalid(match lines.as_slice() {
         [line] => format!("error with field {}", line.text),
         _ => {

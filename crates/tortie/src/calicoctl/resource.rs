@@ -38,11 +38,11 @@ impl Resource {
             None if entry.api_version == API_VERSION
                 && entry.outcome.as_ref().is_err_and(|p| !p.iter().any(unknown)) =>
             {
-                return Err(Error::NotManaged(entry.kind));
+                return Err(of_list(&entry).unwrap_or(Error::NotManaged(entry.kind)));
             }
             None => return Err(Error::UnknownResource { kind: entry.kind, version: entry.api_version }),
         };
-        let text = |name: &str| entry.raw["metadata"][name].as_str().unwrap_or_default().to_owned();
+        let text = |name: &str| word(&entry.raw["metadata"][name]);
         let revision = Some(text("resourceVersion")).filter(|revision| !revision.is_empty());
         let (name, namespace) = (text("name"), text("namespace"));
         let body = match entry.outcome {
@@ -59,9 +59,6 @@ impl Resource {
     pub(super) fn of_words(words: &[String]) -> Result<Vec<Resource>, Error> {
         let (word, names) = words.split_first().expect("a command without a kind ends before this");
         let kind = kinds::kind(word)?;
-        if names.iter().any(String::is_empty) {
-            return Err(Error::EmptyName);
-        }
         let unnamed = [String::new()];
         let names = if names.is_empty() { &unnamed } else { names };
         names.iter().map(|name| Resource::of_entry(named(kind, name))).collect()
@@ -119,6 +116,21 @@ impl Resource {
         };
         let tier = value.and_then(|spec| spec.get("tier")).and_then(Value::as_str).filter(|tier| !tier.is_empty());
         self.kind.is_tiered_policy().then(|| tier.unwrap_or(tortie_api::DEFAULT_TIER))
+    }
+}
+
+/// Why the list that an entry is cannot be read, if it is one of a kind that is known.
+fn of_list(entry: &Entry) -> Option<Error> {
+    let kind = entry.kind.strip_suffix("List").and_then(Kind::from_document)?;
+    entry.outcome.as_ref().err().and_then(|problems| refusal::unreadable(kind, &entry.raw, problems))
+}
+
+/// The text that a scalar is where text is wanted: a name may look like a number.
+fn word(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Number(_) | Value::Bool(_) => value.to_string(),
+        _ => String::new(),
     }
 }
 

@@ -17,34 +17,48 @@ const POLL_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 pub(super) fn version(given: &Given) -> Result<(), Error> {
     let poll = match given.text("poll") {
         None => Duration::ZERO,
-        Some(text) => match (go::duration_mistake(text), tortie_api::parse_duration(text)) {
-            (Some(mistake), _) => return Err(Error::Poll(mistake)),
-            // A negative one polls as little as none.
-            (None, pause) => pause.unwrap_or_default().min(POLL_MAX),
-        },
+        Some(text) if go::duration_mistake(text).is_some() => return Err(Error::Poll(text.to_owned())),
+        // A negative one polls as little as none.
+        Some(text) => tortie_api::parse_duration(text).unwrap_or_default().min(POLL_MAX),
     };
-    loop {
-        show(given)?;
-        if poll.is_zero() || given.is_set("client") {
-            return Ok(());
-        }
-        std::thread::sleep(poll);
-    }
-}
-
-fn show(given: &Given) -> Result<(), Error> {
     println!("Client Version:    v{}", env!("CARGO_PKG_VERSION"));
     println!("Git commit:        {}", option_env!("TORTIE_COMMIT").unwrap_or("unknown"));
     if given.is_set("client") {
         return Ok(());
     }
     let session = Session::open(given, Access::Read)?;
-    let key = ResourceKey::cluster_information();
-    let found = session.resources().get(&key).map_err(|error| of_store(error, Operation::Get));
-    let cluster = found.map_err(|error| error.within(Error::Version))?;
-    let spec = &cluster.value["spec"];
+    let mut shown = [None, None];
+    loop {
+        let answer = cluster(&session);
+        if poll.is_zero() {
+            return answer.map(|words| show(&mut shown, words));
+        }
+        match answer {
+            Ok(words) => show(&mut shown, words),
+            Err(error) => {
+                eprintln!("{error}");
+                shown = [None, None];
+            }
+        }
+        std::thread::sleep(poll);
+    }
+}
+
+/// Version and type of the cluster.
+fn cluster(session: &Session) -> Result<[String; 2], Error> {
+    let found = session.resources().get(&ResourceKey::cluster_information());
+    let found = found.map_err(|error| of_store(error, Operation::Get).within(Error::Version))?;
+    let spec = &found.value["spec"];
     let text = |name: &str| spec.get(name).and_then(Value::as_str).filter(|text| !text.is_empty()).unwrap_or("unknown");
-    println!("Cluster Version:   {}", text("calicoVersion"));
-    println!("Cluster Type:      {}", text("clusterType"));
-    Ok(())
+    Ok(["calicoVersion", "clusterType"].map(|name| text(name).to_owned()))
+}
+
+/// Prints what is not known yet.
+fn show(shown: &mut [Option<String>; 2], words: [String; 2]) {
+    for ((title, word), shown) in ["Cluster Version:   ", "Cluster Type:      "].into_iter().zip(words).zip(shown) {
+        if shown.as_ref() != Some(&word) {
+            println!("{title}{word}");
+            *shown = Some(word);
+        }
+    }
 }

@@ -10,33 +10,38 @@ use super::flags::Given;
 use super::input;
 use super::resource::{Body, Resource};
 use super::results::{Results, Verb};
-use super::session::Session;
+use super::session::Located;
 
-/// Does something to each object of the command and says what became of them; nothing at all may be left to do.
-fn each(
+/// Does something to each object of the command, with what is opened once they are read, and says what became of them;
+/// nothing at all may be left to do.
+fn each<T>(
     given: &Given,
+    open: impl FnOnce() -> Result<T, Error>,
     report: impl FnOnce(Results) -> Result<(), Error>,
-    mut act: impl FnMut(&Resource) -> Result<(), Error>,
+    mut act: impl FnMut(&T, &Resource) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let Some(mut resources) = input::read(given)? else {
         println!("No resources specified");
         return Ok(());
     };
+    let opened = open()?;
+    input::require_names(given)?;
     report(Results::of(&mut resources, |resource| {
         resource.settle_namespace(given)?;
-        act(resource)
+        act(&opened, resource)
     }))
 }
 
 pub(super) fn create(given: &Given) -> Result<(), Error> {
     const VERB: Verb = Verb { infinitive: "create", past: "created" };
     input::require(given, VERB.infinitive)?;
-    let session = Session::open_initialised(given)?;
+    let place = Located::find(given)?;
     let skips = given.is_set("skip-exists");
     each(
         given,
+        || place.open_initialised(),
         |results| results.report(VERB),
-        |resource| match create_one(&session.resources(), resource, resource.revision.clone()) {
+        |session, resource| match create_one(&session.resources(), resource, resource.revision.clone()) {
             Err(Error::Exists(_) | Error::ExistsBuiltIn(_)) if skips => Ok(()),
             done => done,
         },
@@ -46,11 +51,12 @@ pub(super) fn create(given: &Given) -> Result<(), Error> {
 pub(super) fn apply(given: &Given) -> Result<(), Error> {
     const VERB: Verb = Verb { infinitive: "apply", past: "applied" };
     input::require(given, VERB.infinitive)?;
-    let session = Session::open_initialised(given)?;
+    let place = Located::find(given)?;
     each(
         given,
+        || place.open_initialised(),
         |results| results.report(VERB),
-        |resource| {
+        |session, resource| {
             if resource.kind == Kind::ClusterInformation {
                 let (id, reason) = (resource.kind.name().to_owned(), Some("resource is readonly".to_owned()));
                 return Err(Error::NotSupported { operation: VERB.infinitive, id, reason });
@@ -68,19 +74,25 @@ pub(super) fn apply(given: &Given) -> Result<(), Error> {
 pub(super) fn replace(given: &Given) -> Result<(), Error> {
     const VERB: Verb = Verb { infinitive: "replace", past: "replaced" };
     input::require(given, VERB.infinitive)?;
-    let session = Session::open_initialised(given)?;
-    each(given, |results| results.report_last(VERB), |resource| replace_one(&session.resources(), resource))
+    let place = Located::find(given)?;
+    each(
+        given,
+        || place.open_initialised(),
+        |results| results.report_last(VERB),
+        |session, resource| replace_one(&session.resources(), resource),
+    )
 }
 
 pub(super) fn delete(given: &Given) -> Result<(), Error> {
     const VERB: Verb = Verb { infinitive: "delete", past: "deleted" };
     input::require(given, VERB.infinitive)?;
-    let session = Session::open(given, Access::Write)?;
+    let place = Located::find(given)?;
     let skips = given.is_set("skip-not-exists");
     each(
         given,
+        || place.open(Access::Write),
         |results| results.report_each(VERB),
-        |resource| {
+        |session, resource| {
             let change = Change {
                 mode: Mode::Delete,
                 key: resource.key(),
@@ -98,7 +110,7 @@ pub(super) fn delete(given: &Given) -> Result<(), Error> {
 pub(super) fn validate(given: &Given) -> Result<(), Error> {
     const VERB: Verb = Verb { infinitive: "validate", past: "validated" };
     input::require(given, VERB.infinitive)?;
-    each(given, |results| results.report(VERB), |resource| resource.valid().map(|_| ()))
+    each(given, || Ok(()), |results| results.report(VERB), |(), resource| resource.valid().map(|_| ()))
 }
 
 fn create_one(resources: &Resources<'_>, resource: &Resource, revision: Option<String>) -> Result<(), Error> {

@@ -142,7 +142,9 @@ fn text(lines: &mut Lines<'_>, site: &Site<'_>, rule: Text) -> bool {
                 protocol(lines, site);
             }
             let port = Site::find(lines.kind, lines.raw, site.path.trim_end_matches(".protocol"));
-            port_protocol(lines, &port, &site.printed());
+            if !joint::has_ports(&site.printed()) {
+                port_protocol(lines, &port, &site.printed());
+            }
         }
         Text::Port | Text::NumericPort => port(lines, site),
         Text::PortName => lines.tag(site, "portName"),
@@ -197,8 +199,9 @@ fn selector(lines: &mut Lines<'_>, site: &Site<'_>, rule: Text) {
             lines.field(site, "NamespaceSelector field", text, reason);
         }
         (true, _) if rule_of(&site.path).is_some() => {
-            let name = format!("{} field", site.go_name);
-            lines.field(site, &name, text, ELSEWHERE);
+            let entity = site.path.rsplit_once('.').map_or("", |(entity, _)| entity);
+            let entity = Site::find(lines.kind, lines.raw, entity);
+            lines.rule(&entity, joint::ENTITY_GLOBAL_RANK, ELSEWHERE);
         }
         (true, _) => {
             let spec = Site::find(lines.kind, lines.raw, "spec");

@@ -9,7 +9,8 @@ use super::{Lines, Pass};
 
 /// Ranks of rules of a policy and of its entities that are told elsewhere.
 pub(super) const GLOBAL_RANK: usize = 4;
-pub(super) const SERVICE_NAME_RANK: usize = 4;
+pub(super) const ENTITY_GLOBAL_RANK: usize = 0;
+pub(super) const SERVICE_NAME_RANK: usize = 3;
 
 /// Lines about a rule that is broken; whether nothing else needs to be said of it.
 pub(super) fn tell(lines: &mut Lines<'_>, joint: Joint, site: &Site<'_>) -> bool {
@@ -25,8 +26,13 @@ pub(super) fn tell(lines: &mut Lines<'_>, joint: Joint, site: &Site<'_>) -> bool
         }
         Joint::Repeated => repeated(lines, site),
         Joint::StagedDelete => {
-            let reason = "Spec fields, except Tier, should all be zero-value if stagedAction is Delete";
-            lines.whole(3, format!("{}Spec ({reason})", lines.kind));
+            let reason = match lines.kind {
+                Kind::StagedKubernetesNetworkPolicy => {
+                    "Spec fields should all be zero-value if stagedAction is Delete"
+                }
+                _ => "Spec fields, except Tier, should all be zero-value if stagedAction is Delete",
+            };
+            lines.whole(4, format!("{}Spec ({reason})", lines.kind));
         }
         Joint::NodeSelector => {
             let reason = "nodeSelector must not be set on the 'default' or per-node ('node.*') FelixConfiguration";
@@ -83,7 +89,7 @@ fn repeated(lines: &mut Lines<'_>, site: &Site<'_>) {
     }
     let kind = if lines.kind.is_namespaced() { Kind::NetworkPolicy } else { Kind::GlobalNetworkPolicy };
     let reason = format!("'{}' type specified more than once", site.text());
-    lines.whole(4, format!("{kind}Spec.Types = '{}' ({reason})", list.printed()));
+    lines.whole(5, format!("{kind}Spec.Types = '{}' ({reason})", list.printed()));
     if list.value.and_then(Value::as_array).is_some_and(|types| types.len() > 2) {
         lines.schema(&list, "must have at most 2 items");
     }
@@ -164,16 +170,19 @@ fn in_rule(lines: &mut Lines<'_>, joint: Joint, site: &Site<'_>) -> bool {
     match joint {
         Joint::IpVersion => lines.schema(site, "supported values: \"4\", \"6\""),
         Joint::ProtocolVersion => match site.printed().as_str() {
-            "ICMPv6" | "58" => lines.rule(&of_rule, 1, "protocol ICMPv6 requires ipVersion 6"),
-            _ => lines.rule(&of_rule, 0, "protocol ICMP requires ipVersion 4"),
+            "ICMPv6" | "58" => lines.rule(&of_rule, 5, "protocol ICMPv6 requires ipVersion 6"),
+            _ => lines.rule(&of_rule, 4, "protocol ICMP requires ipVersion 4"),
         },
-        Joint::IcmpProtocol => lines.rule(&of_rule, 2, "ICMP fields require protocol to be ICMP or ICMPv6"),
+        Joint::IcmpProtocol => lines.rule(&of_rule, 3, "ICMP fields require protocol to be ICMP or ICMPv6"),
         Joint::IcmpCode => {
             rule(lines, site.path.trim_end_matches(".code"), 0, "ICMP code specified without an ICMP type");
         }
-        Joint::HttpAction => lines.rule(&of_rule, 3, "HTTP match is only valid on Allow rules"),
-        Joint::HttpProtocol => lines.rule(&of_rule, 4, "rules with HTTP match must have protocol TCP or unset"),
-        Joint::HttpEgress => lines.whole(6, "HTTP (not allowed in egress rules)".to_owned()),
+        Joint::HttpAction => lines.rule(&of_rule, 1, "HTTP match is only valid on Allow rules"),
+        Joint::HttpProtocol => lines.rule(&of_rule, 0, "rules with HTTP match must have protocol TCP or unset"),
+        Joint::HttpEgress => {
+            let place = if lines.kind.is_namespaced() { "egress rule" } else { "egress rules" };
+            lines.whole(6, format!("HTTP (not allowed in {place})"));
+        }
         Joint::HttpMethods => {
             let methods = Site::find(lines.kind, lines.raw, &format!("{path}.http.methods"));
             let printed = methods.printed();
@@ -186,13 +195,14 @@ fn in_rule(lines: &mut Lines<'_>, joint: Joint, site: &Site<'_>) -> bool {
         Joint::ServicesNamespace => {
             // Where services may not stand at all that is said instead.
             if !is_misplaced(&site.path) {
-                lines.whole(5, "Namespace = '' (must specify a namespace)".to_owned());
+                let rank = if site.path.starts_with("spec.egress") { 8 } else { 9 };
+                lines.whole(rank, "Namespace = '' (must specify a namespace)".to_owned());
             }
         }
         Joint::ServicesPlace => {
             let ingress = site.path.starts_with("spec.ingress");
-            let place = if ingress { "ingress rule destination" } else { "egress rule source" };
-            lines.whole(5, format!("Services (not allowed in {place})"));
+            let (rank, place) = if ingress { (7, "ingress rule destination") } else { (6, "egress rule source") };
+            lines.whole(rank, format!("Services (not allowed in {place})"));
         }
         _ => return false,
     }
@@ -205,24 +215,25 @@ fn is_misplaced(path: &str) -> bool {
 }
 
 fn services(lines: &mut Lines<'_>, of_rule: &Site<'_>, site: &Site<'_>) {
-    const EXCLUDED: [(&str, &[&str]); 4] = [
-        ("Nets/NotNets", &["nets", "notNets"]),
-        ("Selector/NotSelector", &["selector", "notSelector"]),
-        ("ServiceAccounts", &["serviceAccounts"]),
-        ("NamespaceSelector", &["namespaceSelector"]),
+    // Its place among the rules of an entity, its name, and the fields.
+    const EXCLUDED: [(usize, &str, &[&str]); 4] = [
+        (1, "NamespaceSelector", &["namespaceSelector"]),
+        (2, "ServiceAccounts", &["serviceAccounts"]),
+        (4, "Selector/NotSelector", &["selector", "notSelector"]),
+        (5, "Nets/NotNets", &["nets", "notNets"]),
     ];
     let entity = Site::find(lines.kind, lines.raw, site.path.trim_end_matches(".services"));
-    for (rank, (words, names)) in EXCLUDED.into_iter().enumerate() {
+    for (rank, words, names) in EXCLUDED {
         if names.iter().any(|name| entity.has(name)) {
             lines.rule(&entity, rank, &format!("cannot specify {words} and Services on the same rule"));
         }
     }
     if entity.path.ends_with(".destination") && (entity.has("ports") || entity.has("notPorts")) {
-        lines.rule(of_rule, 5, "ports and notPorts cannot be specified with services");
+        lines.rule(of_rule, 2, "ports and notPorts cannot be specified with services");
     }
 }
 
-/// The paths of the HTTP match around a path.
+/// The paths of the HTTP match around a path: the first that is wrong.
 pub(super) fn http_paths(lines: &mut Lines<'_>, path: &str) {
     let Some(rule) = rule_of(path) else { return };
     let site = Site::find(lines.kind, lines.raw, &format!("{rule}.http.paths"));
@@ -232,17 +243,17 @@ pub(super) fn http_paths(lines: &mut Lines<'_>, path: &str) {
     let shown: Vec<String> = items.iter().map(|(exact, prefix)| format!("{{{exact} {prefix}}}")).collect();
     let shown = format!("[{}]", shown.join(" "));
     for (exact, prefix) in &items {
-        if !exact.is_empty() && !prefix.is_empty() {
-            lines.field(&site, "Paths", &shown, "Invalid path match. Both 'exact' and 'prefix' are set");
-        }
         let path = if exact.is_empty() { prefix } else { exact };
-        if exact.is_empty() != prefix.is_empty() && check_text(Text::HttpPath, path).is_err() {
-            let reason = format!("Invalid path {path}. (must start with `/` and not contain `?` or `#`");
-            lines.field(&site, "Paths", &shown, &reason);
-        }
-        if path.is_empty() {
-            lines.field(&site, "Paths", &shown, "Invalid path match. Either 'exact' or 'prefix' must be set");
-        }
+        let reason = if !exact.is_empty() && !prefix.is_empty() {
+            "Invalid path match. Both 'exact' and 'prefix' are set".to_owned()
+        } else if path.is_empty() {
+            "Invalid path match. Either 'exact' or 'prefix' must be set".to_owned()
+        } else if !path.starts_with('/') || path.contains(['?', ' ', '#']) {
+            format!("Invalid path {path}. (must start with `/` and not contain `?` or `#`")
+        } else {
+            continue;
+        };
+        return lines.field(&site, "Paths", &shown, &reason);
     }
 }
 
@@ -274,7 +285,8 @@ pub(super) fn nets(lines: &mut Lines<'_>, path: &str) {
                 }
                 let is_v6 = net.contains(':');
                 (has_v4, has_v6) = (has_v4 || !is_v6, has_v6 || is_v6);
-                if name == "notNets" && net.ends_with("/0") {
+                // Go compares those of IPv4 by their text.
+                if name == "notNets" && if is_v6 { is_all_v6(net) } else { *net == "0.0.0.0/0" } {
                     let reason = "catch-all CIDR in negation creates logical contradiction (matches no traffic)";
                     lines.structure(&rule, rank, format!("{field} = '{net}' ({reason})"));
                 }
@@ -295,12 +307,34 @@ pub(super) fn nets(lines: &mut Lines<'_>, path: &str) {
     }
 }
 
+/// Whether a network of IPv6 has no prefix at all.
+fn is_all_v6(net: &str) -> bool {
+    net.rsplit_once('/').is_some_and(|(_, len)| len.parse() == Ok(0))
+}
+
+/// Whether Calico's tools know ports of a protocol; they do of three names in either case.
+pub(super) fn has_ports(protocol: &str) -> bool {
+    match protocol.parse::<u8>() {
+        Ok(number) => [6, 17, 132].contains(&number),
+        Err(_) => ["TCP", "UDP", "SCTP", "tcp", "udp", "sctp"].contains(&protocol),
+    }
+}
+
+/// A port of a rule as it is printed: leading zeros are gone, and a range of one is a number.
+fn port(value: &Value) -> String {
+    let text = printed(value);
+    match text.split_once(':').map(|(min, max)| (min.parse::<u16>(), max.parse::<u16>())) {
+        Some((Ok(min), Ok(max))) if min == max => min.to_string(),
+        Some((Ok(min), Ok(max))) => format!("{min}:{max}"),
+        _ => text.parse::<u16>().map_or(text, |number| number.to_string()),
+    }
+}
+
 /// The ports of a rule whose protocol has none.
 pub(super) fn ports(lines: &mut Lines<'_>, path: &str) {
     const BEHIND_NETS: usize = 1_000_000;
     let rule = Site::find(lines.kind, lines.raw, path);
     let protocol = rule.member("protocol").map(printed);
-    let has_ports = |protocol: &str| ["TCP", "UDP", "SCTP", "6", "17", "132"].contains(&protocol);
     if protocol.as_deref().is_some_and(has_ports) {
         return;
     }
@@ -309,7 +343,7 @@ pub(super) fn ports(lines: &mut Lines<'_>, path: &str) {
         let entity = Site::find(lines.kind, lines.raw, &format!("{path}.{end}"));
         for (name, go_name) in [("ports", "Ports"), ("notPorts", "NotPorts")] {
             let list = entity.member(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-            let is_numeric = |port: &Value| port.as_str().is_none_or(|port| port.contains(':'));
+            let is_numeric = |port: &Value| printed(port).bytes().all(|b| b.is_ascii_digit() || b == b':');
             let reason = match protocol {
                 Some(_) if !list.is_empty() => "rules that specify ports must set protocol to TCP or UDP or SCTP",
                 None if list.iter().any(is_numeric) => {
@@ -318,8 +352,8 @@ pub(super) fn ports(lines: &mut Lines<'_>, path: &str) {
                 _ => continue,
             };
             rank += 1;
-            let value = entity.member(name).map(printed).unwrap_or_default();
-            lines.structure(&rule, rank, format!("{field}.{go_name} = '{value}' ({reason})"));
+            let ports: Vec<String> = list.iter().map(port).collect();
+            lines.structure(&rule, rank, format!("{field}.{go_name} = '[{}]' ({reason})", ports.join(" ")));
         }
     }
 }

@@ -3,7 +3,7 @@
 use tortie_api::Kind;
 
 use super::site::Site;
-use super::{Lines, Pass};
+use super::{LAST, Lines, Pass};
 
 const NAME_LEN_MAX: usize = 253;
 const LABEL_LEN_MAX: usize = 63;
@@ -31,13 +31,15 @@ pub(super) fn name(lines: &mut Lines<'_>, site: &Site<'_>) {
     for reason in too_long(NAME_LEN_MAX).into_iter().chain((!is_dotted(name)).then(|| DOTTED.to_owned())) {
         lines.field(site, FIELD, name, &reason);
     }
-    // Kinds with tiers look at it again.
+    // Kinds with tiers look at it again, and so do staged policies of Kubernetes at its length.
     let (len_max, dots_max) = match kind {
         Kind::Tier => (LABEL_LEN_MAX, 0),
+        Kind::StagedKubernetesNetworkPolicy => (NAME_LEN_MAX, usize::MAX),
         kind if kind.is_tiered_policy() => (NAME_LEN_MAX, 1),
         _ => return,
     };
-    let is_good = is_dotted(name) && name.matches('.').count() <= dots_max;
+    let is_shaped = kind == Kind::StagedKubernetesNetworkPolicy || is_dotted(name);
+    let is_good = is_shaped && name.matches('.').count() <= dots_max;
     let reasons = too_long(len_max).into_iter().chain((!is_good).then(|| UNDOTTED.to_owned()));
     for (rank, reason) in reasons.enumerate() {
         lines.whole(rank, format!("{FIELD} = '{name}' ({reason})"));
@@ -74,12 +76,17 @@ pub(super) fn label_value(lines: &mut Lines<'_>, site: &Site<'_>) {
     }
 }
 
-/// A mistake in the metadata; kinds with tiers look at them again.
+/// A mistake in the metadata; policies and tiers look at them again.
 fn metadata(lines: &mut Lines<'_>, site: &Site<'_>, text: String) {
-    lines.push(Pass::Structs, &site.order, 0, text.clone());
-    if site.path.starts_with("metadata.") && (lines.kind == Kind::Tier || lines.kind.is_tiered_policy()) {
-        // Behind what is wrong with the name.
-        lines.whole(2, text);
+    if !site.path.starts_with("metadata.") {
+        return lines.push(Pass::Structs, &site.order, 0, text);
+    }
+    // Behind what is wrong with the name, annotations first.
+    let rank = 2 + usize::from(site.path.starts_with("metadata.labels"));
+    lines.push(Pass::Structs, &[site.order[0], LAST], rank, text.clone());
+    let is_policy = lines.kind.is_tiered_policy() || lines.kind == Kind::StagedKubernetesNetworkPolicy;
+    if is_policy || lines.kind == Kind::Tier {
+        lines.whole(rank, text);
     }
 }
 
@@ -87,7 +94,7 @@ fn metadata(lines: &mut Lines<'_>, site: &Site<'_>, text: String) {
 pub(super) fn annotations_length(lines: &mut Lines<'_>, site: &Site<'_>, total: usize) {
     const LEN_MAX: usize = 256 * 1024;
     let reason = format!("total size of annotations is too large by {} bytes", total.saturating_sub(LEN_MAX));
-    metadata(lines, site, format!("Metadata.Annotations (key) = '{total}' ({reason})"));
+    metadata(lines, site, format!("Metadata.Annotations (key) = '{}' ({reason})", site.printed()));
 }
 
 /// What Kubernetes says of a qualified name.

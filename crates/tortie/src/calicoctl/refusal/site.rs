@@ -118,7 +118,8 @@ fn index(text: &str) -> Option<(usize, &str)> {
 pub(super) fn printed(value: &Value) -> String {
     let joined = |items: Vec<String>| items.join(" ");
     match value {
-        Value::Null => "<nil>".to_owned(),
+        // An entry of a list that is null is an empty text to Go.
+        Value::Null => String::new(),
         Value::String(text) => text.clone(),
         Value::Array(items) => format!("[{}]", joined(items.iter().map(printed).collect())),
         Value::Object(members) => {

@@ -44,11 +44,11 @@ fn read(kind: Kind, raw: &Value, problem: &Problem) -> Option<Error> {
                 format!("json: cannot unmarshal number {number} into Go struct field {leaf} of type {type_name}");
             (is_outside && !(min..=max).contains(&number)).then_some(Error::Decode(text))
         }
-        Fault::Text(Text::Port | Text::NumericPort) => port(site.value?).and_then(decode),
+        Fault::Text(Text::Port | Text::NumericPort) => port(site.value?, &site.path).and_then(decode),
         Fault::Text(Text::Duration | Text::FreeDuration) => go::duration_mistake(site.text()).and_then(decode),
         Fault::Text(Text::Protocol | Text::PortProtocol) => {
             let number = site.value.and_then(Value::as_i64).filter(|number| !(0..=255).contains(number))?;
-            decode(format!("json: cannot unmarshal number {number} into Go value of type uint8"))
+            decode(format!("json: cannot unmarshal number {number} into Go struct field {} of type uint8", problem.path))
         }
         Fault::Text(Text::AsNumber) => decode(format!("{}: {}", problem.path, problem.message)),
         _ => None,
@@ -65,11 +65,11 @@ fn in_order(a: &str, b: &str) -> Ordering {
 }
 
 /// Why a port is none: a number, two joined by a colon, or a name.
-fn port(value: &Value) -> Option<String> {
+fn port(value: &Value, path: &str) -> Option<String> {
     let text = match value {
         Value::String(text) => text.clone(),
         Value::Number(number) if number.as_u64().is_none_or(|number| number > u64::from(u16::MAX)) => {
-            return Some(format!("invalid port format ({number})"));
+            return Some(format!("json: cannot unmarshal number {number} into Go struct field {path} of type uint16"));
         }
         _ => return None,
     };
@@ -103,14 +103,14 @@ mod tests {
     fn ports_fail_in_the_words_of_calico() {
         for (value, words) in [
             (json!("70000"), Some("invalid port format (70000)")),
-            (json!(70000), Some("invalid port format (70000)")),
+            (json!(70000), Some("json: cannot unmarshal number 70000 into Go struct field spec.ports of type uint16")),
             (json!("1:70000"), Some("invalid maximum port number in range (1:70000)")),
             (json!("70000:2"), Some("invalid minimum port number in range (70000:2)")),
             (json!("5:6:7"), Some("invalid name for named port (5:6:7)")),
             (json!("80-90"), None),
             (json!(0), None),
         ] {
-            assert_eq!(port(&value).as_deref(), words, "{value}");
+            assert_eq!(port(&value, "spec.ports").as_deref(), words, "{value}");
         }
     }
 
