@@ -101,6 +101,7 @@ pub(crate) fn text(rule: Text, text: &str) -> Result<Value, Refusal> {
             c.is_ascii_alphanumeric() || "%: /_-".contains(c)
         })
         .and_then(|()| same()),
+        Text::Mac => hardware_address(text).and_then(|()| same()),
         Text::RateLimit => rate_limit(text).and_then(|()| same()),
         Text::MetricsHost => {
             at_most(text, 64)?;
@@ -484,6 +485,19 @@ fn go_format(nanoseconds: i128) -> String {
     }
 }
 
+/// 6, 8 or 20 bytes in hexadecimal: pairs of digits joined by `:` or `-`, or groups of four joined by `.`.
+fn hardware_address(text: &str) -> Result<(), Refusal> {
+    let is_hex = |group: &str, len: usize| group.len() == len && group.bytes().all(|b| b.is_ascii_hexdigit());
+    let is_of = |separator: char, len: usize| {
+        let groups: Vec<&str> = text.split(separator).collect();
+        groups.iter().all(|group| is_hex(group, len)) && [6, 8, 20].contains(&(groups.len() * len / 2))
+    };
+    match is_of(':', 2) || is_of('-', 2) || is_of('.', 4) {
+        true => Ok(()),
+        false => refuse_with(format!("`{text}` is not a hardware address"), "write `02:00:5e:10:00:01`, for instance"),
+    }
+}
+
 fn rate_limit(text: &str) -> Result<(), Refusal> {
     let is_good = text.split_once('/').is_some_and(|(number, unit)| {
         let is_number = number.bytes().all(|b| b.is_ascii_digit()) && !number.starts_with('0');
@@ -583,6 +597,16 @@ mod tests {
             assert!(duration(refused, true).is_err(), "{refused}");
         }
         assert_eq!(duration("1.5s", false).as_deref(), Ok("1.5s"));
+    }
+
+    #[test]
+    fn hardware_addresses_have_six_eight_or_twenty_bytes() {
+        for good in ["02:00:5e:10:00:01", "02-00-5E-10-00-01", "0200.5e10.0001", "02:00:5e:10:00:00:00:01"] {
+            assert_eq!(check_text(Text::Mac, good), Ok(()), "{good}");
+        }
+        for bad in ["", "x", "02:00:5e:10:00", "2:0:5e:10:0:1", "02:00-5e:10:00:01", "02005e100001", "0200.5e10.000g"] {
+            assert!(check_text(Text::Mac, bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

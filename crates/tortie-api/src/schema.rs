@@ -164,6 +164,8 @@ pub enum Text {
     Regex,
     /// Characters of a log prefix.
     LogPrefix,
+    /// The hardware address of a network device.
+    Mac,
     /// `N/unit`.
     RateLimit,
     /// A host name or address of the metrics server.

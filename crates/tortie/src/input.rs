@@ -151,11 +151,17 @@ fn add_folder(
             if recursive {
                 add_folder(&entry, true, visited, found)?;
             }
-        } else if entry.extension().is_some_and(|e| e == "yaml" || e == "yml" || e == "json") {
+        } else if is_resources(&entry) {
             found.push(entry);
         }
     }
     Ok(())
+}
+
+/// Whether the name of a file says that resources are in it.
+fn is_resources(file: &Path) -> bool {
+    let name = file.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
+    [".yaml", ".yml", ".json"].iter().any(|end| name.ends_with(end))
 }
 
 /// The bytes of a file, or of standard input. What is named may be a pipe; what a folder holds is a file.

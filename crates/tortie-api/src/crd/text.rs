@@ -62,6 +62,7 @@ pub(super) fn schema(rule: Text, takes_empty: bool) -> Map<String, Value> {
         | Text::PortName
         | Text::FreeDuration
         | Text::FailsafeProtocol
+        | Text::Mac
         | Text::Regex => of_type("string"),
     }
 }

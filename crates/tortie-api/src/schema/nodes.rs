@@ -3,6 +3,7 @@
 use super::{Field, NO_LIMIT, Text, Type, kept, optional, required};
 
 const ANY_TEXT: Type = Type::Text(Text::Any(NO_LIMIT));
+const MAC: Type = Type::Text(Text::Mac);
 const NAME: Type = Type::Text(Text::Name);
 const TEXTS: Type = Type::List(&ANY_TEXT, NO_LIMIT);
 
@@ -35,7 +36,7 @@ pub(super) const NODE: &[Field] = &[
             ),
             optional(
                 "routeReflectorClusterID",
-                ANY_TEXT,
+                Type::Text(Text::AddressV4),
                 calicos!("The cluster of route reflectors that the host belongs to, as one of them."),
             ),
         ]),
@@ -46,13 +47,13 @@ pub(super) const NODE: &[Field] = &[
         Type::Text(Text::AddressV4),
         "The address of the host's VXLAN device for IPv4. It is among the `expectedIPs` of an automatic host endpoint.",
     ),
-    optional("vxlanTunnelMACAddr", ANY_TEXT, calicos!("The hardware address of the host's VXLAN device for IPv4.")),
+    optional("vxlanTunnelMACAddr", MAC, calicos!("The hardware address of the host's VXLAN device for IPv4.")),
     optional(
         "ipv6VXLANTunnelAddr",
         Type::Text(Text::AddressV6),
         "The address of the host's VXLAN device for IPv6. It is among the `expectedIPs` of an automatic host endpoint.",
     ),
-    optional("vxlanTunnelMACAddrV6", ANY_TEXT, calicos!("The hardware address of the host's VXLAN device for IPv6.")),
+    optional("vxlanTunnelMACAddrV6", MAC, calicos!("The hardware address of the host's VXLAN device for IPv6.")),
     optional(
         "orchRefs",
         Type::List(

@@ -7,6 +7,7 @@
 mod fields;
 mod joint;
 mod names;
+mod settings;
 mod site;
 mod unreadable;
 
@@ -45,6 +46,8 @@ struct Lines<'a> {
     kind: Kind,
     raw: &'a Value,
     found: Vec<Line>,
+    /// How often something was told, the same or not.
+    told: usize,
 }
 
 /// Behind all fields of an object.
@@ -53,6 +56,7 @@ const LAST: usize = usize::MAX;
 impl Lines<'_> {
     fn push(&mut self, pass: Pass, at: &[usize], rank: usize, text: String) {
         let line = Line { pass, at: at.to_vec(), rank, text };
+        self.told += 1;
         if !self.found.contains(&line) {
             self.found.push(line);
         }
@@ -100,15 +104,15 @@ pub(super) fn of(kind: Kind, raw: &Value, problems: &[Problem]) -> Error {
         let text = "Cannot create a Kube Controllers Configuration resource with a name other than \"default\"";
         return Error::Invalid(text.to_owned());
     }
-    let mut lines = Lines { kind, raw, found: Vec::new() };
+    let mut lines = Lines { kind, raw, found: Vec::new(), told: 0 };
     for problem in problems {
         let site = Site::find(kind, raw, &problem.path);
-        let before = lines.found.len();
+        let before = lines.told;
         let is_told = match problem.fault {
             Fault::Joint(joint) => joint::tell(&mut lines, joint, &site),
             _ => fields::tell(&mut lines, problem, &site),
         };
-        if !is_told && lines.found.len() == before {
+        if !is_told && lines.told == before {
             lines.schema(&site, &problem.message);
         }
     }

@@ -75,6 +75,7 @@ fn text_names(text: Text) -> (&'static str, &'static str) {
         Text::PortName => ("name of a port", "names of ports"),
         Text::Duration | Text::FreeDuration => ("duration, such as 1m30s", "durations"),
         Text::Regex => ("regular expression", "regular expressions"),
+        Text::Mac => ("hardware address", "hardware addresses"),
         Text::RateLimit => ("rate, such as 10/minute", "rates"),
         Text::MetricsHost => ("address or host name", "addresses and host names"),
         Text::Region => ("DNS label", "DNS labels"),

@@ -6,7 +6,7 @@ use tortie_api::{Fault, Kind, Problem};
 
 use super::joint::{SERVICE_NAME_RANK, endpoint, rule_of};
 use super::site::Site;
-use super::{Lines, Pass, joint, names};
+use super::{Lines, Pass, joint, names, settings};
 
 /// Fields whose words are asked for by a tag as well.
 const ONE_OF: &[&str] = &[
@@ -15,10 +15,16 @@ const ONE_OF: &[&str] = &[
     "bpfConnectTimeLoadBalancing",
     "bpfConntrackLogLevel",
     "bpfHostNetworkedNATWithoutCTLB",
+    "healthChecks",
     "natOutgoingExclusions",
     "performanceHints",
+    "policyNameMigrator",
+    "syncLabels",
     "windowsManageFirewallRules",
 ];
+
+/// A map of labels of a template of host endpoints stands there.
+const TEMPLATE_LABELS: &str = ".labels.";
 
 /// Lines about a field; whether nothing else needs to be said of the problem.
 pub(super) fn tell(lines: &mut Lines<'_>, problem: &Problem, site: &Site<'_>) -> bool {
@@ -26,6 +32,10 @@ pub(super) fn tell(lines: &mut Lines<'_>, problem: &Problem, site: &Site<'_>) ->
         Fault::Name => names::name(lines, site),
         Fault::LabelKey if site.path.starts_with("spec.labelsToApply") => labels(lines, "spec.labelsToApply"),
         Fault::LabelValue if site.path.starts_with("spec.labelsToApply") => labels(lines, "spec.labelsToApply"),
+        Fault::LabelKey | Fault::LabelValue if site.path.starts_with("spec.") && site.path.contains(TEMPLATE_LABELS) => {
+            let end = site.path.find(TEMPLATE_LABELS).map_or(0, |at| at + TEMPLATE_LABELS.len() - 1);
+            labels(lines, &site.path[..end]);
+        }
         Fault::LabelKey => names::key(lines, site, "Metadata.Labels (label)"),
         Fault::LabelValue => names::label_value(lines, site),
         Fault::AnnotationKey => names::key(lines, site, "Metadata.Annotations (key)"),
@@ -120,7 +130,8 @@ fn text(lines: &mut Lines<'_>, site: &Site<'_>, rule: Text) -> bool {
         Text::Any(limit) => lines.schema(site, &format!("may not be more than {limit} bytes")),
         Text::OneOf(words) => one_of(lines, site, words),
         Text::OneOfAnyCase(words) => any_case(lines, site, words),
-        Text::Name | Text::TierName => lines.tag(site, "name"),
+        Text::Name => name(lines, site),
+        Text::TierName => lines.tag(site, "name"),
         Text::Interface => {
             lines.tag(site, "interface");
             if site.text().len() > 15 {
@@ -131,7 +142,14 @@ fn text(lines: &mut Lines<'_>, site: &Site<'_>, rule: Text) -> bool {
         Text::AddressV4 | Text::AddressV6 => address(lines, site, rule == Text::AddressV4),
         Text::StrictNet if is_in_rule => joint::nets(lines, &site.path),
         Text::StrictNet => lines.tag(site, "net"),
+        Text::LooseNet if site.path.contains(".interfaceCIDRs[") => {
+            let list = site.path.split(".interfaceCIDRs[").next().unwrap_or_default();
+            let list = Site::find(lines.kind, lines.raw, &format!("{list}.interfaceCIDRs"));
+            lines.tag(&list, "cidrs");
+        }
         Text::LooseNet => lines.tag(site, "cidr"),
+        Text::Mac => lines.tag(site, "mac"),
+        Text::LooseNetV4 if site.path.starts_with("spec.externalNodesList") => settings::external_net(lines, site),
         Text::LooseNetV4 => lines.tag(site, "cidrv4"),
         Text::LooseNetV6 => lines.tag(site, "cidrv6"),
         Text::Selector | Text::ScopedSelector | Text::NamespaceSelector => selector(lines, site, rule),
@@ -146,14 +164,21 @@ fn text(lines: &mut Lines<'_>, site: &Site<'_>, rule: Text) -> bool {
                 port_protocol(lines, &port, &site.printed());
             }
         }
+        Text::NumericPort if settings::is_named_range(site) => settings::node_port(lines, site),
         Text::Port | Text::NumericPort => port(lines, site),
         Text::PortName => lines.tag(site, "portName"),
+        Text::Duration if site.path.ends_with(".timeout") && site.text().starts_with('-') => {
+            settings::health_timeout(lines, site);
+        }
         Text::Duration | Text::FreeDuration => pattern(lines, site, r"^([0-9]+(\\.[0-9]+)?(ms|s|m|h))*$"),
         Text::Regex => lines.tag(site, "regexp"),
         Text::LogPrefix => pattern(lines, site, "^([a-zA-Z0-9%: /_-])*$"),
         Text::MetricsHost => lines.tag(site, "prometheusHost"),
         Text::HttpPath => joint::http_paths(lines, &site.path),
-        Text::RateLimit | Text::Region | Text::HealthName | Text::FailsafeProtocol | Text::AsNumber => return false,
+        Text::RateLimit => pattern(lines, site, r"^[1-9]\d{0,3}/(?:second|minute|hour|day)$"),
+        Text::Region => settings::region(lines, site),
+        Text::HealthName => settings::health_name(lines, site),
+        Text::FailsafeProtocol | Text::AsNumber => return false,
     }
     true
 }
@@ -163,6 +188,9 @@ fn one_of(lines: &mut Lines<'_>, site: &Site<'_>, words: &[&str]) {
     let leaf = leaf.split('[').next().unwrap_or_default();
     if lines.kind == Kind::Tier && leaf == "defaultAction" {
         return joint::tier_action(lines, site);
+    }
+    if leaf == "createDefaultHostEndpoint" {
+        return lines.tag(site, leaf);
     }
     if ONE_OF.contains(&leaf) {
         lines.tag(site, "oneof");
@@ -176,6 +204,17 @@ fn one_of(lines: &mut Lines<'_>, site: &Site<'_>, words: &[&str]) {
     lines.push(Pass::Schema, &site.order, 1, format!("{} ({})", site.path, supported(words)));
 }
 
+/// A name, which has its length in the schema.
+fn name(lines: &mut Lines<'_>, site: &Site<'_>) {
+    const LEN_MAX: usize = 253;
+    if !names::is_dotted(site.text()) {
+        lines.tag(site, "name");
+    }
+    if site.text().len() > LEN_MAX {
+        lines.schema(site, &format!("may not be more than {LEN_MAX} bytes"));
+    }
+}
+
 fn any_case(lines: &mut Lines<'_>, site: &Site<'_>, words: &[&str]) {
     pattern(lines, site, &format!("^(?i)({})?$", words.join("|")));
 }
@@ -183,7 +222,8 @@ fn any_case(lines: &mut Lines<'_>, site: &Site<'_>, words: &[&str]) {
 fn address(lines: &mut Lines<'_>, site: &Site<'_>, is_v4: bool) {
     let spec = Site::find(lines.kind, lines.raw, "spec");
     let (tag, word) = if is_v4 { ("ipv4", "IPv4") } else { ("ipv6", "IPv6") };
-    match site.path.strip_prefix("spec.").filter(|leaf| leaf.starts_with("deviceRouteSourceAddress")) {
+    let is_ruled = |leaf: &&str| *leaf == "natOutgoingAddress" || leaf.starts_with("deviceRouteSourceAddress");
+    match site.path.strip_prefix("spec.").filter(is_ruled) {
         Some(leaf) => lines.rule(&spec, 0, &format!("{leaf} must be a valid {word} address")),
         None => lines.tag(site, tag),
     }

@@ -5,7 +5,7 @@ use tortie_api::schema::Text;
 use tortie_api::{Joint, Kind, check_text};
 
 use super::site::{Site, printed};
-use super::{Lines, Pass};
+use super::{LAST, Lines, Pass};
 
 /// Ranks of rules of a policy and of its entities that are told elsewhere.
 pub(super) const GLOBAL_RANK: usize = 4;
@@ -40,8 +40,7 @@ pub(super) fn tell(lines: &mut Lines<'_>, joint: Joint, site: &Site<'_>) -> bool
         }
         Joint::RouteTableRange if site.path == "spec.routeTableRange" => {
             let reason = "must be a range of route table indices within 1..250";
-            let bound = |name: &str| site.member(name).map(printed).unwrap_or_default();
-            lines.field(site, "RouteTableRange", &format!("{{{} {}}}", bound("min"), bound("max")), reason);
+            lines.field(site, "RouteTableRange", &site.value.map(range).unwrap_or_default(), reason);
             lines.rule(site, 0, reason);
         }
         Joint::TemplateName | Joint::TemplateRepeated | Joint::TemplateInterfaces => templates(lines),
@@ -49,7 +48,7 @@ pub(super) fn tell(lines: &mut Lines<'_>, joint: Joint, site: &Site<'_>) -> bool
         Joint::TierAction => tier_action(lines, &Site::find(lines.kind, lines.raw, "spec.defaultAction")),
         Joint::EmptyBgp => {
             // One with fields that are refused is not empty.
-            let is_empty = site.value.and_then(Value::as_object).is_none_or(|bgp| bgp.is_empty());
+            let is_empty = site.value.and_then(Value::as_object).is_none_or(|bgp| bgp.values().all(Value::is_null));
             if is_empty {
                 lines.push(Pass::Structs, &site.order, 0, "BGP (Spec.BGP should not be empty)".to_owned());
             }
@@ -59,10 +58,38 @@ pub(super) fn tell(lines: &mut Lines<'_>, joint: Joint, site: &Site<'_>) -> bool
             let text = format!("Metadata.Labels (label) = '{key}' ({key} is not a valid label name)");
             lines.whole(0, text);
         }
-        Joint::RouteTables | Joint::RouteTableRange | Joint::RouteTablesTotal | Joint::OnlyDefault => return false,
+        Joint::RouteTables => rule(lines, &spec, 0, "routeTableRange and routeTableRanges cannot both be set"),
+        Joint::RouteTableRange => route_tables(lines, site),
+        Joint::RouteTablesTotal => {
+            let spec = Site::find(lines.kind, lines.raw, "spec");
+            let ranges = site.value.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+            let ranges: Vec<String> = ranges.iter().map(range).collect();
+            let text = format!("RouteTableRanges = '[{}]' (targets too many tables)", ranges.join(" "));
+            lines.structure(&spec, LAST, text);
+        }
+        Joint::OnlyDefault => return false,
         _ => return in_rule(lines, joint, site),
     }
     true
+}
+
+/// A range of tables as Go prints it.
+fn range(value: &Value) -> String {
+    let bound = |name: &str| value.get(name).map(printed).unwrap_or_default();
+    format!("{{{} {}}}", bound("min"), bound("max"))
+}
+
+/// One of several ranges of tables.
+fn route_tables(lines: &mut Lines<'_>, site: &Site<'_>) {
+    let bound = |name: &str| site.member(name).and_then(Value::as_i64).unwrap_or_default();
+    let value = site.value.map(range).unwrap_or_default();
+    let reasons = [
+        (bound("min") > bound("max"), "min value cannot be greater than max value"),
+        (bound("min") <= 0, "cannot target indices < 1"),
+    ];
+    for (_, reason) in reasons.into_iter().filter(|(is_it, _)| *is_it) {
+        lines.field(site, "RouteTableRange", &value, reason);
+    }
 }
 
 fn rule(lines: &mut Lines<'_>, path: &str, rank: usize, reason: &str) {

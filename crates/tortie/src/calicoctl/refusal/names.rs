@@ -47,7 +47,7 @@ pub(super) fn name(lines: &mut Lines<'_>, site: &Site<'_>) {
 }
 
 /// The rule without its limit on the length.
-fn is_dotted(name: &str) -> bool {
+pub(super) fn is_dotted(name: &str) -> bool {
     name.split('.').all(is_part)
 }
 
