@@ -28,6 +28,21 @@ fn sessions_with_etcd_are_as_recorded() {
     runner(&["--store", "etcd"]);
 }
 
+/// What was read from the source of Calico's program and not recorded.
+fn derived() -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../vectors/calicoctl/derived").display().to_string()
+}
+
+#[test]
+fn derived_sessions_hold_with_the_embedded_store() {
+    runner(&["--store", "embedded", &derived()]);
+}
+
+#[test]
+fn derived_sessions_hold_with_etcd() {
+    runner(&["--store", "etcd", &derived()]);
+}
+
 #[test]
 fn the_runner_tells_wrong_programs_from_right_ones() {
     runner(&["--store", "embedded", "--only", "01-*", "--self-check"]);

@@ -36,7 +36,9 @@ fn patched(given: &Given, session: &Session, mut resource: Resource) -> Result<K
         _ => return Err(hit(Error::NoPatch)),
     };
     let mut object = go::shown(resource.kind, &found.value).map_err(|problem| hit(Error::Stored(problem)))?;
+    let before = object["metadata"].clone();
     strategic_merge(&mut object, &patch);
+    let lost = lost(&before, &object);
     let wrong = |error: Error| hit(error.within(Error::Patched));
     let entries = tortie_api::entries(&Value::Object(object).to_string());
     let entry = entries.ok().and_then(|entries| entries.into_iter().next()).ok_or_else(|| wrong(Error::NoPatch))?;
@@ -46,9 +48,26 @@ fn patched(given: &Given, session: &Session, mut resource: Resource) -> Result<K
         Kind::ClusterInformation => Map::new(),
         _ => patched.valid().map_err(update)?.clone(),
     };
+    if let Some(error) = lost {
+        return Err(update(error));
+    }
     let change = Change { mode: Mode::Replace, key: patched.key(), value, resource_version: patched.revision.clone() };
     write_one(&session.resources(), change, Operation::Update).map_err(update)?;
     Ok(resource.kind)
+}
+
+/// What every update must name, when a patch takes it away.
+fn lost(before: &Value, patched: &Map<String, Value>) -> Option<Error> {
+    const NEEDED: [(&str, &str, &str); 3] = [
+        ("resourceVersion", "ResourceVersion", ""),
+        ("creationTimestamp", "CreationTimestamp", "0001-01-01 00:00:00 +0000 UTC"),
+        ("uid", "UID", ""),
+    ];
+    let after = patched.get("metadata").and_then(Value::as_object)?;
+    let (_, field, value) =
+        NEEDED.into_iter().find(|(name, ..)| before.get(name).is_some() && !after.contains_key(*name))?;
+    let reason = "field must be set for an Update request";
+    Some(Error::Invalid(format!("error with field Metadata.{field} = '{value}' ({reason})")))
 }
 
 /// The one object that the command names.

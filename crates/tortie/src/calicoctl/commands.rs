@@ -99,6 +99,9 @@ const VERSION: &[Flag] = &[
     valued("poll", None, "DURATION", "Show it again and again, so far apart (0s: once)"),
 ];
 
+const COMPLETION: &[Flag] =
+    &[switch("no-descriptions", None, "Accepted for scripts: completions have no descriptions")];
+
 const fn reads(name: &'static str, about: &'static str, flags: &'static [Flag], run: Run) -> Command {
     Command {
         name,
@@ -162,7 +165,7 @@ const COMMANDS: &[Command] = &[
     Command {
         usage: "SHELL",
         arguments: Arguments::Any,
-        ..plain("completion", "Write completions of bash, zsh, fish or powershell", &[], help::completion)
+        ..plain("completion", "Write completions of bash, zsh, fish or powershell", COMPLETION, help::completion)
     },
     Command { usage: "[COMMAND]", ..plain("help", "Show what a command does", &[], help::help) },
 ];
@@ -219,7 +222,11 @@ pub(super) fn find(line: &[String]) -> Result<Found, Error> {
             }
             None if found.path.len() == 1 => {
                 let word = found.line.swap_remove(at);
-                return Err(Error::UnknownCommand { suggestions: suggestions(&word), word, parent: ROOT.name });
+                return Err(Error::UnknownCommand {
+                    suggestions: suggestions(&word),
+                    word,
+                    parent: ROOT.name.to_owned(),
+                });
             }
             None => return Ok(found),
         }

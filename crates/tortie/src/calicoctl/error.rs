@@ -11,7 +11,7 @@ use crate::template::TemplateError;
 pub(super) enum Error {
     // The command line.
     #[error("unknown command \"{word}\" for \"{parent}\"{suggestions}")]
-    UnknownCommand { word: String, parent: &'static str, suggestions: String },
+    UnknownCommand { word: String, parent: String, suggestions: String },
     #[error("unknown flag: --{0}")]
     UnknownFlag(String),
     #[error("unknown shorthand flag: '{letter}' in -{word}")]

@@ -18,7 +18,9 @@ use crate::template::{self, Data, Template};
 
 /// How results are shown.
 enum Format {
-    Table { is_wide: bool },
+    Table {
+        is_wide: bool,
+    },
     Columns(Vec<String>),
     Yaml,
     Json,

@@ -58,18 +58,22 @@ pub(super) fn completion(given: &Given) -> Result<(), Error> {
         Some("zsh") => Shell::Zsh,
         Some("fish") => Shell::Fish,
         Some("powershell") => Shell::PowerShell,
-        Some(word) => {
-            let (word, parent) = (word.to_owned(), "calicoctl completion");
-            return Err(Error::UnknownCommand { word, parent, suggestions: String::new() });
-        }
+        Some(word) => return Err(unknown(word, "calicoctl completion".to_owned())),
         None => {
             let path = vec!["completion".to_owned()];
             let found = find(&path)?;
             return show(found.command, &found.path);
         }
     };
+    if let [shell, word, ..] = given.arguments.as_slice() {
+        return Err(unknown(word, format!("calicoctl completion {shell}")));
+    }
     crate::completion::print(shell, &mut described(&ROOT).disable_help_subcommand(true));
     Ok(())
+}
+
+fn unknown(word: &str, parent: String) -> Error {
+    Error::UnknownCommand { word: word.to_owned(), parent, suggestions: String::new() }
 }
 
 /// The command and those below it, for what writes completions.

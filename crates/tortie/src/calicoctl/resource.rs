@@ -40,7 +40,7 @@ impl Resource {
             {
                 return Err(of_list(&entry).unwrap_or(Error::NotManaged(entry.kind)));
             }
-            None => return Err(Error::UnknownResource { kind: entry.kind, version: entry.api_version }),
+            None => return Err(unknown_resource(&entry)),
         };
         let text = |name: &str| word(&entry.raw["metadata"][name]);
         let revision = Some(text("resourceVersion")).filter(|revision| !revision.is_empty());
@@ -117,6 +117,14 @@ impl Resource {
         let tier = value.and_then(|spec| spec.get("tier")).and_then(Value::as_str).filter(|tier| !tier.is_empty());
         self.kind.is_tiered_policy().then(|| tier.unwrap_or(tortie_api::DEFAULT_TIER))
     }
+}
+
+/// What is said of an object of no kind that is known: words that are no text are not read, and neither is a version with
+/// two strokes in it.
+fn unknown_resource(entry: &Entry) -> Error {
+    let text = |name: &str| entry.raw.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let version = Some(text("apiVersion")).filter(|version| version.matches('/').count() < 2);
+    Error::UnknownResource { kind: text("kind"), version: version.unwrap_or_default() }
 }
 
 /// Why the list that an entry is cannot be read, if it is one of a kind that is known.

@@ -32,7 +32,9 @@ pub(super) fn tell(lines: &mut Lines<'_>, problem: &Problem, site: &Site<'_>) ->
         Fault::Name => names::name(lines, site),
         Fault::LabelKey if site.path.starts_with("spec.labelsToApply") => labels(lines, "spec.labelsToApply"),
         Fault::LabelValue if site.path.starts_with("spec.labelsToApply") => labels(lines, "spec.labelsToApply"),
-        Fault::LabelKey | Fault::LabelValue if site.path.starts_with("spec.") && site.path.contains(TEMPLATE_LABELS) => {
+        Fault::LabelKey | Fault::LabelValue
+            if site.path.starts_with("spec.") && site.path.contains(TEMPLATE_LABELS) =>
+        {
             let end = site.path.find(TEMPLATE_LABELS).map_or(0, |at| at + TEMPLATE_LABELS.len() - 1);
             labels(lines, &site.path[..end]);
         }

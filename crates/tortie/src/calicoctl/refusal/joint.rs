@@ -27,9 +27,7 @@ pub(super) fn tell(lines: &mut Lines<'_>, joint: Joint, site: &Site<'_>) -> bool
         Joint::Repeated => repeated(lines, site),
         Joint::StagedDelete => {
             let reason = match lines.kind {
-                Kind::StagedKubernetesNetworkPolicy => {
-                    "Spec fields should all be zero-value if stagedAction is Delete"
-                }
+                Kind::StagedKubernetesNetworkPolicy => "Spec fields should all be zero-value if stagedAction is Delete",
                 _ => "Spec fields, except Tier, should all be zero-value if stagedAction is Delete",
             };
             lines.whole(4, format!("{}Spec ({reason})", lines.kind));

@@ -87,7 +87,10 @@ fn of_paths_the_first_is_told() {
 fn metadata_are_told_with_annotations_first() {
     let name = "name part must be non-empty";
     assert_eq!(
-        said("HostEndpoint", "metadata: {name: h, labels: {/a: b}, annotations: {/c: d}}\nspec: {node: n1, interfaceName: e}"),
+        said(
+            "HostEndpoint",
+            "metadata: {name: h, labels: {/a: b}, annotations: {/c: d}}\nspec: {node: n1, interfaceName: e}"
+        ),
         format!(
             "error with the following fields:\n-  Metadata.Annotations (key) = '/c' (prefix part must be non-empty)\n\
              -  Metadata.Labels (label) = '/a' (prefix part must be non-empty)\n"

@@ -48,7 +48,10 @@ fn read(kind: Kind, raw: &Value, problem: &Problem) -> Option<Error> {
         Fault::Text(Text::Duration | Text::FreeDuration) => go::duration_mistake(site.text()).and_then(decode),
         Fault::Text(Text::Protocol | Text::PortProtocol) => {
             let number = site.value.and_then(Value::as_i64).filter(|number| !(0..=255).contains(number))?;
-            decode(format!("json: cannot unmarshal number {number} into Go struct field {} of type uint8", problem.path))
+            decode(format!(
+                "json: cannot unmarshal number {number} into Go struct field {} of type uint8",
+                problem.path
+            ))
         }
         Fault::Text(Text::AsNumber) => decode(format!("{}: {}", problem.path, problem.message)),
         _ => None,
