@@ -87,6 +87,19 @@ impl Unopened {
         place::of_calicoctl(config, context).map(Unopened)
     }
 
+    /// What configuration says of an etcd or a cluster.
+    pub(crate) fn setting(&self, field: &str) -> Option<&str> {
+        match &self.0 {
+            Place::Etcd(values) | Place::Kubernetes(values) => values.get(field),
+            Place::Embedded(..) => None,
+        }
+    }
+
+    /// Whether it is a cluster.
+    pub(crate) fn is_cluster(&self) -> bool {
+        matches!(self.0, Place::Kubernetes(_))
+    }
+
     /// Opens it.
     pub(crate) fn open(&self, access: Access) -> Result<Arc<dyn Store>, Failure> {
         connect(None, &self.0, access)

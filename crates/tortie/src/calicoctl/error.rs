@@ -54,6 +54,8 @@ pub(super) enum Error {
     ConfigFile(String),
     #[error("Failed to create Calico API client: {0}")]
     Client(String),
+    #[error("Failed to create Calico API client: {0}")]
+    NoCluster(String),
 
     // Input.
     #[error("failed to execute command: {0}")]
@@ -192,7 +194,7 @@ fn deletions(kind: &Option<Kind>, errors: &[Error]) -> String {
 impl Error {
     /// Whether this goes to standard output, as two old messages do.
     pub(super) fn is_result(&self) -> bool {
-        matches!(self, Error::ConfigFile(_) | Error::Client(_))
+        matches!(self, Error::ConfigFile(_) | Error::Client(_) | Error::NoCluster(_))
     }
 
     /// Words in front of an error; an unknown field takes none, whatever the command.
@@ -207,7 +209,11 @@ impl Error {
     /// What keeps a store from being asked, of a command that says only that, where errors go.
     pub(super) fn bare(self) -> Error {
         match self {
-            Error::Client(cause) => Error::Stored(cause),
+            Error::Client(cause) => match cause.split_once(": json: unknown field \"") {
+                Some((_, field)) => Error::UnknownField(field.trim_end_matches('"').to_owned()),
+                None => Error::Stored(cause),
+            },
+            Error::NoCluster(cause) => Error::Stored(cause),
             other => other,
         }
     }

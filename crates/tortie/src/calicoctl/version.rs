@@ -8,7 +8,7 @@ use tortie_datastore::Access;
 
 use super::error::{Error, Operation, of_store};
 use super::flags::Given;
-use super::session::Session;
+use super::session::{Located, Session};
 use crate::go;
 
 /// Two answers are at most a day apart.
@@ -26,7 +26,14 @@ pub(super) fn version(given: &Given) -> Result<(), Error> {
     if given.is_set("client") {
         return Ok(());
     }
-    let session = Session::open(given, Access::Read)?;
+    let session = match Located::find(given)?.open(Access::Read) {
+        Ok(session) => session,
+        Err(Error::NoCluster(_)) => {
+            println!("Unable to detect installed Calico version");
+            return Ok(());
+        }
+        Err(error) => return Err(error.bare()),
+    };
     let mut shown = [None, None];
     loop {
         let answer = cluster(&session);

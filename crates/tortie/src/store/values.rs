@@ -112,33 +112,36 @@ impl Values {
             let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
             other(texts.join("; "))
         })?;
-        let [document] = documents.as_slice() else {
-            return Err(other(format!("it holds {} documents, expected one", documents.len())));
-        };
         let version = |found: &str| Mistake::Head(format!("unknown APIVersion '{found}'"));
-        let kind = |found: &str| Mistake::Head(format!("expected kind '{KIND}', got '{found}'"));
+        let document = match documents.as_slice() {
+            [document] => document,
+            [] => return Err(version("")),
+            many => return Err(other(format!("it holds {} documents, expected one", many.len()))),
+        };
         let object = document.as_object().ok_or_else(|| other("it is no object".to_owned()))?;
-        for (name, value) in object {
-            match (name.as_str(), value.as_str()) {
-                ("apiVersion", Some(API_VERSION)) | ("kind", Some(KIND)) => {}
-                ("apiVersion", found) => return Err(version(found.unwrap_or_default())),
-                ("kind", found) => return Err(kind(found.unwrap_or_default())),
-                ("metadata" | "spec", _) => {}
-                (name, _) => {
-                    return Err(Mistake::UnknownField { name: name.to_owned(), shown: format!("`{name}`") });
-                }
-            }
+        if let Some(name) =
+            object.keys().find(|name| !["apiVersion", "kind", "metadata", "spec"].contains(&name.as_str()))
+        {
+            return Err(Mistake::UnknownField { name: name.clone(), shown: format!("`{name}`") });
         }
-        if !object.contains_key("apiVersion") {
-            return Err(version(""));
+        let values = Self::of_spec(object.get("spec").unwrap_or(&Value::Null))?;
+        let head = |field: &str| match object.get(field) {
+            None | Some(Value::Null) => Ok(""),
+            Some(value) => value.as_str().ok_or_else(|| other(format!("`{field}` is not text: quote it"))),
+        };
+        match (head("apiVersion")?, head("kind")?) {
+            (API_VERSION, KIND) => Ok(values),
+            (API_VERSION, found) => Err(Mistake::Head(format!("expected kind '{KIND}', got '{found}'"))),
+            (found, _) => Err(version(found)),
         }
-        if !object.contains_key("kind") {
-            return Err(kind(""));
-        }
+    }
+
+    fn of_spec(spec: &Value) -> Result<Self, Mistake> {
+        let other = |message: String| Mistake::Other(message);
         let mut values = Self::default();
-        let spec = match object.get("spec") {
-            None | Some(Value::Null) => return Ok(values),
-            Some(spec) => spec.as_object().ok_or_else(|| other("`spec` is no object".to_owned()))?,
+        let spec = match spec {
+            Value::Null => return Ok(values),
+            spec => spec.as_object().ok_or_else(|| other("`spec` is no object".to_owned()))?,
         };
         for (name, value) in spec {
             let Some((field, _)) = FIELDS.iter().find(|(field, _)| field == name) else {
@@ -188,12 +191,16 @@ mod tests {
                 "invalid config file: expected kind 'CalicoAPIConfig', got 'Config'",
             ),
             ("kind: CalicoAPIConfig\n".to_owned(), "unknown APIVersion ''"),
+            ("# nothing\n".to_owned(), "unknown APIVersion ''"),
             (
                 format!("{head}spec:\n  etcdEndpoint: x\n"),
                 "unknown field `spec.etcdEndpoint`, did you mean `etcdEndpoints`?",
             ),
             (format!("{head}spec:\n  etcdPassword: 0123\n"), "`spec.etcdPassword` is not text: quote it"),
             (format!("{head}other: 1\n"), "unknown field `other`"),
+            ("kind: Config\napiVersion: v1\n".to_owned(), "unknown APIVersion 'v1'"),
+            ("kind: Config\nspec: {x: y}\n".to_owned(), "unknown field `spec.x`"),
+            ("kind: y\n".to_owned(), "`kind` is not text"),
             (format!("{head}---\n{head}"), "it holds 2 documents"),
             ("[1]".to_owned(), "no object"),
             ("a: [".to_owned(), "1:"),
