@@ -31,6 +31,8 @@ pub struct Document {
     /// The object in stored form, defaults filled in as on create. `metadata.namespace` is missing where the text names
     /// none: the caller knows the default.
     pub value: Map<String, Value>,
+    /// The object in stored form as it was written, without defaults.
+    pub written: Map<String, Value>,
     /// `metadata.resourceVersion` as given: a precondition, never stored.
     pub resource_version: Option<String>,
     /// Where the document starts.
@@ -53,6 +55,7 @@ impl Document {
     /// Puts the object into a namespace.
     pub fn set_namespace(&mut self, namespace: &str) {
         self.value["metadata"]["namespace"] = json!(namespace);
+        self.written["metadata"]["namespace"] = json!(namespace);
     }
 }
 
@@ -276,7 +279,8 @@ impl Decoder {
         }
         let mut value = Map::new();
         value.insert("metadata".to_owned(), Value::Object(metadata));
-        self.documents.push(Document { kind, value, resource_version, position: node.position });
+        let written = value.clone();
+        self.documents.push(Document { kind, value, written, resource_version, position: node.position });
     }
 
     fn resource(&mut self, kind: Kind, node: &Node) {
@@ -302,7 +306,7 @@ impl Decoder {
             .and_then(|version| version.and_then(|version| version.as_str().map(str::to_owned)));
 
         // Warnings about what is inferred need the object as it was written, errors the object as it would be stored.
-        let written = value.clone();
+        let mut written = value.clone();
         defaults::fill(kind, &mut value);
         let mut found = validate(kind, &value);
         if !has_types {
@@ -325,7 +329,8 @@ impl Decoder {
         self.problems.append(&mut problems);
         if is_good {
             drop_repeats(kind, &mut value);
-            self.documents.push(Document { kind, value, resource_version, position: node.position });
+            drop_repeats(kind, &mut written);
+            self.documents.push(Document { kind, value, written, resource_version, position: node.position });
         }
     }
 }

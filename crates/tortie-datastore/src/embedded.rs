@@ -190,6 +190,10 @@ impl Kv for Embedded {
         Ok(read.unwrap_or(Revision::ZERO))
     }
 
+    fn value_at(&self, key: &str, revision: Revision) -> Result<Option<Vec<u8>>, KvError> {
+        Ok(self.inner.with_connection("read its log", |c| log::value_at(c, key, revision))?.flatten())
+    }
+
     fn describe(&self) -> String {
         self.inner.describe()
     }

@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
-pub use error::{FaultKind, KvError};
+pub use error::{FaultKind, KvError, OwnedField};
 pub use watch::{Event, EventBatch, Watch, WatchEvent, WatchReceiver, WatchSink, watch_receiver};
 
 /// The prefix of every resource. Only changes below it count as the store's present resource revision (D-14).
@@ -242,6 +242,15 @@ pub trait Kv: Send + Sync {
     /// # Errors
     /// As [`Kv::read`].
     fn resource_revision(&self) -> Result<Revision, KvError>;
+
+    /// The value that was written to a key at this revision, where it is still kept; not one that was there before and
+    /// stayed.
+    ///
+    /// # Errors
+    /// As [`Kv::read`]; a revision that is not kept, or never was, is none.
+    fn value_at(&self, _key: &str, _revision: Revision) -> Result<Option<Vec<u8>>, KvError> {
+        Ok(None)
+    }
 
     /// The place of the store as a user would name it, for messages and status; without quotes.
     fn describe(&self) -> String;

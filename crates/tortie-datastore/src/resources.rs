@@ -12,16 +12,20 @@ use tortie_api::{Kind, ResourceKey, is_built_in};
 use self::prepare::{Prepared, Stored};
 use crate::keys;
 use crate::kv::KvError;
-use crate::store::{Commit, Item, Select, Step, Store};
+use crate::store::{Commit, FieldManager, Item, Select, Step, Store};
 
 pub use error::ResourceError;
 
 /// Times a write is tried again when somebody else changed the object meanwhile.
 const TRIES: usize = 5;
 
+/// How many boundaries between transactions a warning names.
+const BOUNDARIES_SHOWN: usize = 5;
+
 /// Resources of one store.
 pub struct Resources<'a> {
     store: &'a dyn Store,
+    manager: Option<FieldManager>,
 }
 
 /// One object as users see it.
@@ -81,13 +85,23 @@ pub enum Done {
     Deleted,
 }
 
+/// How steps are carried out.
+type Commits<'a> = &'a dyn Fn(&[Step]) -> Result<Commit, KvError>;
+
 /// One object's error among several.
 pub type Failure = (ResourceKey, ResourceError);
 
 impl<'a> Resources<'a> {
     /// Resources of `store`.
     pub fn new(store: &'a dyn Store) -> Self {
-        Self { store }
+        Self { store, manager: None }
+    }
+
+    /// The same, where what is applied is merged in the name of this manager ([`Step::Merge`]). Values of such changes hold
+    /// no defaults.
+    #[must_use]
+    pub fn in_the_name_of(self, manager: FieldManager) -> Self {
+        Self { manager: Some(manager), ..self }
     }
 
     /// Reads one object; a policy is also found under the key of older versions.
@@ -127,18 +141,49 @@ impl<'a> Resources<'a> {
         Ok((objects, list.revision))
     }
 
+    /// Whether the store keeps older versions at all, for some time.
+    pub fn keeps_history(&self) -> bool {
+        self.store.keys().is_some()
+    }
+
+    /// Reads one object as it was written at a revision, where the store still has that.
+    ///
+    /// # Errors
+    /// As [`Resources::get`].
+    pub fn written_at(&self, key: &ResourceKey, revision: &str) -> Result<Option<Object>, ResourceError> {
+        self.store.written_at(key, revision)?.map(object).transpose()
+    }
+
     /// Carries out all changes, or none: one revision, one event for watchers where the store has transactions. More than one
     /// transaction takes are written in groups, in their order.
     ///
     /// # Errors
     /// Every change that is at fault, with its reason. Nothing was written then, but for [`ResourceError::Partial`].
     pub fn write(&self, changes: &[Change]) -> Result<Vec<Written>, Vec<Failure>> {
+        self.carry_out(changes, &|steps| self.store.commit(steps))
+    }
+
+    /// Tries everything that [`Resources::write`] would do, and writes nothing.
+    ///
+    /// # Errors
+    /// As [`Resources::write`], but for [`ResourceError::Partial`]. Revisions in the answer mean nothing.
+    pub fn rehearse(&self, changes: &[Change]) -> Result<Vec<Written>, Vec<Failure>> {
+        self.carry_out(changes, &|steps| self.store.rehearse(steps)).map_err(|failures| {
+            let whole = |error| match error {
+                ResourceError::Partial { cause, .. } => *cause,
+                other => other,
+            };
+            failures.into_iter().map(|(key, error)| (key, whole(error))).collect()
+        })
+    }
+
+    fn carry_out(&self, changes: &[Change], commit: Commits<'_>) -> Result<Vec<Written>, Vec<Failure>> {
         let mut written = Vec::with_capacity(changes.len());
         let mut tries = 0;
         while written.len() < changes.len() {
             let left = &changes[written.len()..];
             let before = written.len();
-            match self.write_more(left, changes, &mut written) {
+            match self.write_more(left, changes, &mut written, commit) {
                 Ok(None) => {}
                 // Somebody else wrote meanwhile: what they wrote counts for the next try.
                 Ok(Some(_)) if written.len() > before => tries = 0,
@@ -159,13 +204,14 @@ impl<'a> Resources<'a> {
         left: &[Change],
         all: &[Change],
         written: &mut Vec<Written>,
+        commit: Commits<'_>,
     ) -> Result<Option<ResourceKey>, Vec<Failure>> {
         let failed = |error: KvError| vec![(left[0].key.clone(), ResourceError::Store(error))];
         let stored = Stored::read(self.store, left).map_err(failed)?;
         let mut prepared = Vec::with_capacity(left.len());
         let mut failures = Vec::new();
         for (position, change) in left.iter().enumerate() {
-            match stored.prepare(self.store, position, change, all) {
+            match stored.prepare(self.store, self.manager.as_ref(), position, change, all) {
                 Ok(change) => prepared.push(change),
                 Err(error) => failures.push((change.key.clone(), error)),
             }
@@ -176,17 +222,13 @@ impl<'a> Resources<'a> {
         let bytes = |change: &Prepared| change.steps.iter().map(Step::len).sum();
         let groups = self.store.commit_limits().divide(prepared, |change| change.steps.len(), bytes);
         if groups.len() > 1 {
-            tracing::warn!(
-                "{} changes are more than one transaction takes: {} follow each other",
-                left.len(),
-                groups.len()
-            );
+            tracing::warn!("{}", boundaries(left, &groups));
         }
         for group in groups {
             let steps: Vec<Step> = group.iter().flat_map(|change| change.steps.iter().cloned()).collect();
             let revisions = match steps.is_empty() {
                 true => Vec::new(),
-                false => match self.store.commit(&steps).map_err(failed)? {
+                false => match commit(&steps).map_err(failed)? {
                     Commit::Done(revisions) => revisions,
                     Commit::Refused { step } => return Ok(Some(steps[step].at().clone())),
                 },
@@ -194,11 +236,30 @@ impl<'a> Resources<'a> {
             let mut revisions = revisions.into_iter();
             for change in group {
                 let own = revisions.by_ref().take(change.steps.len()).last();
-                written.push(Written { done: change.done, revision: own.unwrap_or(change.revision) });
+                let done = change.done(own.as_deref());
+                written.push(Written { done, revision: own.unwrap_or(change.revision) });
             }
         }
         Ok(None)
     }
+}
+
+/// Where a batch that is more than one transaction takes is divided.
+fn boundaries(changes: &[Change], groups: &[Vec<Prepared>]) -> String {
+    let starts = groups.iter().scan(0, |at, group| {
+        *at += group.len();
+        Some(*at)
+    });
+    let first: Vec<String> = starts.filter_map(|at| changes.get(at)).map(|change| change.key.to_string()).collect();
+    let more = first.len().saturating_sub(BOUNDARIES_SHOWN);
+    let shown = first[..first.len() - more].join(", ");
+    let more = if more > 0 { format!(" and {more} others") } else { String::new() };
+    format!(
+        "{} changes are more than one transaction takes: they are written in {} groups, new ones beginning with {shown}{more}; \
+         what comes before such a boundary stays written when something after it fails",
+        changes.len(),
+        groups.len(),
+    )
 }
 
 fn partial(failures: Vec<Failure>, done: usize, all: usize) -> Vec<Failure> {

@@ -85,13 +85,38 @@ pub enum Step {
         /// What was read.
         before: Item,
     },
+    /// Merges what one manager wants of an object into it, or makes it: only where the store [knows](Store::merges) who
+    /// manages which field. What others changed meanwhile is no hindrance, unless the revision is pinned.
+    Merge {
+        /// Where it lies, or is to lie.
+        key: ResourceKey,
+        /// What was read.
+        before: Option<Item>,
+        /// The fields, as their manager wrote them, without defaults.
+        value: Map<String, Value>,
+        /// Who wants them.
+        manager: FieldManager,
+        /// Whether what was read must not have changed.
+        is_pinned: bool,
+    },
+}
+
+/// Somebody who manages fields of objects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldManager {
+    /// The name by which others see who it is.
+    pub name: String,
+    /// Whether fields that others manage are taken over.
+    pub is_forced: bool,
 }
 
 impl Step {
     /// The bytes of the value that is written, as a key-value store keeps it.
     pub fn len(&self) -> usize {
         match self {
-            Step::Create { value, .. } | Step::Update { value, .. } => keys::to_bytes(self.at().kind, value).len(),
+            Step::Create { value, .. } | Step::Update { value, .. } | Step::Merge { value, .. } => {
+                keys::to_bytes(self.at().kind, value).len()
+            }
             Step::Delete { .. } => 0,
         }
     }
@@ -104,7 +129,7 @@ impl Step {
     /// The key that changes.
     pub fn at(&self) -> &ResourceKey {
         match self {
-            Step::Create { key, .. } => key,
+            Step::Create { key, .. } | Step::Merge { key, .. } => key,
             Step::Update { before, .. } | Step::Delete { before } => &before.at,
         }
     }
@@ -192,6 +217,29 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// As [`Store::select`]. After [`KvError::is_indefinite`] errors the changes may or may not have been made.
     fn commit(&self, steps: &[Step]) -> Result<Commit, KvError>;
+
+    /// Does everything that [`Store::commit`] does, but for the writing: conditions, rights, and what the server refuses.
+    /// An object that would stay as it is has the revision that it has.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    fn rehearse(&self, steps: &[Step]) -> Result<Commit, KvError>;
+
+    /// Whether the store keeps who manages which field of such an object, so that [`Step::Merge`] can be done.
+    ///
+    /// # Errors
+    /// Why not.
+    fn merges(&self, _key: &ResourceKey) -> Result<(), &'static str> {
+        Err("only a Kubernetes API server knows who manages which field")
+    }
+
+    /// The object as it was written at this revision, where the store still has it.
+    ///
+    /// # Errors
+    /// As [`Store::select`].
+    fn written_at(&self, _key: &ResourceKey, _revision: &str) -> Result<Option<Item>, KvError> {
+        Ok(None)
+    }
 
     /// Whether a commit is one transaction, and a read one moment.
     fn is_atomic(&self) -> bool;

@@ -34,8 +34,8 @@ use self::memory::{Mark, Memory};
 use self::proto::Header;
 pub use self::settings::{Settings, Source, Tls};
 
-/// Operations in one transaction (`--max-txn-ops` of etcd).
-const OPS_MAX: usize = 128;
+/// Operations in one transaction: one less than etcd takes (`--max-txn-ops`), for a rehearsal has a condition more.
+const OPS_MAX: usize = 127;
 
 /// A handle on the etcd that settings name. Clones share one connection, and what was seen of the store.
 #[derive(Clone)]
@@ -106,6 +106,10 @@ impl Kv for Etcd {
 
     fn resource_revision(&self) -> Result<Revision, KvError> {
         self.inner.handle().block_on(newest::resource_revision(&self.inner))
+    }
+
+    fn value_at(&self, key: &str, revision: Revision) -> Result<Option<Vec<u8>>, KvError> {
+        self.inner.handle().block_on(read::value_at(&self.inner, key, revision))
     }
 
     fn describe(&self) -> String {

@@ -34,6 +34,26 @@ pub(crate) fn is_compacted(error: &KvError) -> bool {
     std::error::Error::source(error).is_some_and(|cause| cause.to_string().contains("has been compacted"))
 }
 
+/// What was written to a key at a revision, if that is still kept.
+pub(crate) async fn value_at(inner: &Inner, key: &str, revision: Revision) -> Result<Option<Vec<u8>>, KvError> {
+    let at = signed(revision.0);
+    // No revision is negative, and none is zero: that would ask for the present.
+    if at < 1 {
+        return Ok(None);
+    }
+    let ask = ask(&Span::Key(key.to_owned()), at);
+    match inner.link.call(rpc::RANGE, ACTION, ask).await {
+        Ok(answer) => Ok(answer.kvs.into_iter().next().filter(|kv| kv.mod_revision == at).map(|kv| kv.value)),
+        Err(error) if is_compacted(&error) || is_future(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether a request failed because its revision is none of this store yet.
+fn is_future(error: &KvError) -> bool {
+    std::error::Error::source(error).is_some_and(|cause| cause.to_string().contains("is a future revision"))
+}
+
 async fn read_once(inner: &Inner, spans: &[Span]) -> Result<Snapshot, KvError> {
     let mut lists = Vec::with_capacity(spans.len());
     let mut pinned = None;

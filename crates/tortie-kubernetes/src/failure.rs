@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio_rustls::rustls;
 use tortie_datastore::KvError;
-use tortie_datastore::kv::FaultKind;
+use tortie_datastore::kv::{FaultKind, OwnedField};
 
 /// Why a request failed.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +48,8 @@ pub(crate) struct Answer {
     pub(crate) reason: String,
     pub(crate) message: String,
     pub(crate) retry_after: Option<Duration>,
+    /// Fields that belong to other managers than the one who applied them.
+    pub(crate) owned: Vec<OwnedField>,
 }
 
 impl Answer {
@@ -62,8 +64,20 @@ impl Answer {
             reason: member("reason").unwrap_or("unknown reason").to_owned(),
             message: member("message").map_or_else(plain, str::to_owned),
             retry_after: retry_after.or(said),
+            owned: status["details"]["causes"].as_array().into_iter().flatten().filter_map(owned).collect(),
         }
     }
+}
+
+/// The field of a conflict between managers. The server names the manager in quotes, then how and when it wrote.
+fn owned(cause: &Value) -> Option<OwnedField> {
+    let member = |name: &str| cause[name].as_str().unwrap_or_default();
+    let quoted = member("message").split('"').nth(1);
+    let is_owned = member("reason") == "FieldManagerConflict";
+    is_owned.then(|| OwnedField {
+        path: member("field").trim_start_matches('.').to_owned(),
+        manager: quoted.unwrap_or("somebody").to_owned(),
+    })
 }
 
 /// What a request was for.
@@ -106,7 +120,10 @@ impl Failure {
     /// The error for a caller of the store at `place`.
     pub(crate) fn told(self, place: &str, action: &'static str, purpose: &Purpose) -> KvError {
         let kind = self.kind(purpose);
-        KvError::Fault { store: place.to_owned(), action, kind, cause: Some(Box::new(self)) }
+        // The words of a refusal are in it already.
+        let is_told = matches!(kind, FaultKind::Refused { .. });
+        let cause = (!is_told).then(|| Box::new(self) as Box<dyn Error + Send + Sync>);
+        KvError::Fault { store: place.to_owned(), action, kind, cause }
     }
 
     fn kind(&self, purpose: &Purpose) -> FaultKind {

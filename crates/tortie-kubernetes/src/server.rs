@@ -22,6 +22,8 @@ use crate::settings::Settings;
 
 /// JSON as it is stored.
 const JSON: &str = "application/json";
+/// An object as its manager wants it. JSON is YAML too.
+const APPLY: &str = "application/apply-patch+yaml";
 /// Lists without the objects' specs.
 pub(crate) const METADATA_ONLY: &str =
     "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json";
@@ -44,15 +46,21 @@ pub(crate) struct Ask {
     pub(crate) query: Vec<(&'static str, String)>,
     pub(crate) body: Option<Value>,
     pub(crate) accept: &'static str,
+    pub(crate) content: &'static str,
 }
 
 impl Ask {
     pub(crate) fn get(path: impl Into<String>) -> Ask {
-        Ask { method: Method::GET, path: path.into(), query: Vec::new(), body: None, accept: JSON }
+        Ask { method: Method::GET, path: path.into(), query: Vec::new(), body: None, accept: JSON, content: JSON }
     }
 
     pub(crate) fn send(method: Method, path: impl Into<String>, body: Value) -> Ask {
         Ask { method, body: Some(body), ..Ask::get(path) }
+    }
+
+    /// Merges an object into the one at its path, or makes it (server-side apply).
+    pub(crate) fn apply(path: impl Into<String>, body: Value) -> Ask {
+        Ask { content: APPLY, ..Ask::send(Method::PATCH, path, body) }
     }
 
     pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Ask {
@@ -66,7 +74,7 @@ impl Ask {
         let uri = if query.is_empty() { self.path.clone() } else { format!("{}?{query}", self.path) };
         let body = self.body.as_ref().map(|body| body.to_string().into_bytes());
         let request = Request::builder().method(self.method.clone()).uri(uri);
-        let request = request.header(ACCEPT, self.accept).header(CONTENT_TYPE, JSON);
+        let request = request.header(ACCEPT, self.accept).header(CONTENT_TYPE, self.content);
         request.body(body.map_or_else(Body::empty, Body::from))
     }
 }

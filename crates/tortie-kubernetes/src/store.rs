@@ -24,7 +24,7 @@ use crate::report::{self, Reports};
 use crate::server::Server;
 use crate::settings::Settings;
 use crate::sync::{self, Running, Threads};
-use crate::{beside, commit, read};
+use crate::{beside, commit, merge, read};
 
 /// The store of a Kubernetes API server.
 pub struct Kubernetes {
@@ -113,6 +113,14 @@ impl Store for Kubernetes {
 
     fn commit(&self, steps: &[Step]) -> Result<Commit, KvError> {
         self.runtime.block_on(commit::commit(&self.server, steps))
+    }
+
+    fn rehearse(&self, steps: &[Step]) -> Result<Commit, KvError> {
+        self.runtime.block_on(commit::rehearse(&self.server, steps))
+    }
+
+    fn merges(&self, key: &ResourceKey) -> Result<(), &'static str> {
+        merge::refuses(key)
     }
 
     fn is_atomic(&self) -> bool {

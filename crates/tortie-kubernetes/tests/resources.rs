@@ -98,18 +98,9 @@ fn several_changes_are_made_together_or_not_at_all() {
 #[test]
 fn what_only_fails_when_it_counts_is_undone() {
     // Each of two objects is within a quota of one.
-    let server = shared();
     for group in GROUPS {
         let namespace = format!("quota-{}", word(group));
-        server.kubectl_ok(&["create", "namespace", &namespace], "");
-        let count = format!("count/networksets.{}", group.name());
-        let hard = format!("{count}=1");
-        server.kubectl_ok(&["create", "quota", "one", "-n", &namespace, "--hard", &hard], "");
-        // What the quota controller would write.
-        let status = json!({"status": {"hard": {count.as_str(): "1"}, "used": {count.as_str(): "0"}}}).to_string();
-        let patch =
-            ["patch", "quota", "one", "-n", &namespace, "--subresource", "status", "--type", "merge", "-p", &status];
-        server.kubectl_ok(&patch, "");
+        support::quota_of_one(group, &namespace);
         let store = admin(group);
         let key = |name: &str| ResourceKey::namespaced(Kind::NetworkSet, namespace.as_str(), name);
         let create = |name: &str| Step::Create { key: key(name), value: object(&key(name), json!({})) };

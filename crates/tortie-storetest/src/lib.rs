@@ -51,6 +51,7 @@ macro_rules! kv_suite {
                 more_spans_than_one_request_takes_are_one_snapshot,
                 nobody_reads_half_a_transaction,
                 every_handle_names_the_same_store,
+                what_was_written_at_a_revision_is_read_while_history_is_kept,
             ]
             watches: [
                 each_revision_comes_once_in_order_with_what_was_there_before,
@@ -111,6 +112,8 @@ macro_rules! resource_cases {
             a_large_object_is_kept
             tiers_come_before_their_policies_and_go_after_them_d9
             a_batch_with_one_bad_change_writes_nothing
+            a_rehearsal_finds_what_a_write_would_and_writes_nothing
+            a_rehearsal_tells_what_somebody_changed_meanwhile
             what_is_always_there_cannot_be_changed
             a_store_is_initialised_once
             writers_at_once_lose_no_update

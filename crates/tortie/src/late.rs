@@ -63,6 +63,10 @@ impl<K: Kv + 'static> Kv for Late<K> {
         self.store()?.resource_revision()
     }
 
+    fn value_at(&self, key: &str, revision: Revision) -> Result<Option<Vec<u8>>, KvError> {
+        self.store()?.value_at(key, revision)
+    }
+
     fn describe(&self) -> String {
         self.place.clone()
     }

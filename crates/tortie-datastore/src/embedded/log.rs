@@ -92,6 +92,19 @@ pub(super) fn read(
     Ok(Stretch { revision, trimmed, through, batches })
 }
 
+/// What a key was given at a revision.
+pub(super) fn value_at(connection: &Connection, key: &str, revision: Revision) -> rusqlite::Result<Option<Vec<u8>>> {
+    // A user may name any number; SQLite counts no further.
+    if i64::try_from(revision.0).is_err() {
+        return Ok(None);
+    }
+    let found = connection
+        .prepare_cached("SELECT value FROM log WHERE rev = ?1 AND key = ?2 ORDER BY seq DESC LIMIT 1")?
+        .query_row(params![revision, key], |row| sql::bytes(row, 0))
+        .optional()?;
+    Ok(found.flatten())
+}
+
 /// Removes what need not be kept, at most once per minute. Runs inside of a writer's transaction.
 pub(super) fn trim(connection: &Connection, revision: Revision, now_ms: i64) -> rusqlite::Result<()> {
     let last: i64 = sql::meta(connection, sql::TRIMMED_AT)?.unwrap_or(0);

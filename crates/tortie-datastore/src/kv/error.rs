@@ -1,5 +1,9 @@
 //! What can go wrong with a store, and what the reader can do about it.
 
+use std::fmt;
+
+use tortie_api::ResourceKey;
+
 use super::Revision;
 
 /// Why a call to a store failed.
@@ -158,6 +162,14 @@ pub enum FaultKind {
         /// The server's own words.
         message: String,
     },
+    /// Fields that were to be applied belong to other field managers.
+    #[error("fields of {id} belong to others: {}", .fields.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+    FieldsOwned {
+        /// The object.
+        id: Box<ResourceKey>,
+        /// The fields.
+        fields: Vec<OwnedField>,
+    },
     /// The server has no definition of the kind.
     #[error("the server has no definition of `{resource}`; install it with `tortie datastore init --crds`")]
     NoDefinition {
@@ -178,6 +190,21 @@ pub enum FaultKind {
     /// Anything else; the cause says more.
     #[error("the operation failed")]
     Other,
+}
+
+/// A field that somebody else wrote and looks after.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnedField {
+    /// Its path, such as `spec.order`.
+    pub path: String,
+    /// The name of its manager.
+    pub manager: String,
+}
+
+impl fmt::Display for OwnedField {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} to `{}`", self.path, self.manager)
+    }
 }
 
 impl KvError {

@@ -9,7 +9,7 @@ use super::metadata::{keep_own_metadata, stamp, with_stored_metadata};
 use super::{Change, Done, Mode, ResourceError, object, rules};
 use crate::keys;
 use crate::kv::KvError;
-use crate::store::{Item, Select, Step, Store};
+use crate::store::{FieldManager, Item, Select, Step, Store};
 
 /// What deleting a node takes with it, where nodes are the store's own (section 2.8).
 const OWNED_BY_NODES: [Kind; 3] = [Kind::HostEndpoint, Kind::WorkloadEndpoint, Kind::FelixConfiguration];
@@ -20,6 +20,16 @@ pub(super) struct Prepared {
     pub(super) steps: Vec<Step>,
     /// The revision of an object that is not written.
     pub(super) revision: String,
+}
+
+impl Prepared {
+    /// What became of the change, when its last step gave `revision`: a merge may change nothing.
+    pub(super) fn done(&self, revision: Option<&str>) -> Done {
+        match self.steps.last() {
+            Some(Step::Merge { before: Some(item), .. }) if revision == Some(&item.revision) => Done::Unchanged,
+            _ => self.done,
+        }
+    }
 }
 
 /// What a batch of changes depends on.
@@ -78,6 +88,7 @@ impl Stored {
     pub(super) fn prepare(
         &self,
         store: &dyn Store,
+        manager: Option<&FieldManager>,
         position: usize,
         change: &Change,
         all: &[Change],
@@ -95,7 +106,13 @@ impl Stored {
         }
         match mode {
             Mode::Delete => self.delete(key, found, all),
-            _ => self.put(store, change, found, all),
+            _ => {
+                self.check_tier(change, all)?;
+                match manager.filter(|_| *mode == Mode::Apply) {
+                    Some(manager) => merge(store, change, found, manager),
+                    None => put(store, change, found),
+                }
+            }
         }
     }
 
@@ -116,46 +133,72 @@ impl Stored {
         Ok(Prepared { done: Done::Deleted, steps, revision: String::new() })
     }
 
-    fn put(
-        &self,
-        store: &dyn Store,
-        change: &Change,
-        found: Option<&Item>,
-        all: &[Change],
-    ) -> Result<Prepared, ResourceError> {
-        let Change { mode, key, value, resource_version } = change;
-        if key.kind.is_tiered_policy() {
-            let tier = value["spec"].get("tier").and_then(Value::as_str).unwrap_or(DEFAULT_TIER);
-            let is_made = |c: &Change| c.mode != Mode::Delete && c.key == ResourceKey::global(Kind::Tier, tier);
-            if !is_fixed_tier(tier) && !self.tiers.iter().any(|name| name == tier) && !all.iter().any(is_made) {
-                let tier = ResourceKey::global(Kind::Tier, tier);
-                return Err(ResourceError::NoTier { tier, policy: key.clone() });
-            }
+    /// The tier of a policy is there, or comes with it.
+    fn check_tier(&self, change: &Change, all: &[Change]) -> Result<(), ResourceError> {
+        let Change { key, value, .. } = change;
+        if !key.kind.is_tiered_policy() {
+            return Ok(());
         }
-        let one = |done, step| Ok(Prepared { done, steps: vec![step], revision: String::new() });
-        match found {
-            Some(_) if *mode == Mode::Create => Err(ResourceError::AlreadyExists(key.clone())),
-            None if *mode == Mode::Replace || resource_version.is_some() => {
-                Err(ResourceError::DoesNotExist(key.clone()))
+        let tier = value.get("spec").and_then(|spec| spec.get("tier")).and_then(Value::as_str).unwrap_or(DEFAULT_TIER);
+        let is_made = |c: &Change| c.mode != Mode::Delete && c.key == ResourceKey::global(Kind::Tier, tier);
+        if is_fixed_tier(tier) || self.tiers.iter().any(|name| name == tier) || all.iter().any(is_made) {
+            return Ok(());
+        }
+        Err(ResourceError::NoTier { tier: ResourceKey::global(Kind::Tier, tier), policy: key.clone() })
+    }
+}
+
+fn put(store: &dyn Store, change: &Change, found: Option<&Item>) -> Result<Prepared, ResourceError> {
+    let Change { mode, key, value, resource_version } = change;
+    let one = |done, step| Ok(Prepared { done, steps: vec![step], revision: String::new() });
+    match found {
+        Some(_) if *mode == Mode::Create => Err(ResourceError::AlreadyExists(key.clone())),
+        None if *mode == Mode::Replace || resource_version.is_some() => Err(ResourceError::DoesNotExist(key.clone())),
+        None => {
+            let mut value = value.clone();
+            keep_own_metadata(&mut value);
+            stamp(&mut value);
+            check_len(key, &value)?;
+            one(Done::Created, Step::Create { key: key.clone(), value })
+        }
+        Some(item) => {
+            let stored = object(item.clone())?.value;
+            let value = with_stored_metadata(value, &stored);
+            check_len(key, &value)?;
+            if *mode == Mode::Apply && store.is_same(item, &value) {
+                return Ok(Prepared { done: Done::Unchanged, steps: vec![], revision: item.revision.clone() });
             }
-            None => {
-                let mut value = value.clone();
-                keep_own_metadata(&mut value);
-                stamp(&mut value);
-                check_len(key, &value)?;
-                one(Done::Created, Step::Create { key: key.clone(), value })
-            }
-            Some(item) => {
-                let stored = object(item.clone())?.value;
-                let value = with_stored_metadata(value, &stored);
-                check_len(key, &value)?;
-                if *mode == Mode::Apply && store.is_same(item, &value) {
-                    return Ok(Prepared { done: Done::Unchanged, steps: vec![], revision: item.revision.clone() });
-                }
-                one(Done::Configured, Step::Update { before: item.clone(), value })
-            }
+            one(Done::Configured, Step::Update { before: item.clone(), value })
         }
     }
+}
+
+/// What is applied in somebody's name always goes to the store: who manages a field may change though its value does not.
+fn merge(
+    store: &dyn Store,
+    change: &Change,
+    found: Option<&Item>,
+    manager: &FieldManager,
+) -> Result<Prepared, ResourceError> {
+    let Change { key, value, resource_version, .. } = change;
+    if let Err(reason) = store.merges(key) {
+        return Err(ResourceError::NotSupported { operation: "server-side apply", id: key.clone(), reason });
+    }
+    if found.is_none() && resource_version.is_some() {
+        return Err(ResourceError::DoesNotExist(key.clone()));
+    }
+    let mut value = value.clone();
+    keep_own_metadata(&mut value);
+    check_len(key, &value)?;
+    let done = if found.is_some() { Done::Configured } else { Done::Created };
+    let step = Step::Merge {
+        key: key.clone(),
+        before: found.cloned(),
+        value,
+        manager: manager.clone(),
+        is_pinned: resource_version.is_some(),
+    };
+    Ok(Prepared { done, steps: vec![step], revision: String::new() })
 }
 
 /// Where revisions are numbers, text that is none cannot even be compared.

@@ -7,10 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
+use tortie_api::ResourceKey;
 
 use super::{Commit, Deliver, Item, List, Raw, ReportSink, Reported, Scope, Select, Step, Store};
 use crate::keys;
-use crate::kv::{Compare, Entry, Kv, KvError, Op, Revision, Span, Txn, TxnLimits, TxnOutcome, Watch, WatchEvent};
+use crate::kv::{
+    Compare, Entry, FaultKind, Kv, KvError, Op, Revision, Span, Txn, TxnLimits, TxnOutcome, Watch, WatchEvent,
+};
 use crate::syncer::Syncer;
 
 /// Reports lie at this prefix and the node's name.
@@ -45,22 +48,33 @@ impl<K: Kv + 'static> Store for K {
     }
 
     fn commit(&self, steps: &[Step]) -> Result<Commit, KvError> {
-        let mut txn = Txn::default();
-        for step in steps {
-            let at = keys::key(step.at());
-            let put = |value| Op::Put { key: at.clone(), value: keys::to_bytes(step.at().kind, value), ttl: None };
-            let (compare, op) = match step {
-                Step::Create { value, .. } => (Compare::Absent(at.clone()), put(value)),
-                Step::Update { before, value } => (unchanged(before), put(value)),
-                Step::Delete { before } => (unchanged(before), Op::Delete { key: at.clone() }),
-            };
-            txn.compares.push(compare);
-            txn.ops.push(op);
-        }
-        Ok(match self.txn(&txn)? {
+        Ok(match self.txn(&transaction(self, steps)?)? {
             TxnOutcome::Committed { revision, .. } => Commit::Done(vec![revision.to_string(); steps.len()]),
             TxnOutcome::Failed { compare, .. } => Commit::Refused { step: compare },
         })
+    }
+
+    fn rehearse(&self, steps: &[Step]) -> Result<Commit, KvError> {
+        let mut txn = transaction(self, steps)?;
+        // A condition more, which never holds: everything is checked, rights and limits too, and nothing written.
+        let never = txn.ops.first().map(|op| Compare::Unchanged(op.key().to_owned(), Revision::ZERO));
+        txn.compares.extend(never);
+        Ok(match self.txn(&txn)? {
+            TxnOutcome::Failed { compare, .. } if compare < steps.len() => Commit::Refused { step: compare },
+            _ => Commit::Done(vec![String::new(); steps.len()]),
+        })
+    }
+
+    fn written_at(&self, key: &ResourceKey, revision: &str) -> Result<Option<Item>, KvError> {
+        let Ok(revision) = revision.parse::<Revision>() else { return Ok(None) };
+        // Its history counts under the key at which it lies.
+        for at in std::iter::once(key.clone()).chain(keys::legacy(key)) {
+            if let Some(bytes) = self.value_at(&keys::key(&at), revision)? {
+                let value = keys::from_bytes(at.kind, &bytes, revision);
+                return Ok(Some(Item { at, revision: revision.to_string(), value, raw: Raw::Bytes(bytes) }));
+            }
+        }
+        Ok(None)
     }
 
     fn is_atomic(&self) -> bool {
@@ -125,6 +139,28 @@ impl<K: Kv + 'static> Store for K {
         let compare = Compare::Unchanged(key.clone(), entry.mod_rev);
         self.txn(&Txn { compares: vec![compare], ops: vec![Op::Delete { key }] }).map(|_| ())
     }
+}
+
+/// The steps as one transaction.
+fn transaction(store: &impl Kv, steps: &[Step]) -> Result<Txn, KvError> {
+    let mut txn = Txn::default();
+    for step in steps {
+        let at = keys::key(step.at());
+        let put = |value| Op::Put { key: at.clone(), value: keys::to_bytes(step.at().kind, value), ttl: None };
+        let (compare, op) = match step {
+            Step::Create { value, .. } => (Compare::Absent(at.clone()), put(value)),
+            Step::Update { before, value } => (unchanged(before), put(value)),
+            Step::Delete { before } => (unchanged(before), Op::Delete { key: at.clone() }),
+            Step::Merge { key, .. } => {
+                let message = format!("{key} has no field managers here");
+                let kind = FaultKind::Refused { message };
+                return Err(KvError::Fault { store: store.describe(), action: "write", kind, cause: None });
+            }
+        };
+        txn.compares.push(compare);
+        txn.ops.push(op);
+    }
+    Ok(txn)
 }
 
 fn item(entry: Entry) -> Option<Item> {

@@ -101,6 +101,19 @@ pub fn on(node: &str) -> Value {
     json!({"node": node, "interfaceName": "eth0"})
 }
 
+/// Makes a namespace that takes one network set: each of two is within its quota, and both are not.
+pub fn quota_of_one(group: Group, namespace: &str) {
+    let server = shared();
+    server.kubectl_ok(&["create", "namespace", namespace], "");
+    let count = format!("count/networksets.{}", group.name());
+    let hard = format!("{count}=1");
+    server.kubectl_ok(&["create", "quota", "one", "-n", namespace, "--hard", &hard], "");
+    // What the quota controller would write.
+    let status = json!({"status": {"hard": {count.as_str(): "1"}, "used": {count.as_str(): "0"}}}).to_string();
+    let patch = ["patch", "quota", "one", "-n", namespace, "--subresource", "status", "--type", "merge", "-p", &status];
+    server.kubectl_ok(&patch, "");
+}
+
 /// The kinds that an agent reads.
 pub fn agent_kinds() -> Vec<Kind> {
     vec![

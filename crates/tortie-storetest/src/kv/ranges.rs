@@ -2,9 +2,9 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tortie_datastore::kv::Span;
+use tortie_datastore::kv::{Revision, Span};
 
-use super::{Fixture, put, write};
+use super::{Fixture, delete, put, write};
 
 pub fn a_range_ends_at_its_prefix(store: &dyn Fixture) {
     let kv = store.open();
@@ -91,4 +91,24 @@ pub fn every_handle_names_the_same_store(store: &dyn Fixture) {
     assert!(name.as_ref().is_some_and(|name| !name.is_empty() && name != "0"), "{name:?}");
     assert_eq!(store.open().read(&[]).unwrap().store, name);
     assert!(!kv.describe().is_empty());
+}
+
+/// What a document was made from is shown to whoever was slower than somebody else (cli.md section 2.4).
+pub fn what_was_written_at_a_revision_is_read_while_history_is_kept(store: &dyn Fixture) {
+    let kv = store.open();
+    let first = write(&*kv, vec![put("a", "1"), put("b", "1")]);
+    let second = write(&*kv, vec![put("a", "2")]);
+    let third = write(&*kv, vec![delete("a"), put("c", "1")]);
+    let at = |key: &str, revision| kv.value_at(key, revision).unwrap().map(|value| String::from_utf8(value).unwrap());
+    assert_eq!(at("a", first).as_deref(), Some("1"));
+    assert_eq!(at("a", second).as_deref(), Some("2"));
+    assert_eq!(at("b", second), None, "it was there, and written before");
+    for (key, revision) in
+        [("a", third), ("a", Revision::ZERO), ("a", Revision(u64::MAX)), ("a", third.next()), ("x", first)]
+    {
+        assert_eq!(at(key, revision), None, "{key} {revision}");
+    }
+    store.compact(third);
+    assert_eq!(at("a", first), None, "its history is gone");
+    assert_eq!(at("c", third).as_deref(), Some("1"));
 }

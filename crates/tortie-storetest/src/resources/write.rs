@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tortie_api::{Kind, ResourceKey};
 use tortie_datastore::resources::{Change, Done, Mode};
-use tortie_datastore::store::Select;
+use tortie_datastore::store::{Commit, Select, Step};
 
 use super::World;
 
@@ -204,6 +204,57 @@ pub fn a_batch_with_one_bad_change_writes_nothing(world: &World) {
         .unwrap_err();
     assert!(error.contains("HostEndpoint(") && error.contains("Tier(no-such-tier)"), "all mistakes are told: {error}");
     assert_eq!(world.names(Kind::HostEndpoint), ["old"]);
+}
+
+/// A rehearsal has the errors and the results of the real change, and leaves no trace (cli.md section 2.9).
+pub fn a_rehearsal_finds_what_a_write_would_and_writes_nothing(world: &World) {
+    let rehearse = |changes: &[Change]| {
+        let done = world.resources().rehearse(changes);
+        done.map(|written| written.iter().map(|written| written.done).collect::<Vec<_>>())
+            .map_err(|failures| failures[0].1.to_string())
+    };
+    world.write(world.endpoint(Mode::Create, "a", "n")).unwrap();
+    world.write(world.endpoint(Mode::Create, "b", "n")).unwrap();
+    let before = world.get(Kind::HostEndpoint, "a");
+    assert_eq!(
+        rehearse(&[
+            world.endpoint(Mode::Apply, "a", "m"),
+            world.endpoint(Mode::Apply, "b", "n"),
+            world.endpoint(Mode::Create, "c", "n"),
+            world.set(Mode::Apply, "s", &["10.0.0.0/8"]),
+        ]),
+        Ok(vec![Done::Configured, Done::Unchanged, Done::Created, Done::Created])
+    );
+    assert_eq!(rehearse(&[world.endpoint(Mode::Delete, "a", "n")]), Ok(vec![Done::Deleted]));
+    let id = format!("HostEndpoint({})", world.name("a"));
+    assert_eq!(rehearse(&[world.endpoint(Mode::Create, "a", "n")]), Err(format!("resource already exists: {id}")));
+    let mut old = world.endpoint(Mode::Replace, "a", "m");
+    old.resource_version = Some("1".to_owned());
+    assert_eq!(rehearse(&[old]), Err(format!("update conflict: {id}")));
+    let error = rehearse(&[world.policy(Mode::Create, "p", "nowhere")]).unwrap_err();
+    assert!(error.contains("names it as its tier"), "{error}");
+    assert_eq!(world.get(Kind::HostEndpoint, "a"), before);
+    assert_eq!(world.names(Kind::HostEndpoint), ["a", "b"]);
+    assert_eq!(world.names(Kind::GlobalNetworkSet), [""; 0]);
+}
+
+/// What somebody else is faster with is noticed by a rehearsal too.
+pub fn a_rehearsal_tells_what_somebody_changed_meanwhile(world: &World) {
+    let key = world.endpoint(Mode::Create, "a", "n").key;
+    let read = || world.store.select(&[Select::Object(key.clone())]).unwrap().remove(0).items.pop();
+    world.write(world.endpoint(Mode::Create, "a", "n")).unwrap();
+    let old = read().unwrap();
+    world.write(world.endpoint(Mode::Apply, "a", "m")).unwrap();
+    let value = world.endpoint(Mode::Apply, "a", "x").value;
+    let rehearse = |step: Step| world.store.rehearse(&[step]).unwrap();
+    let refused = Commit::Refused { step: 0 };
+    assert_eq!(rehearse(Step::Update { before: old.clone(), value: value.clone() }), refused);
+    assert_eq!(rehearse(Step::Delete { before: old }), refused);
+    assert_eq!(rehearse(Step::Create { key: key.clone(), value: value.clone() }), refused);
+    let now = read().unwrap();
+    assert!(matches!(rehearse(Step::Update { before: now.clone(), value }), Commit::Done(_)));
+    assert!(matches!(rehearse(Step::Delete { before: now.clone() }), Commit::Done(_)));
+    assert_eq!(read(), Some(now), "nothing was written");
 }
 
 /// What a store always has.
