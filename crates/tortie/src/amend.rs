@@ -3,14 +3,15 @@
 use serde_json::{Map, Value};
 use tortie_api::yaml::from_yaml;
 use tortie_api::{ResourceKey, Severity, decode};
+use tortie_datastore::Resources;
 use tortie_datastore::resources::{Change, Mode, Object};
-use tortie_datastore::{Access, Resources};
 
-use crate::args::{AmendArgs, Global, LabelArgs, PatchArgs, PatchType};
+use crate::args::{AmendArgs, DryRun, Global, LabelArgs, PatchArgs, PatchType};
+use crate::batch::{self, How};
 use crate::exit::{Code, Failure};
+use crate::outcome::Verb;
 use crate::patch::strategic_merge;
 use crate::store;
-use crate::write::{self, How, Verb};
 use crate::{get, input, select};
 
 /// How often a change is made again on what somebody else has written meanwhile.
@@ -181,9 +182,11 @@ fn amend(
     verb: Verb,
     change: impl Fn(&ResourceKey, &mut Map<String, Value>) -> Result<(), Failure>,
 ) -> Result<Code, Failure> {
-    let store = store::open(global, Access::Write)?;
+    let dry_run = chosen.args.dry_run;
+    dry_run.map_or(Ok(()), DryRun::check)?;
+    let store = store::open_to_write(global, dry_run)?;
     let resources = Resources::new(&*store);
-    let how = How { is_atomic: true, skips_existing: false, dry_run: chosen.args.dry_run, strict: chosen.args.strict };
+    let how = How { is_atomic: true, skips_existing: false, dry_run, strict: chosen.args.strict, manager: None };
     let mut tries = 1;
     loop {
         let mut changes = Vec::new();
@@ -195,7 +198,7 @@ fn amend(
             is_own_revision &= revision(&value) == revision(&object.value);
             changes.push(replacement(&object.key, value)?);
         }
-        match write::store(global, &*store, &how, &changes, verb) {
+        match batch::write(global, &*store, &how, &changes, verb) {
             Err(failure) if failure.code == Code::Conflict && is_own_revision && tries < TRIES => tries += 1,
             done => return done.map(|_| Code::Success),
         }

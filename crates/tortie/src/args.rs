@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::exit::{Code, Failure};
+
 mod values;
 
 use values::log_level;
@@ -230,7 +232,7 @@ pub(crate) struct WriteArgs {
     /// All objects or none; the default when there are several kinds
     #[arg(long, help_heading = "Safety")]
     pub(crate) atomic: bool,
-    /// `client`: check everything and write nothing
+    /// `client`: check everything without the store; `server`: do everything there but the writing
     #[arg(long, value_enum, value_name = "WHERE", help_heading = "Safety")]
     pub(crate) dry_run: Option<DryRun>,
     /// An object that exists already counts as success (create only)
@@ -251,11 +253,44 @@ pub(crate) struct ApplyArgs {
     /// Wait until the hosts concerned enforce the change, at most this long
     #[arg(long, value_name = "D", num_args = 0..=1, require_equals = true, default_missing_value = "30s", value_parser = duration, help_heading = "Safety")]
     pub(crate) wait: Option<Duration>,
+    /// Let a Kubernetes API server merge the files into what is there, field by field; only a conflict with whoever else
+    /// manages a field fails
+    #[arg(long, conflicts_with = "skip_exists", help_heading = "Server-side apply")]
+    pub(crate) server_side: bool,
+    /// With `--server-side`: take over fields that others manage
+    #[arg(long, requires = "server_side", help_heading = "Server-side apply")]
+    pub(crate) force_conflicts: bool,
+    /// With `--server-side`: in whose name the fields are managed
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "tortie",
+        requires = "server_side",
+        help_heading = "Server-side apply"
+    )]
+    pub(crate) field_manager: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DryRun {
     Client,
+    Server,
+    #[value(hide = true)]
+    Hosts,
+}
+
+impl DryRun {
+    /// Whether it can be done.
+    pub(crate) fn check(self) -> Result<(), Failure> {
+        match self {
+            DryRun::Client | DryRun::Server => Ok(()),
+            DryRun::Hosts => Err(Failure::new(
+                Code::Usage,
+                "`--dry-run=hosts` does not exist yet: no agent can be asked to try a change",
+            )
+            .with_hint("`--dry-run=server` tries it on the store; `tortie validate` checks the files alone")),
+        }
+    }
 }
 
 #[derive(Args)]
@@ -269,7 +304,8 @@ pub(crate) struct AmendArgs {
     /// All objects of the kind
     #[arg(long, help_heading = "Input")]
     pub(crate) all: bool,
-    /// `client`: check everything and write nothing
+    /// `client`: check everything and ask the store for nothing but the objects; `server`: do everything there but the
+    /// writing
     #[arg(long, value_enum, value_name = "WHERE", help_heading = "Safety")]
     pub(crate) dry_run: Option<DryRun>,
     /// Refuse what a host cannot enforce: untracked policy on a wildcard endpoint, `http`
@@ -334,6 +370,9 @@ pub(crate) struct DeleteArgs {
     /// Nothing to do is no error
     #[arg(long, help_heading = "Input")]
     pub(crate) skip_empty: bool,
+    /// `client`: say what would be deleted; `server`: do everything in the store but the deletion
+    #[arg(long, value_enum, value_name = "WHERE", help_heading = "Safety")]
+    pub(crate) dry_run: Option<DryRun>,
     /// An object that does not exist counts as success
     #[arg(short = 's', long, help_heading = "Safety")]
     pub(crate) skip_not_exists: bool,

@@ -11,8 +11,9 @@ use tortie_datastore::resources::{Change, Mode, Object};
 use tortie_datastore::{Access, Resources};
 
 use crate::args::{EditArgs, Global};
+use crate::batch::{self, How};
 use crate::exit::{Code, Failure};
-use crate::write::{self, How, Verb};
+use crate::outcome::Verb;
 use crate::{ask, difference, get, input, near, screen, store};
 
 /// Variables that may name an editor, the most particular one first.
@@ -69,8 +70,8 @@ pub(crate) fn edit(global: &Global, args: &EditArgs) -> Result<Code, Failure> {
         Ok(false) => return Err(file.keep(Failure::new(Code::General, "nothing was written"))),
         Err(failure) => return Err(file.keep(failure)),
     }
-    let how = How { is_atomic: true, skips_existing: false, dry_run: None, strict: args.strict };
-    match write::store(global, &*store, &how, &changes, Verb::EDIT) {
+    let how = How { is_atomic: true, skips_existing: false, dry_run: None, strict: args.strict, manager: None };
+    match batch::write(global, &*store, &how, &changes, Verb::EDIT) {
         Ok(_) => Ok(Code::Success),
         Err(failure) => {
             if failure.code == Code::Conflict {

@@ -8,10 +8,12 @@ mod values;
 mod view;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tempfile::TempDir;
 use tortie_api::with_causes;
 use tortie_calc::settings::Local;
 use tortie_datastore::kv::FaultKind;
@@ -20,7 +22,7 @@ use tortie_etcd::Etcd;
 use tortie_kubernetes::Kubernetes;
 
 use self::place::Place;
-use crate::args::Global;
+use crate::args::{DryRun, Global};
 use crate::exit::{Code, Failure};
 use crate::late::{Late, initialise};
 
@@ -76,6 +78,58 @@ pub(crate) fn identity(global: &Global) -> Result<u64, Failure> {
 /// Opens the store.
 pub(crate) fn open(global: &Global, access: Access) -> Result<Arc<dyn Store>, Failure> {
     connect(global.timeout, &named(global)?, access)
+}
+
+/// A store that is written to, or where a change is only tried.
+pub(crate) struct Opened {
+    store: Arc<dyn Store>,
+    /// Where it lies, when that is to vanish.
+    _folder: Option<TempDir>,
+}
+
+impl Deref for Opened {
+    type Target = dyn Store;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.store
+    }
+}
+
+/// Opens the store for a change. Where that is only tried, a store that would be made is made elsewhere, and goes again.
+pub(crate) fn open_to_write(global: &Global, dry_run: Option<DryRun>) -> Result<Opened, Failure> {
+    let place = named(global)?;
+    if let (Place::Embedded(path, is_named), Some(_)) = (&place, dry_run)
+        && !embedded_at(path, *is_named, Access::Read)?.file().exists()
+    {
+        if !global.quiet {
+            let shown = path.display();
+            eprintln!(
+                "warning: store `{shown}` does not exist yet: this is tried on an empty one, and not whether it can be made"
+            );
+        }
+        let folder = tempfile::tempdir().map_err(|error| {
+            Failure::new(Code::General, format!("cannot make a folder to try it in: {error}"))
+                .with_hint("TMPDIR says where")
+        })?;
+        let store: Arc<dyn Store> = Arc::new(embedded_at(&folder.path().join("store.db"), true, Access::Write)?);
+        initialise(&*store);
+        return Ok(Opened { store, _folder: Some(folder) });
+    }
+    Ok(Opened { store: connect(global.timeout, &place, Access::Write)?, _folder: None })
+}
+
+/// Whether the store can merge in somebody's name.
+pub(crate) fn check_merges(global: &Global) -> Result<(), Failure> {
+    let other = match named(global)? {
+        Place::Kubernetes(_) => return Ok(()),
+        Place::Etcd(_) => "etcd",
+        Place::Embedded(..) => "the embedded store",
+    };
+    let message =
+        format!("{other} has no server-side apply: only a Kubernetes API server (`--store kubernetes`) has it");
+    Err(Failure::new(Code::Usage, message).with_hint(
+        "leave `--server-side` out; a document with its `resourceVersion` is never written over what others changed",
+    ))
 }
 
 /// A store that was found and is not open yet.
@@ -234,6 +288,7 @@ pub(crate) fn kv_code(error: &KvError) -> Code {
         Some(FaultKind::PermissionDenied { .. } | FaultKind::Unauthenticated { .. }) => Code::NotAuthorised,
         Some(FaultKind::Busy { .. } | FaultKind::Unavailable | FaultKind::Untrusted) => Code::Unreachable,
         Some(FaultKind::BadSettings { .. } | FaultKind::TooLarge { .. } | FaultKind::Refused { .. }) => Code::Invalid,
+        Some(FaultKind::FieldsOwned { .. }) => Code::Conflict,
         Some(FaultKind::HalfDone { .. }) => Code::Partial,
         _ => Code::General,
     }

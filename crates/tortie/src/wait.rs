@@ -11,7 +11,7 @@ use tortie_agent::AgentReport;
 use tortie_api::Kind;
 use tortie_api::model::{Policy, Resource};
 use tortie_api::read_stored;
-use tortie_datastore::resources::{Change, Object, Written};
+use tortie_datastore::resources::{Change, Done, Mode, Object, Written};
 use tortie_datastore::store::Reported;
 use tortie_datastore::{Access, Resources};
 use tortie_selector::scope;
@@ -20,16 +20,36 @@ use crate::args::Global;
 use crate::exit::{Code, Failure};
 use crate::store::{self, kv_failure, resource_failure};
 
+/// The newest revision of each kind of which something is to be deleted. Where a store tells no revision of a deletion, that is
+/// the first one after these.
+pub(crate) fn before_deletions(global: &Global, changes: &[Change]) -> Result<BTreeMap<Kind, u64>, Failure> {
+    let mut newest = BTreeMap::new();
+    let deletions: BTreeSet<Kind> =
+        changes.iter().filter(|change| change.mode == Mode::Delete).map(|change| change.key.kind).collect();
+    if deletions.is_empty() {
+        return Ok(newest);
+    }
+    let store = store::open(global, Access::Read)?;
+    for kind in deletions {
+        let (objects, _) = Resources::new(&*store).list(kind, None).map_err(|error| resource_failure(&error))?;
+        let revision = |object: &Object| object.value["metadata"]["resourceVersion"].as_str()?.parse::<u64>().ok();
+        newest.insert(kind, objects.iter().filter_map(revision).max().unwrap_or(0));
+    }
+    Ok(newest)
+}
+
+/// `before` is what [`before_deletions`] gave ahead of the change.
 pub(crate) fn for_hosts(
     global: &Global,
     changes: &[Change],
     written: &[Written],
+    before: &BTreeMap<Kind, u64>,
     patience: Duration,
 ) -> Result<(), Failure> {
     let store = store::open(global, Access::Read)?;
     let resources = Resources::new(&*store);
     let deadline = Instant::now() + patience;
-    let target = Target::new(changes, written);
+    let target = Target::new(changes, written, before);
     let nodes = concerned(&resources, changes)?;
     if nodes.is_empty() {
         eprintln!("no host is concerned");
@@ -90,11 +110,14 @@ fn take(reports: &mut BTreeMap<String, AgentReport>, reported: Reported) {
 struct Target(BTreeMap<Kind, u64>);
 
 impl Target {
-    fn new(changes: &[Change], written: &[Written]) -> Self {
+    fn new(changes: &[Change], written: &[Written], before: &BTreeMap<Kind, u64>) -> Self {
         let mut newest = BTreeMap::new();
         for (change, written) in changes.iter().zip(written) {
             // Objects of one kind have revisions that are numbers, and grow (Kubernetes: from 1.35 on by promise).
-            let revision = written.revision.parse().unwrap_or(0);
+            let told = written.revision.parse().ok();
+            let of_deletion =
+                || before.get(&change.key.kind).filter(|_| written.done == Done::Deleted).map(|last| last + 1);
+            let revision = told.or_else(of_deletion).unwrap_or(0);
             let kept: &mut u64 = newest.entry(change.key.kind).or_default();
             *kept = revision.max(*kept);
         }

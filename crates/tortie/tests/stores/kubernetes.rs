@@ -20,7 +20,7 @@ pub(crate) struct Cluster {
     /// Whoever may do everything.
     pub(crate) admin: Host,
     /// The agent.
-    agent: Host,
+    pub(crate) agent: Host,
 }
 
 impl Cluster {
