@@ -52,7 +52,7 @@ const TASKS: &[Task] = &[
     ("fuzz", "run the fuzz targets on new input; `TARGET`, `--seconds N`, `--minimise`", fuzz::fuzz),
     (
         "package",
-        "binary, man pages, completions, .deb and .rpm in target/packages; `--try` them on a system of their own",
+        ".deb and .rpm in target/packages; `--static` for a static binary and a container image; `--try [SYSTEM…]`",
         package::package,
     ),
     ("reference", "write docs/reference: a page for each kind, and one for the commands", test::reference),

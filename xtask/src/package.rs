@@ -1,94 +1,113 @@
-//! `cargo xtask package`: binary, man pages, completions and both packages in `target/packages`.
+//! `cargo xtask package`: packages, the static binary and the container image, in `target/packages`.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use crate::run::{capture, cargo, command, root, run};
+use crate::run::{cargo, command, root, run};
 
+mod image;
+mod stage;
 mod trial;
 
 /// Subcommands of cargo that make packages.
 const BUILDERS: [&str; 2] = ["cargo-deb", "cargo-generate-rpm"];
-/// Shells, and the file that holds the completion of each.
-const COMPLETIONS: [(&str, &str); 3] = [("bash", "tortie.bash"), ("zsh", "_tortie"), ("fish", "tortie.fish")];
-/// Asks for the packages to be tried out.
+/// Asks for the static binary and the image in place of the packages.
+const STATIC: &str = "--static";
+/// Asks for what was made to be tried out; names of systems may follow.
 const TRY: &str = "--try";
 /// The version to which is upgraded then: higher than any that is in the manifest.
 const UPGRADED: &str = "999.0.0";
 
 pub(crate) fn package(arguments: &[String]) -> Result<()> {
-    if let Some(other) = arguments.iter().find(|argument| *argument != TRY) {
-        bail!("`{other}` is unknown: `{TRY}` tries the packages on a system of their own");
+    let (flags, systems): (Vec<_>, Vec<_>) =
+        arguments.iter().map(String::as_str).partition(|word| word.starts_with('-'));
+    if let Some(other) = flags.iter().find(|flag| ![STATIC, TRY].contains(flag)) {
+        bail!("`{other}` is unknown: `{STATIC}` makes a static binary and an image, `{TRY}` tries out what was made");
     }
+    let is_tried = flags.contains(&TRY);
+    if !is_tried && !systems.is_empty() {
+        bail!("`{}`: only `{TRY}` takes names of systems", systems[0]);
+    }
+    let out = root().join("target/packages");
+    if flags.contains(&STATIC) {
+        if !systems.is_empty() {
+            bail!("`{STATIC} {TRY}` has no systems: the image is tried on this one");
+        }
+        return make_static(&out, is_tried);
+    }
+    let systems = trial::chosen(&systems)?;
+    let packages = make_packages(&out)?;
+    if is_tried { trial::trial(&packages.with_newer(&out)?, &systems) } else { Ok(()) }
+}
+
+/// The packages of this version.
+struct Packages {
+    deb: PathBuf,
+    rpm: PathBuf,
+}
+
+impl Packages {
+    /// Makes the same of a higher version, for the upgrade.
+    fn with_newer(self, out: &Path) -> Result<trial::Tried> {
+        let newer = Self { deb: out.join("newer.deb"), rpm: out.join("newer.rpm") };
+        build_deb(&newer.deb, &["--deb-version", UPGRADED])?;
+        build_rpm(&newer.rpm, &["--set-metadata", &format!("version = \"{UPGRADED}\"")])?;
+        Ok(trial::Tried { deb: self.deb, newer_deb: newer.deb, rpm: self.rpm, newer_rpm: newer.rpm })
+    }
+}
+
+fn make_packages(out: &Path) -> Result<Packages> {
     let missing: Vec<&str> = BUILDERS.into_iter().filter(|program| !crate::packages::is_there(program)).collect();
     if !missing.is_empty() {
         bail!("{} is missing: `cargo install --locked {}`", missing.join(" and "), missing.join(" "));
     }
     run(&mut command(&cargo(), &["build", "--package", "tortie", "--release"]))?;
     let binary = root().join("target/release/tortie");
-    let out = root().join("target/packages");
-    stage(&binary, &out.join("stage"))?;
-    let (deb, rpm) = (out.join("tortie.deb"), out.join("tortie.rpm"));
-    build_deb(&deb, &[])?;
-    run(&mut command(&cargo(), &["generate-rpm", "--package", "crates/tortie", "--output", &rpm.to_string_lossy()]))?;
-    for file in [&binary, &deb, &rpm] {
+    stage::stage(&binary, &out.join("stage"))?;
+    let packages = Packages { deb: out.join("tortie.deb"), rpm: out.join("tortie.rpm") };
+    build_deb(&packages.deb, &[])?;
+    build_rpm(&packages.rpm, &[])?;
+    show_sizes(&[&binary, &packages.deb, &packages.rpm])?;
+    Ok(packages)
+}
+
+/// Needs nothing of the system that it runs on: for containers, and for distributions that no package is for.
+fn make_static(out: &Path, is_tried: bool) -> Result<()> {
+    crate::packages::ensure_static()?;
+    let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
+    let built = root().join("target").join(&target).join("release/tortie");
+    run(&mut command(&cargo(), &["build", "--package", "tortie", "--release", "--target", &target]))
+        .with_context(|| format!("where the target is missing: `rustup target add {target}`"))?;
+    fs::create_dir_all(out)?;
+    let (binary, archive) = (out.join("tortie"), out.join("tortie-image.tar"));
+    fs::copy(&built, &binary).with_context(|| built.display().to_string())?;
+    image::build(&binary, &out.join("image"), &archive)?;
+    show_sizes(&[&binary, &archive])?;
+    println!("the image is {}", image::NAME);
+    if is_tried { trial::image(&archive, image::NAME) } else { Ok(()) }
+}
+
+fn show_sizes(files: &[&Path]) -> Result<()> {
+    for file in files {
         let size = fs::metadata(file).with_context(|| file.display().to_string())?.len();
         println!("{size:>10} bytes  {}", file.display());
     }
-    if !arguments.is_empty() {
-        let newer = out.join("newer.deb");
-        build_deb(&newer, &["--deb-version", UPGRADED])?;
-        trial::trial(&[&deb, &newer, &rpm])?;
-    }
     Ok(())
-}
-
-/// Makes what is generated: man pages, completions, the changelog in Debian's form.
-fn stage(binary: &Path, stage: &Path) -> Result<()> {
-    if stage.exists() {
-        fs::remove_dir_all(stage).with_context(|| stage.display().to_string())?;
-    }
-    let man = stage.join("man");
-    fs::create_dir_all(&man).with_context(|| man.display().to_string())?;
-    let tortie = binary.to_string_lossy();
-    run(&mut command(&tortie, &["man", &man.to_string_lossy()]))?;
-    for (shell, file) in COMPLETIONS {
-        let output = command(&tortie, &["completion", shell]).output().with_context(|| tortie.clone().into_owned())?;
-        if !output.status.success() {
-            bail!("`tortie completion {shell}` failed: {}", String::from_utf8_lossy(&output.stderr));
-        }
-        fs::write(stage.join(file), output.stdout)?;
-    }
-    fs::write(stage.join("changelog"), changelog()?)?;
-    // Without name and time, so that the same input gives the same package.
-    let mut pages = Vec::new();
-    for page in fs::read_dir(&man)? {
-        pages.push(page?.path().to_string_lossy().into_owned());
-    }
-    let mut arguments = vec!["-9", "--no-name"];
-    arguments.extend(pages.iter().map(String::as_str));
-    run(&mut command("gzip", &arguments))
-}
-
-/// The entry of this version, dated by the last commit.
-fn changelog() -> Result<String> {
-    let (is_good, date) = capture(&mut command("git", &["log", "-1", "--format=%aD"]))?;
-    if !is_good {
-        bail!("git does not know the date of the last commit");
-    }
-    let version = env!("CARGO_PKG_VERSION");
-    Ok(format!(
-        "tortie ({version}) unstable; urgency=medium\n\n  * See https://github.com/tortie/tortie/blob/main/CHANGELOG.md\n\n \
-         -- The Tortie authors <packages@tortie.dev>  {date}"
-    ))
 }
 
 fn build_deb(file: &Path, more: &[&str]) -> Result<()> {
     let path = file.to_string_lossy();
     // The release profile strips already.
     let mut arguments = vec!["deb", "--package", "tortie", "--no-build", "--no-strip", "--output", &path];
+    arguments.extend(more);
+    run(&mut command(&cargo(), &arguments))
+}
+
+fn build_rpm(file: &Path, more: &[&str]) -> Result<()> {
+    let path = file.to_string_lossy();
+    let mut arguments = vec!["generate-rpm", "--package", "crates/tortie", "--output", &path];
     arguments.extend(more);
     run(&mut command(&cargo(), &arguments))
 }

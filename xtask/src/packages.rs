@@ -11,8 +11,17 @@ use crate::run::{command, run};
 const NEEDED: &[(&str, &str)] =
     &[("nft", "nftables"), ("ip", "iproute2"), ("python3", "python3"), ("cc", "build-essential"), ("strace", "strace")];
 /// Those of `cargo xtask package --try`.
-const NEEDED_BY_TRIAL: &[(&str, &str)] =
-    &[("mmdebstrap", "mmdebstrap"), ("systemd-nspawn", "systemd-container"), ("lintian", "lintian")];
+const NEEDED_BY_TRIAL: &[(&str, &str)] = &[
+    ("mmdebstrap", "mmdebstrap"),
+    ("systemd-nspawn", "systemd-container"),
+    ("lintian", "lintian"),
+    ("rpmlint", "rpmlint"),
+];
+/// The C compiler for the C library that is linked into the static binary.
+const NEEDED_BY_STATIC: &[(&str, &str)] = &[("musl-gcc", "musl-tools")];
+/// Those of `cargo xtask package --static --try`.
+const NEEDED_BY_IMAGE_TRIAL: &[(&str, &str)] =
+    &[("podman", "podman"), ("crun", "crun"), ("skopeo", "skopeo"), ("umoci", "umoci"), ("curl", "curl")];
 /// Those of the tests: servers of etcd and Kubernetes, a look at the units, and shells that complete words.
 const NEEDED_BY_TESTS: &[(&str, &str)] = &[
     ("etcd", "etcd-server"),
@@ -53,6 +62,19 @@ pub(crate) fn ensure_trial() -> Result<()> {
         bail!("please run this as root: it makes a system of its own, with a network of its own");
     }
     ensure_all(NEEDED_BY_TRIAL)
+}
+
+/// Makes sure that the static binary can be linked.
+pub(crate) fn ensure_static() -> Result<()> {
+    ensure_all(NEEDED_BY_STATIC)
+}
+
+/// Makes sure that the programs are there which look at an image and run it.
+pub(crate) fn ensure_image_trial() -> Result<()> {
+    if !is_root() {
+        bail!("please run this as root: it runs containers");
+    }
+    ensure_all(NEEDED_BY_IMAGE_TRIAL)
 }
 
 fn ensure_all(needed: &[(&str, &str)]) -> Result<()> {

@@ -40,7 +40,7 @@ pub(crate) struct SystemdArgs {
 #[derive(Args)]
 pub(crate) struct KubernetesArgs {
     /// The container image, which holds this program as /usr/bin/tortie
-    #[arg(long, value_name = "IMAGE", default_value = concat!("tortie:", env!("CARGO_PKG_VERSION")), help_heading = "Output")]
+    #[arg(long, value_name = "IMAGE", default_value = concat!("localhost/tortie:", env!("CARGO_PKG_VERSION")), help_heading = "Output")]
     pub(crate) image: String,
     /// The API group of the definitions
     #[arg(long, value_enum, value_name = "GROUP", default_value = "projectcalico.org", help_heading = "Output")]

@@ -1,45 +1,13 @@
 #!/bin/sh
-# What the packages promise, tried on a system that runs systemd; `cargo xtask package --try` makes one and throws it away.
-# It is called with the packages to install, to upgrade to, and the rpm. Never run it on a system that is to be kept.
+# What the Debian package promises: installed, upgraded, broken, removed, purged.
 set -eu
-old=$1 new=$2 rpm=$3
-units=/usr/lib/systemd/system
-# The rules, whichever instance of its chain each is in.
-table() { nft --stateless list table inet tortie | sed 's/\.\.[0-9]*/../g' | sort; }
-has_table() { nft list table inet tortie >/dev/null 2>&1; }
-pid() { systemctl show -p MainPID --value tortie-agent; }
+. /try/lib.sh
+old=/try/old.deb new=/try/new.deb
 
-# What the units say helps where something is broken.
-trap '[ $? = 0 ] || journalctl -b -u "tortie-*" --no-pager | tail -n 40' EXIT
-
-promise() {
-    words=$1
-    shift
-    if "$@"; then echo "ok    $words"; else
-        echo "BROKEN $words: $*"
-        exit 1
-    fi
-}
-not() { ! "$@"; }
-says() { printf '%s\n' "$1" | grep -qF -- "$2"; }
-# Asks again until it is so: what systemd does takes its time, and nothing tells when.
-becomes() {
-    for _ in $(seq 600); do if "$@" >/dev/null 2>&1; then return 0; fi; sleep 0.1; done
-    "$@"
-}
-enforces() { becomes tortie status --wait --timeout 30s; }
-reaches() { ip netns exec peer nc -z -w 2 192.0.2.1 "$1"; }
-
-# A neighbour, and two services.
-ip netns add peer
-ip link add eth0 type veth peer name eth0 netns peer
-ip addr add 192.0.2.1/24 dev eth0
-ip link set eth0 up
-ip -n peer addr add 192.0.2.2/24 dev eth0
-ip -n peer link set eth0 up
+neighbour
+serves 22 5432 8055
 for port in 22 5432 8055; do
-    nc -lk 192.0.2.1 "$port" >/dev/null 2>&1 &
-    promise "port $port is open before the installation" becomes reaches "$port"
+    promise "port $port is open before the installation" reaches "$port"
 done
 
 # Its members may ask the agent and read the store.
@@ -54,6 +22,11 @@ for file in /usr/bin/tortie $units/tortie-agent.service $units/tortie-restore.se
     /usr/share/fish/vendor_completions.d/tortie.fish /usr/share/doc/tortie/copyright \
     /usr/share/doc/tortie/examples/1-endpoint.yaml; do
     promise "there is $file" test -s "$file"
+done
+promise "calicoctl is this program" says "$(cd / && TORTIE_STORE=embedded:/var/lib/tortie calicoctl get nodes 2>&1)" "NAME"
+for file in /usr/share/bash-completion/completions/calicoctl /usr/share/zsh/vendor-completions/_calicoctl \
+    /usr/share/fish/vendor_completions.d/calicoctl.fish; do
+    promise "there is $file" grep -q calicoctl "$file"
 done
 promise "the agent is enabled" systemctl is-enabled -q tortie-agent
 promise "the early-boot unit is enabled" systemctl is-enabled -q tortie-restore
@@ -85,20 +58,15 @@ echo "--- upgrade"
 echo "# a change of the administrator's" >>/etc/tortie/environment
 systemctl disable -q tortie-restore
 before=$(table) exactly=$(nft --stateless list table inet tortie) former=$(pid)
-stdbuf -oL nft monitor >/try/monitor 2>&1 &
-monitor=$!
-# A change of another table tells that the monitor listens.
-hears() { nft add table inet "$1" && nft delete table inet "$1" && grep -q "table inet $1" /try/monitor; }
-promise "the monitor listens" becomes hears beginning
+listen
 dpkg -i "$new"
 promise "the agent is active" becomes systemctl is-active -q tortie-agent
 promise "it is another process" test "$(pid)" != "$former"
 enforces
-promise "the monitor has heard everything" becomes hears end
-kill "$monitor"
+listened
 promise "the rules are the same" test "$(table)" = "$before"
 promise "they are not even written again" test "$(nft --stateless list table inet tortie)" = "$exactly"
-promise "nothing was taken away meanwhile" not grep -E '^(delete|flush|destroy) .*inet tortie' /try/monitor
+promise "nothing was taken away meanwhile" not taken_away
 promise "store and socket belong to the group" belongs_to_group
 promise "the store is the same" sh -c 'tortie get gnp -o name | grep -q no-databases'
 promise "the administrator's file is kept" grep -q "a change of the administrator's" /etc/tortie/environment
@@ -153,6 +121,7 @@ echo "$said"
 promise "removal says that the rules are gone" says "$said" "removed table inet tortie: this host is open"
 promise "and the saved state" says "$said" "removed the saved state in /var/lib/tortie/agent"
 promise "and that the store stays" says "$said" "the store in /var/lib/tortie stays"
+promise "calicoctl is gone, and what linked to it" test -z "$(find /usr/bin /usr/share /etc/alternatives -name '*calicoctl*')"
 promise "the rules are gone" not has_table
 promise "no process is left" not sh -c 'systemctl is-active -q tortie-agent || systemctl is-active -q tortie-controller'
 promise "the port is open again" reaches 5432
@@ -169,31 +138,22 @@ promise "nothing is left: $left" test -z "$left"
 echo "--- where Calico is configured"
 mkdir -p /etc/calico
 touch /etc/calico/felix.cfg
+printf '#!/bin/sh\necho real\n' >/usr/bin/calicoctl
+chmod 755 /usr/bin/calicoctl
 said=$(dpkg -i "$old" 2>&1)
 promise "it is said" says "$said" "neither enabled nor started"
 promise "the agent is not enabled" not systemctl is-enabled -q tortie-agent
 promise "the agent is not active" not systemctl is-active -q tortie-agent
+promise "a calicoctl that is there stays" test "$(calicoctl)" = real
+dpkg -i "$new" >/dev/null 2>&1
+promise "also when it is upgraded" test "$(calicoctl)" = real
 dpkg -P tortie
-rm -r /etc/calico
+promise "and when it is removed" test "$(calicoctl)" = real
+rm -r /etc/calico /usr/bin/calicoctl
 
 echo "--- without systemd"
 said=$(unshare --mount sh -euc "mount -t tmpfs tmpfs /run; dpkg -i $old; test -x /usr/bin/tortie; dpkg -P tortie" 2>&1)
 promise "rules of the system around it are left alone" says "$said" "the rules in the kernel are left alone"
 promise "nothing is left" test ! -e /usr/bin/tortie
 
-echo "--- rpm"
-rpm -i --nodeps "$rpm"
-systemctl start tortie-agent
-enforces
-promise "the rpm's agent is active" systemctl is-active -q tortie-agent
-tortie apply -f /usr/share/doc/tortie/examples --wait=60s
-before=$(table)
-rpm -U --nodeps --replacepkgs --force "$rpm"
-promise "an upgrade keeps the rules" test "$(table)" = "$before"
-enforces
-said=$(rpm -e tortie 2>&1)
-echo "$said"
-promise "removal says that the rules are gone" says "$said" "removed table inet tortie: this host is open"
-promise "the rules are gone" not has_table
-promise "the program is gone" test ! -e /usr/bin/tortie
 echo "every promise is kept"
