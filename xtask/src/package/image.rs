@@ -18,6 +18,12 @@ pub(super) const NAME: &str = concat!("localhost/tortie:", env!("CARGO_PKG_VERSI
 /// Mount points of the manifests, so that a read-only root has them, and nothing else that is writable.
 const FOLDERS: [&str; 4] = ["usr/bin", "var/lib/tortie", "run/tortie", "etc/tortie"];
 
+/// Who there is: programs look names up, and take a system without these files for a broken one.
+const NAMES: [(&str, &str); 2] = [
+    ("etc/passwd", "root:x:0:0:root:/:/sbin/nologin\nnobody:x:65534:65534:nobody:/:/sbin/nologin\n"),
+    ("etc/group", "root:x:0:\nnobody:x:65534:\n"),
+];
+
 /// A file below `blobs/sha256`, which is called by the hash of what it holds.
 struct Blob {
     digest: String,
@@ -80,12 +86,15 @@ pub(super) fn build(binary: &Path, work: &Path, archive: &Path) -> Result<()> {
     pack(&layout, archive, &seconds)
 }
 
-/// The root file system: the binary, its second name, mount points, the licence.
+/// The root file system: the binary, its second name, mount points, names of users, the licence.
 fn plant(binary: &Path, tree: &Path) -> Result<()> {
     for folder in FOLDERS {
         fs::create_dir_all(tree.join(folder))?;
     }
     let copy = |from: PathBuf, to: &str| fs::copy(&from, tree.join(to)).with_context(|| from.display().to_string());
+    for (file, text) in NAMES {
+        fs::write(tree.join(file), text)?;
+    }
     copy(binary.to_owned(), "usr/bin/tortie")?;
     copy(root().join("LICENSE"), "LICENSE")?;
     symlink("tortie", tree.join("usr/bin/calicoctl"))?;
