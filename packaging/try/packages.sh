@@ -46,6 +46,15 @@ promise "it can write its state" nsenter -t "$(pid)" -m test -w /var/lib/tortie
 promise "store and socket belong to the group" belongs_to_group
 promise "systemd watches it" sh -c 'test "$(systemctl show -p WatchdogUSec --value tortie-agent)" = 1min\ 30s'
 
+echo "--- what systemd says of the units"
+exposure() { systemd-analyze security --no-pager "$1" | sed -n 's/.*exposure level for .*: \([0-9.]*\) .*/\1/p'; }
+promise "they are valid" systemd-analyze verify --man=no $units/tortie-agent.service $units/tortie-restore.service \
+    $units/tortie-controller.service
+for unit in agent restore controller; do
+    promise "tortie-$unit is exposed by $(exposure tortie-$unit), 2.5 at most" \
+        sh -c "systemd-analyze security --no-pager --threshold=25 tortie-$unit >/dev/null"
+done
+
 echo "--- examples"
 for example in /usr/share/doc/tortie/examples/*.yaml; do
     tortie apply --strict --wait=60s -f "$example" || { tortie status; exit 1; }

@@ -10,6 +10,7 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
+use nix::errno::Errno;
 use nix::unistd::Group;
 use serde::Deserialize;
 use tokio::net::UnixListener;
@@ -72,7 +73,8 @@ pub(crate) fn serve(
 fn give_to_group(socket: &Path) {
     let given = match Group::from_name("tortie") {
         Ok(Some(group)) => chown(socket, None, Some(group.gid.as_raw())),
-        Ok(None) => return,
+        // Some C libraries say so by an error where there is no /etc/group.
+        Ok(None) | Err(Errno::ENOENT) => return,
         Err(errno) => Err(errno.into()),
     };
     if let Err(error) = given {

@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::sys::statfs::statfs;
 use nix::unistd::Group;
 
@@ -110,7 +111,8 @@ pub(super) fn set_folder_mode(path: &Path, is_default: bool) -> io::Result<()> {
 fn give_to_group(path: &Path) -> io::Result<()> {
     match Group::from_name(GROUP) {
         Ok(Some(group)) => chown(path, None, Some(group.gid.as_raw())),
-        Ok(None) => Ok(()),
+        // Without /etc/group, as in a container of nothing but this program, some C libraries say so by an error.
+        Ok(None) | Err(Errno::ENOENT) => Ok(()),
         Err(errno) => Err(errno.into()),
     }
 }
