@@ -134,10 +134,12 @@ fn prepare(folder: &Path, system: &System, tried: &Tried) -> Result<()> {
         fs::copy(from, &to).with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))
     };
     fs::create_dir(folder.join("try"))?;
-    let scripts = root().join("packaging/try");
-    for script in ["lib.sh".to_owned(), format!("{}.sh", system.name)] {
-        put(&scripts.join(&script), &script)?;
+    for script in fs::read_dir(root().join("packaging/try"))? {
+        let script = script?;
+        put(&script.path(), &script.file_name().to_string_lossy())?;
     }
+    // The guide that two of them follow.
+    put(&root().join("docs/from-ufw-firewalld.md"), "from-ufw-firewalld.md")?;
     let packages = [
         (&tried.deb, "old.deb"),
         (&tried.newer_deb, "new.deb"),
