@@ -19,7 +19,7 @@ use tortie_rules::compile::cut;
 use tortie_rules::interpret::InterpretError;
 use tortie_rules::plan::{Op, Phase, Transaction};
 use tortie_rules::recheck::{sort, tuples};
-use tortie_rules::ruleset::{Element, Name, Origin, Verdict};
+use tortie_rules::ruleset::{Data, Element, Name, Origin};
 
 /// Times connection tracking is walked. What was on its way through the old rules while the new ones came is confirmed
 /// later than the first walk, so there is another one until nothing is left to cut.
@@ -182,7 +182,7 @@ fn delete(flows: &mut Flows, denied: &[(&Flow, Option<Origin>)], counts: &mut Co
 
 /// Operations that add every form of the packets of these flows to the sets of both families.
 fn add(ruleset: &Ruleset, flows: &[&Flow]) -> Vec<Op> {
-    let mut by_set: BTreeMap<Name, BTreeMap<Element, Option<Verdict>>> = BTreeMap::new();
+    let mut by_set: BTreeMap<Name, BTreeMap<Element, Option<Data>>> = BTreeMap::new();
     for tuple in flows.iter().flat_map(|flow| tuples(flow)) {
         if let Some((family, element)) = cut::element(&tuple) {
             by_set.entry(cut::set_name(family)).or_default().insert(element, None);

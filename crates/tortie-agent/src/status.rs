@@ -296,16 +296,16 @@ pub struct SetStatus {
 /// The body of `GET /v1/counters`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Counters {
-    /// One for each rule of our table that counts, in the order of the table.
+    /// One for each rule and each element of our table that counts, in the order of the table.
     pub counters: Vec<CounterStatus>,
 }
 
-/// What one kernel rule has counted since it was made.
+/// What one kernel rule, or one element of a map, has counted since it was made.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CounterStatus {
-    /// The chain, with the number of its instance.
+    /// The chain or map, with the number of its instance.
     pub chain: String,
-    /// Where the rule comes from.
+    /// Where the rule or element comes from.
     pub comment: String,
     /// How much.
     #[serde(flatten)]

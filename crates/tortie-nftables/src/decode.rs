@@ -5,11 +5,15 @@
 
 use std::collections::BTreeMap;
 
-use tortie_rules::ruleset::{BaseChain, Element, End, Field, Hook, Match, Name, Origin, Rule, Set, Statement, Verdict};
+use tortie_rules::ruleset::{BaseChain, End, Field, Hook, Match, Name, Origin, Rule, Statement, Verdict};
 
 use crate::consts::*;
-use crate::encode::{FIELDS, Source, key_of_type, padded_len, predecessor, source_of, to_kernel};
+use crate::encode::{CLASS_PADDING, COVER_LEN, COVER_OFFSET, FIELDS, Source, registers, source_of, to_kernel};
 use crate::wire::Attributes;
+
+mod set;
+
+pub(crate) use self::set::{Elements, RawElement, elements, raw_element, set};
 
 /// Something in our table that this version never writes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,8 +26,13 @@ fn odd(what: impl Into<String>) -> DecodeError {
     DecodeError { what: what.into() }
 }
 
-/// Packets and bytes that a rule has counted.
+/// Packets and bytes that a rule or an element has counted.
 pub(crate) type Counted = Option<(u64, u64)>;
+
+/// What a counter shows.
+fn counted(data: Attributes<'_>) -> Counted {
+    data.u64(NFTA_COUNTER_PACKETS).zip(data.u64(NFTA_COUNTER_BYTES))
+}
 
 pub(crate) fn base_chain(attributes: Attributes<'_>) -> Result<Option<BaseChain>, DecodeError> {
     let Some(hook) = attributes.nested(NFTA_CHAIN_HOOK) else { return Ok(None) };
@@ -53,8 +62,12 @@ pub(crate) fn rule(attributes: Attributes<'_>) -> Result<(Rule, Counted), Decode
         let data = element.nested(NFTA_EXPR_DATA).unwrap_or(Attributes(&[]));
         reader.expression(name, data)?;
     }
+    if reader.class.is_some() || reader.cover.is_some() {
+        return Err(odd("a class that no map is asked with"));
+    }
     // Each of ours has one, so this equals none of them; but what it does is known.
-    let comment = attributes.find(NFTA_RULE_USERDATA).and_then(comment).unwrap_or("not ours: a rule without comment");
+    let comment = attributes.find(NFTA_RULE_USERDATA).and_then(|bytes| comment(bytes, NFTNL_UDATA_RULE_COMMENT));
+    let comment = comment.unwrap_or("not ours: a rule without comment");
     let rule = Rule {
         matches: reader.matches,
         statements: reader.statements,
@@ -70,12 +83,13 @@ pub(crate) fn foreign_rule(error: &DecodeError) -> Rule {
     Rule { matches: Vec::new(), statements: Vec::new(), end: End::Next, origin }
 }
 
-fn comment(user_data: &[u8]) -> Option<&str> {
+/// The comment in user data of `nft`, which ends it with a zero.
+fn comment(user_data: &[u8], wanted: u8) -> Option<&str> {
     let mut rest = user_data;
     while let [kind, len, ..] = *rest {
         let value = rest.get(2..2 + usize::from(len))?;
-        if kind == NFTNL_UDATA_RULE_COMMENT {
-            return std::str::from_utf8(value.strip_suffix(&[0]).unwrap_or(value)).ok();
+        if kind == wanted {
+            return std::str::from_utf8(value.strip_suffix(&[0])?).ok();
         }
         rest = &rest[2 + usize::from(len)..];
     }
@@ -90,6 +104,10 @@ struct RuleReader {
     statements: Vec<Statement>,
     end: Option<End>,
     counted: Counted,
+    /// The address whose class was looked up, and where. The next thing is the map under that class.
+    class: Option<(Field, Name)>,
+    /// Where a register is made ready for a class.
+    cover: Option<u32>,
 }
 
 #[derive(Clone)]
@@ -105,6 +123,11 @@ impl RuleReader {
         if self.end.is_some() {
             return Err(odd("an expression behind the verdict"));
         }
+        let is_key = matches!(name, "ct" | "fib" | "payload" | "lookup")
+            || name == "meta" && data.find(NFTA_META_SREG).is_none();
+        if self.class.is_some() && !is_key {
+            return Err(odd("an expression behind a class"));
+        }
         match name {
             "meta" if data.find(NFTA_META_SREG).is_some() => self.set_meta(data),
             "meta" => self.load(data.u32(NFTA_META_DREG), data.u32(NFTA_META_KEY).map(Source::Meta), None),
@@ -112,6 +135,10 @@ impl RuleReader {
             "fib" => {
                 let flags = data.u32(NFTA_FIB_FLAGS).filter(|_| data.u32(NFTA_FIB_RESULT) == Some(NFT_FIB_RESULT_OIF));
                 self.load(data.u32(NFTA_FIB_DREG), flags.map(Source::Fib), None)
+            }
+            "payload" if is_cover(data) => {
+                self.cover = data.u32(NFTA_PAYLOAD_DREG).map(register_32);
+                Ok(())
             }
             "payload" => {
                 let base = data.u32(NFTA_PAYLOAD_BASE);
@@ -129,7 +156,7 @@ impl RuleReader {
                 Ok(())
             }
             "counter" => {
-                self.counted = data.u64(NFTA_COUNTER_PACKETS).zip(data.u64(NFTA_COUNTER_BYTES));
+                self.counted = counted(data);
                 self.statements.push(Statement::Counter);
                 Ok(())
             }
@@ -165,10 +192,18 @@ impl RuleReader {
         let (register, source) = register.zip(source).ok_or_else(|| odd("a load"))?;
         let field = FIELDS
             .into_iter()
-            .find(|field| source_of(*field) == source && len.is_none_or(|len| len as usize == field.width()))
+            .find(|field| source_of(*field) == Some(source) && len.is_none_or(|len| len as usize == field.width()))
             .ok_or_else(|| odd("a loaded field"))?;
-        self.loaded.insert(register_32(register), Loaded { field, mask: None, xor: None });
+        self.put(register, field);
         Ok(())
+    }
+
+    /// A field is in a register now, and nothing else that lay there.
+    fn put(&mut self, register: u32, field: Field) {
+        let first = register_32(register);
+        let end = first + registers(field);
+        self.loaded.retain(|at, loaded| at + registers(loaded.field) <= first || end <= *at);
+        self.loaded.insert(first, Loaded { field, mask: None, xor: None });
     }
 
     fn at(&self, register: Option<u32>) -> Result<&Loaded, DecodeError> {
@@ -249,14 +284,28 @@ impl RuleReader {
 
     fn lookup(&mut self, data: Attributes<'_>) -> Result<(), DecodeError> {
         let set = Name::new(data.text(NFTA_LOOKUP_SET).ok_or_else(|| odd("a lookup"))?);
-        let key = self.key(data.u32(NFTA_LOOKUP_SREG)).ok_or_else(|| odd("a lookup"))?;
-        match data.u32(NFTA_LOOKUP_DREG) {
-            None => {
+        let from = data.u32(NFTA_LOOKUP_SREG).ok_or_else(|| odd("a lookup"))?;
+        let key = self.key(Some(from)).ok_or_else(|| odd("a lookup"))?;
+        match (data.u32(NFTA_LOOKUP_DREG), key.as_slice(), self.class.take()) {
+            (Some(NFT_REG_VERDICT), [Field::Class, rest @ ..], Some((address, classes))) => {
+                self.end = Some(End::Class { address, classes, key: rest.to_vec(), map: set });
+            }
+            (_, _, Some(_)) => return Err(odd("a lookup behind a class")),
+            (None, _, None) => {
                 let invert = data.u32(NFTA_LOOKUP_FLAGS).unwrap_or(0) & NFT_LOOKUP_F_INV != 0;
                 self.matches.push(Match::Lookup { key, invert, set });
             }
-            Some(NFT_REG_VERDICT) => self.end = Some(End::Map { key, map: set }),
-            Some(_) => return Err(odd("a map")),
+            (Some(NFT_REG_VERDICT), _, None) => self.end = Some(End::Map { key, map: set }),
+            (Some(register), [address], None) => {
+                let class = register_32(register) + CLASS_PADDING;
+                let has_cover = self.cover.take().map_or(register_32(from) == class, |cover| cover == class);
+                if !has_cover {
+                    return Err(odd("a class"));
+                }
+                self.class = Some((*address, set));
+                self.put(class, Field::Class);
+            }
+            (Some(_), _, None) => return Err(odd("a map")),
         }
         Ok(())
     }
@@ -268,8 +317,11 @@ impl RuleReader {
         let mut register = register_32(register?);
         let mut key = Vec::new();
         while let Some(loaded) = self.loaded.remove(&register) {
+            if loaded.mask.is_some() || (loaded.field == Field::Class) != (key.is_empty() && self.class.is_some()) {
+                return None;
+            }
             key.push(loaded.field);
-            register += loaded.field.width().div_ceil(4) as u32;
+            register += registers(loaded.field);
         }
         // The registers are loaded anew for each criterion, so what lies behind the key is left over.
         self.loaded.clear();
@@ -289,6 +341,13 @@ impl RuleReader {
         self.statements.push(Statement::Refresh { key, set });
         Ok(())
     }
+}
+
+/// Whether a load only makes a register ready for a class.
+fn is_cover(data: Attributes<'_>) -> bool {
+    data.u32(NFTA_PAYLOAD_BASE) == Some(NFT_PAYLOAD_NETWORK_HEADER)
+        && data.u32(NFTA_PAYLOAD_OFFSET) == Some(COVER_OFFSET)
+        && data.u32(NFTA_PAYLOAD_LEN) == Some(COVER_LEN)
 }
 
 /// The kernel may name the first register of a 16-byte one by its old number.
@@ -316,104 +375,127 @@ fn verdict(data: Attributes<'_>) -> Result<Verdict, DecodeError> {
     }
 }
 
-/// A set without its elements.
-pub(crate) fn set(attributes: Attributes<'_>) -> Result<Set, DecodeError> {
-    let name = attributes.text(NFTA_SET_NAME).unwrap_or_default();
-    let flags = attributes.u32(NFTA_SET_FLAGS).unwrap_or(0);
-    let key_len = attributes.u32(NFTA_SET_KEY_LEN).unwrap_or(0) as usize;
-    let key = attributes.u32(NFTA_SET_KEY_TYPE).and_then(|types| key_of_type(types, key_len));
-    let key = key.ok_or_else(|| odd(format!("the key of set `{name}`")))?;
-    if [NFTA_SET_EXPR, NFTA_SET_EXPRESSIONS].into_iter().any(|kind| attributes.find(kind).is_some()) {
-        return Err(odd(format!("set `{name}` with expressions")));
-    }
-    let timeout_flags = NFT_SET_TIMEOUT | NFT_SET_EVAL;
-    if flags & !(NFT_SET_INTERVAL | NFT_SET_MAP | NFT_SET_CONCAT | timeout_flags) != 0 {
-        return Err(odd(format!("set `{name}`")));
-    }
-    let timeout_s = match (flags & timeout_flags, attributes.u64(NFTA_SET_TIMEOUT)) {
-        (0, None) => None,
-        (both, Some(ms)) if both == timeout_flags && ms % 1000 == 0 => u32::try_from(ms / 1000).ok(),
-        _ => return Err(odd(format!("set `{name}`"))),
-    };
-    Ok(Set {
-        key,
-        is_interval: flags & NFT_SET_INTERVAL != 0,
-        is_map: flags & NFT_SET_MAP != 0,
-        is_constant: name.starts_with("k/"),
-        timeout_s,
-        elements: BTreeMap::new(),
-    })
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encode::{expression, expressions, look_up};
+    use crate::wire::Writer;
 
-/// One element as the kernel lists it.
-pub(crate) struct RawElement {
-    key: Vec<u8>,
-    key_end: Option<Vec<u8>>,
-    verdict: Option<Verdict>,
-    is_end: bool,
-}
+    /// A rule that asks for the class of an address, as expressions one by one.
+    fn by_class(address: Field) -> Vec<Vec<u8>> {
+        let (classes, map) = (Name::new("classes"), Name::new("map"));
+        let end = End::Class { address, classes, key: vec![Field::L4Proto, Field::DestinationPort], map };
+        let origin = Origin::Comment("".into());
+        let mut writer = Writer::default();
+        expressions(&mut writer, &Rule { matches: Vec::new(), statements: Vec::new(), end, origin });
+        let bytes = writer.into_bytes();
+        let list = Attributes(&bytes).nested(NFTA_RULE_EXPRESSIONS).unwrap();
+        list.map(|(_, bytes)| bytes.to_vec()).collect()
+    }
 
-pub(crate) fn raw_element(attributes: Attributes<'_>, set: &Set) -> Result<RawElement, DecodeError> {
-    let flags = attributes.u32(NFTA_SET_ELEM_FLAGS).unwrap_or(0);
-    if flags & NFT_SET_ELEM_CATCHALL != 0 {
-        return Err(odd("a catch-all element"));
+    fn one(name: &str, content: impl FnOnce(&mut Writer)) -> Vec<u8> {
+        let mut writer = Writer::default();
+        expression(&mut writer, name, content);
+        let bytes = writer.into_bytes();
+        Attributes(&bytes).next().unwrap().1.to_vec()
     }
-    // A limit there would take the match away.
-    if [NFTA_SET_ELEM_EXPR, NFTA_SET_ELEM_EXPRESSIONS].into_iter().any(|kind| attributes.find(kind).is_some()) {
-        return Err(odd("an element with an expression"));
-    }
-    let key = plain_key(&set.key, value(attributes, NFTA_SET_ELEM_KEY)?)?;
-    let key_end = match attributes.nested(NFTA_SET_ELEM_KEY_END) {
-        Some(nest) => Some(plain_key(&set.key, nest.find(NFTA_DATA_VALUE).ok_or_else(|| odd("an element"))?)?),
-        None => None,
-    };
-    let is_end = flags & NFT_SET_ELEM_INTERVAL_END != 0;
-    let verdict = match attributes.nested(NFTA_SET_ELEM_DATA) {
-        Some(data) if set.is_map && !is_end => Some(self::verdict(data)?),
-        _ => None,
-    };
-    Ok(RawElement { key, key_end, verdict, is_end })
-}
 
-/// A key of the kernel without padding, big-endian.
-fn plain_key(key: &[Field], bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
-    let expected = if key.len() == 1 { key[0].width() } else { padded_len(key) };
-    if bytes.len() != expected {
-        return Err(odd("an element's key"));
+    fn read(list: &[Vec<u8>]) -> Result<Rule, DecodeError> {
+        let mut writer = Writer::default();
+        let nest = writer.nest(NFTA_RULE_EXPRESSIONS);
+        for bytes in list {
+            writer.bytes(NFTA_LIST_ELEM, bytes);
+        }
+        writer.unnest(nest);
+        rule(Attributes(&writer.into_bytes())).map(|(rule, _)| rule)
     }
-    let mut plain = Vec::new();
-    let mut from = 0;
-    for field in key {
-        plain.extend(to_kernel(*field, &bytes[from..from + field.width()]));
-        from += field.width().next_multiple_of(4);
-    }
-    Ok(plain)
-}
 
-/// Elements of a set from what the kernel lists, in whatever order.
-pub(crate) fn elements(set: &Set, mut raw: Vec<RawElement>) -> BTreeMap<Element, Option<Verdict>> {
-    if !set.is_interval || set.key.len() > 1 {
-        let element = |raw: RawElement| {
-            let last = raw.key_end.unwrap_or_else(|| raw.key.clone());
-            (Element::range(raw.key, last), raw.verdict)
+    /// Meta key `key` into a register.
+    fn meta(key: u32, register: u32) -> Vec<u8> {
+        one("meta", |w| {
+            w.u32(NFTA_META_DREG, register);
+            w.u32(NFTA_META_KEY, key);
+        })
+    }
+
+    #[test]
+    fn a_rule_that_asks_for_a_class_is_read_as_it_was_written() {
+        for (address, count) in [(Field::SourceV4, 6), (Field::DestinationV6, 5)] {
+            let list = by_class(address);
+            assert_eq!(list.len(), count);
+            let End::Class { address: read, classes, key, map } = self::read(&list).unwrap().end else {
+                panic!("another end");
+            };
+            assert_eq!((read, classes.as_str(), map.as_str()), (address, "classes", "map"));
+            assert_eq!(key, [Field::L4Proto, Field::DestinationPort]);
+        }
+    }
+
+    #[test]
+    fn a_rule_that_asks_for_a_class_in_another_way_is_none_of_ours_e721() {
+        let v4 = by_class(Field::SourceV4);
+        let counter = || one("counter", |_| {});
+        let masked = |register| {
+            one("bitwise", |w| {
+                w.u32(NFTA_BITWISE_SREG, register);
+                w.u32(NFTA_BITWISE_DREG, register);
+                w.u32(NFTA_BITWISE_LEN, 4);
+                for (kind, value) in [(NFTA_BITWISE_MASK, [255, 255, 0, 0]), (NFTA_BITWISE_XOR, [0; 4])] {
+                    let nest = w.nest(kind);
+                    w.bytes(NFTA_DATA_VALUE, &value);
+                    w.unnest(nest);
+                }
+            })
         };
-        return raw.into_iter().map(element).collect();
-    }
-    // An end at the key of the next start belongs to the range before.
-    raw.sort_by(|a, b| (&a.key, !a.is_end).cmp(&(&b.key, !b.is_end)));
-    let mut elements = BTreeMap::new();
-    let mut open: Option<RawElement> = None;
-    let top = vec![0xff; set.key[0].width()];
-    for next in raw {
-        if let Some(start) = open.take() {
-            elements.insert(Element::range(start.key, predecessor(&next.key)), start.verdict);
+        let with = |at: usize, more: Vec<u8>| {
+            let mut list = v4.clone();
+            list.insert(at, more);
+            list
+        };
+        let class = NFT_REG32_00 + CLASS_PADDING;
+        let other_map = |from| one("lookup", |w| w_lookup(w, "other", from));
+        for (what, list) in [
+            ("nothing behind the class", v4[..3].to_vec()),
+            ("only a load behind the class", v4[..5].to_vec()),
+            ("no cover", v4[1..].to_vec()),
+            ("only a cover", v4[..1].to_vec()),
+            ("a counter that counts classes", with(3, counter())),
+            ("a masked address", with(2, masked(class + 4))),
+            ("a masked class", with(3, masked(class))),
+            ("half of the class is overwritten", with(3, meta(NFT_META_MARK, class + 1))),
+            ("the class is overwritten", with(3, meta(NFT_META_MARK, class))),
+            ("another lookup behind the class", with(5, other_map(class + 2))),
+            ("the class is asked for as a match", with(5, other_map(class))),
+        ] {
+            assert!(read(&list).is_err(), "{what}: {:?}", read(&list));
         }
-        if !next.is_end {
-            open = Some(next);
-        }
+        // What comes before, or is loaded and overwritten, changes nothing.
+        assert_eq!(read(&with(3, meta(NFT_META_MARK, class + 2))).unwrap().end, read(&v4).unwrap().end);
+        assert_eq!(read(&with(0, counter())).unwrap().statements, [Statement::Counter]);
     }
-    if let Some(start) = open {
-        elements.insert(Element::range(start.key, top), start.verdict);
+
+    fn w_lookup(w: &mut Writer, set: &str, from: u32) {
+        w.text(NFTA_LOOKUP_SET, set);
+        w.u32(NFTA_LOOKUP_SREG, from);
     }
-    elements
+
+    #[test]
+    fn a_key_that_is_masked_or_partly_overwritten_is_none_of_ours_e721() {
+        let load = |field: Field| {
+            let Some(Source::Payload { base, offset }) = source_of(field) else { panic!("not in a header") };
+            one("payload", |w| {
+                w.u32(NFTA_PAYLOAD_DREG, NFT_REG32_00);
+                w.u32(NFTA_PAYLOAD_BASE, base);
+                w.u32(NFTA_PAYLOAD_OFFSET, offset);
+                w.u32(NFTA_PAYLOAD_LEN, field.width() as u32);
+            })
+        };
+        let mut writer = Writer::default();
+        look_up(&mut writer, &Name::new("map"), NFT_REG32_00, NFT_REG_VERDICT);
+        let bytes = writer.into_bytes();
+        let lookup = Attributes(&bytes).next().unwrap().1.to_vec();
+        assert!(read(&[load(Field::SourceV6), lookup.clone()]).is_ok());
+        let overwritten = [load(Field::SourceV6), meta(NFT_META_MARK, NFT_REG32_00 + 2), lookup];
+        assert!(read(&overwritten).is_err());
+    }
 }

@@ -5,10 +5,10 @@ use std::io;
 use std::sync::Arc;
 
 use tortie_rules::Ruleset;
-use tortie_rules::ruleset::{Chain, Element, Name, Rule, Set, TABLE, Verdict};
+use tortie_rules::ruleset::{Chain, Name, Rule, Set, TABLE};
 
 use crate::consts::*;
-use crate::decode::{self, Counted, RawElement};
+use crate::decode::{self, Counted, Elements, RawElement};
 use crate::kernel::Counter;
 use crate::socket::Netlink;
 use crate::wire::{Attributes, Message, Messages, Writer};
@@ -46,11 +46,10 @@ pub(crate) fn table(netlink: &mut Netlink) -> io::Result<Option<Table>> {
     };
     let is_asleep = flags.unwrap_or(0) & NFT_TABLE_F_DORMANT != 0;
     let mut ruleset = Ruleset::default();
-    for (name, mut set) in sets(netlink)? {
-        match elements(netlink, &name, &set)? {
-            Some(elements) => set.elements = elements,
-            None => set = foreign_set(),
-        }
+    let mut counters = Vec::new();
+    for (name, set) in sets(netlink)? {
+        let elements = elements(netlink, &name, &set)?;
+        let set = put_elements(&name, set, elements, &mut counters);
         ruleset.sets.insert(name, Arc::new(set));
     }
     let mut chains = chains(netlink)?;
@@ -58,7 +57,7 @@ pub(crate) fn table(netlink: &mut Netlink) -> io::Result<Option<Table>> {
         // The kernel calls none of them.
         chains.values_mut().for_each(|chain| chain.base = None);
     }
-    let counters = rules(netlink, &mut chains)?;
+    counters.extend(rules(netlink, &mut chains)?);
     ruleset.chains = chains.into_iter().map(|(name, chain)| (name, Arc::new(chain))).collect();
     Ok(Some(Table { ruleset, counters }))
 }
@@ -116,7 +115,7 @@ pub(crate) fn put_rules(rules: Vec<(Name, (Rule, Counted))>, chains: &mut BTreeM
     for (name, (rule, counted)) in rules {
         if let Some((packets, bytes)) = counted {
             let comment = rule.origin.comment();
-            counters.push(Counter { chain: name.clone(), comment, packets, bytes });
+            counters.push(Counter { place: name.clone(), element: None, comment, packets, bytes });
         }
         if let Some(chain) = chains.get_mut(&name) {
             chain.rules.push(rule);
@@ -150,14 +149,7 @@ pub(crate) fn set(message: &Message<'_>) -> Option<(Name, Set)> {
 
 /// A set that equals none of ours: it has no key.
 pub(crate) fn foreign_set() -> Set {
-    Set {
-        key: Vec::new(),
-        is_interval: false,
-        is_map: false,
-        is_constant: false,
-        timeout_s: None,
-        elements: BTreeMap::new(),
-    }
+    Set::default()
 }
 
 /// Whether elements of a set are listed: a foreign one has no key that we know, and elements with a timeout are no part
@@ -166,10 +158,24 @@ pub(crate) fn has_elements(set: &Set) -> bool {
     !set.key.is_empty() && set.timeout_s.is_none()
 }
 
+/// The set with its elements; what they counted.
+pub(crate) fn put_elements(name: &Name, set: Set, elements: Option<Elements>, counters: &mut Vec<Counter>) -> Set {
+    let Some(Elements { elements, origins, counted }) = elements else { return foreign_set() };
+    let to_counter = |(element, comment, (packets, bytes)): (_, Arc<str>, _)| Counter {
+        place: name.clone(),
+        element: Some(element),
+        comment: comment.to_string(),
+        packets,
+        bytes,
+    };
+    counters.extend(counted.into_iter().map(to_counter));
+    Set { elements, origins, ..set }
+}
+
 /// The elements of a set; `None` when one of them is none of ours, such as one for every value that no other has.
-fn elements(netlink: &mut Netlink, name: &Name, set: &Set) -> io::Result<Option<BTreeMap<Element, Option<Verdict>>>> {
+fn elements(netlink: &mut Netlink, name: &Name, set: &Set) -> io::Result<Option<Elements>> {
     if !has_elements(set) {
-        return Ok(Some(BTreeMap::new()));
+        return Ok(Some(Elements::default()));
     }
     let found = std::cell::RefCell::new(Vec::new());
     netlink.dump(
@@ -194,7 +200,7 @@ pub(crate) fn raw_elements(message: &Message<'_>, set: &Set) -> Vec<Option<RawEl
 
 /// Joins what all messages say of a set. What cannot be read cannot be ours: the set is another one then, and is renewed
 /// as a whole.
-pub(crate) fn elements_of(set: &Set, found: Vec<Option<RawElement>>) -> Option<BTreeMap<Element, Option<Verdict>>> {
+pub(crate) fn elements_of(set: &Set, found: Vec<Option<RawElement>>) -> Option<Elements> {
     let found: Option<Vec<_>> = found.into_iter().collect();
-    found.map(|found| decode::elements(set, found))
+    found.and_then(|found| decode::elements(set, found))
 }

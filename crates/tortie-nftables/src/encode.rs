@@ -1,13 +1,15 @@
 //! Operations as messages.
 
 use tortie_rules::plan::Op;
-use tortie_rules::ruleset::{BaseChain, Element, End, Field, Hook, Match, Name, Rule, Set, Statement, TABLE, Verdict};
+use tortie_rules::ruleset::{BaseChain, End, Field, Hook, Match, Name, Rule, Set, Statement, TABLE, Verdict};
 
+use self::set::{data, element_list, elements_per_list};
 use crate::consts::*;
 use crate::wire::Writer;
 
-/// An element list stays below 64 KiB, the length of an attribute (K-10).
-const ELEMENTS_LEN_MAX: usize = 60_000;
+pub(crate) mod set;
+
+pub(crate) use self::set::to_kernel;
 
 /// One transaction as bytes, and which operation each sequence number belongs to (K-11).
 pub(crate) struct Batch {
@@ -60,14 +62,6 @@ fn messages_of(op: &Op) -> usize {
     }
 }
 
-/// Elements that fit into one list, by a generous bound on the length of one.
-fn elements_per_list(shape: &Set) -> usize {
-    // A key is at most 64 bytes, a chain name 127; with attribute headers, twice for an interval.
-    let key = 24 + padded_len(&shape.key);
-    let verdict = if shape.is_map { 160 } else { 0 };
-    ELEMENTS_LEN_MAX / (2 * key + verdict)
-}
-
 fn chunks(shape: &Set, elements: usize) -> usize {
     elements.div_ceil(elements_per_list(shape))
 }
@@ -109,7 +103,7 @@ impl Encoder {
                 w.text(NFTA_RULE_TABLE, TABLE);
                 w.text(NFTA_RULE_CHAIN, chain.as_str());
                 expressions(w, rule);
-                w.bytes(NFTA_RULE_USERDATA, &comment(&rule.origin.comment()));
+                w.bytes(NFTA_RULE_USERDATA, &comment(NFTNL_UDATA_RULE_COMMENT, &rule.origin.comment()));
             }),
             Op::FlushChain { name } => self.message(index, NFT_MSG_DELRULE, 0, |w| {
                 w.text(NFTA_RULE_TABLE, TABLE);
@@ -121,10 +115,10 @@ impl Encoder {
             }),
             Op::AddSet { name, set } => {
                 let id = self.sequence + 1;
-                self.message(index, NFT_MSG_NEWSET, NLM_F_CREATE | NLM_F_EXCL, |w| set_header(w, name, set, id));
+                self.message(index, NFT_MSG_NEWSET, NLM_F_CREATE | NLM_F_EXCL, |w| set::header(w, name, set, id));
             }
             Op::AddElements { set, shape, elements } => {
-                let all: Vec<_> = elements.iter().map(|(element, verdict)| (element, verdict.as_ref())).collect();
+                let all: Vec<_> = elements.iter().map(|(element, data)| (element, data.as_ref())).collect();
                 for chunk in all.chunks(elements_per_list(shape)) {
                     // In a set with a timeout nobody knows what is still there.
                     let exclusive = if shape.timeout_s.is_none() { NLM_F_EXCL } else { 0 };
@@ -167,230 +161,12 @@ pub(crate) fn hook_number(hook: Hook) -> u32 {
     }
 }
 
-/// The user data in which `nft` keeps a rule's comment: type, length, text with its zero.
-fn comment(text: &str) -> Vec<u8> {
-    let mut bytes = vec![NFTNL_UDATA_RULE_COMMENT, text.len() as u8 + 1];
+/// The user data in which `nft` keeps the comment of a rule or an element: type, length, text with its zero.
+fn comment(kind: u8, text: &str) -> Vec<u8> {
+    let mut bytes = vec![kind, text.len() as u8 + 1];
     bytes.extend(text.as_bytes());
     bytes.push(0);
     bytes
-}
-
-/// Bytes of a key in registers: each field takes whole registers of 4 bytes.
-pub(crate) fn padded_len(key: &[Field]) -> usize {
-    key.iter().map(|field| field.width().next_multiple_of(4)).sum()
-}
-
-fn key_len(key: &[Field]) -> usize {
-    match key {
-        [field] => field.width(),
-        _ => padded_len(key),
-    }
-}
-
-/// Data types of `nft` (`enum datatypes` of its `datatype.h`), by which it prints keys.
-fn data_type(field: Field) -> u32 {
-    match field {
-        Field::NfProto => 2,
-        Field::SourceV4 | Field::DestinationV4 => 7,
-        Field::SourceV6 | Field::DestinationV6 => 8,
-        Field::L4Proto => 12,
-        Field::SourcePort | Field::DestinationPort => 13,
-        Field::Mark => 19,
-        Field::CtState => 26,
-        Field::CtStatus => 28,
-        Field::IcmpType => 29,
-        Field::IcmpCode => 33,
-        Field::HopLimit => 4,
-        Field::InInterface | Field::OutInterface => 41,
-        // Never in a key; `boolean`.
-        Field::ReversePathStrict | Field::ReversePathLoose => 45,
-    }
-}
-
-/// The key field under which sets are made and read: both ends of a packet share them.
-pub(crate) fn field_of_type(data_type: u32, len: usize) -> Option<Field> {
-    let fields = [
-        Field::NfProto,
-        Field::SourceV4,
-        Field::SourceV6,
-        Field::L4Proto,
-        Field::SourcePort,
-        Field::Mark,
-        Field::CtState,
-        Field::CtStatus,
-        Field::IcmpType,
-        Field::IcmpCode,
-        Field::HopLimit,
-        Field::InInterface,
-    ];
-    fields.into_iter().find(|field| self::data_type(*field) == data_type && field.width() == len)
-}
-
-/// Types of a key, 6 bits each (`TYPE_BITS`).
-fn key_type(key: &[Field]) -> u32 {
-    key.iter().fold(0, |types, field| (types << 6) | data_type(*field))
-}
-
-/// The fields of a key type.
-pub(crate) fn key_of_type(key_type: u32, len: usize) -> Option<Vec<Field>> {
-    if key_type < 64 {
-        return field_of_type(key_type, len).map(|field| vec![field]);
-    }
-    let mut types = Vec::new();
-    let mut rest = key_type;
-    while rest > 0 {
-        types.push(rest & 63);
-        rest >>= 6;
-    }
-    let all = [1usize, 2, 4, 16];
-    types.into_iter().rev().map(|t| all.iter().find_map(|len| field_of_type(t, *len))).collect()
-}
-
-fn set_header(w: &mut Writer, name: &Name, set: &Set, id: u32) {
-    let is_concatenated_interval = set.is_interval && set.key.len() > 1;
-    let mut flags = 0;
-    if set.is_interval {
-        flags |= NFT_SET_INTERVAL;
-    }
-    if set.is_map {
-        flags |= NFT_SET_MAP;
-    }
-    if is_concatenated_interval {
-        flags |= NFT_SET_CONCAT;
-    }
-    if set.timeout_s.is_some() {
-        flags |= NFT_SET_TIMEOUT | NFT_SET_EVAL;
-    }
-    w.text(NFTA_SET_TABLE, TABLE);
-    w.text(NFTA_SET_NAME, name.as_str());
-    w.u32(NFTA_SET_FLAGS, flags);
-    w.u32(NFTA_SET_KEY_TYPE, key_type(&set.key));
-    w.u32(NFTA_SET_KEY_LEN, key_len(&set.key) as u32);
-    if set.is_map {
-        w.u32(NFTA_SET_DATA_TYPE, NFT_DATA_VERDICT);
-        w.u32(NFTA_SET_DATA_LEN, 0);
-    }
-    w.u32(NFTA_SET_ID, id);
-    if let Some(timeout_s) = set.timeout_s {
-        w.bytes(NFTA_SET_TIMEOUT, &(u64::from(timeout_s) * 1000).to_be_bytes());
-    }
-    if is_concatenated_interval {
-        let desc = w.nest(NFTA_SET_DESC);
-        let concat = w.nest(NFTA_SET_DESC_CONCAT);
-        for field in &set.key {
-            let element = w.nest(NFTA_LIST_ELEM);
-            w.u32(NFTA_SET_FIELD_LEN, field.width() as u32);
-            w.unnest(element);
-        }
-        w.unnest(concat);
-        w.unnest(desc);
-    }
-    w.bytes(NFTA_SET_USERDATA, &set_user_data(set));
-}
-
-/// The byte order of the key: without it `nft` shows interface names as `""` (K-12).
-fn set_user_data(set: &Set) -> Vec<u8> {
-    const HOST: u32 = 1;
-    const BIG: u32 = 2;
-    let order = match set.key.as_slice() {
-        [field] if field.is_host_endian() || field.width() == 16 && data_type(*field) == 41 => HOST,
-        [_] => BIG,
-        _ => 0,
-    };
-    let mut bytes = vec![NFTNL_UDATA_SET_KEYBYTEORDER, 4];
-    bytes.extend(order.to_ne_bytes());
-    bytes
-}
-
-/// A big-endian value of one field in the byte order of the kernel.
-pub(crate) fn to_kernel(field: Field, value: &[u8]) -> Vec<u8> {
-    let mut bytes = value.to_vec();
-    if field.is_host_endian() && cfg!(target_endian = "little") {
-        bytes.reverse();
-    }
-    bytes
-}
-
-/// A key as the kernel holds it: fields side by side, each padded to whole registers where there are several.
-fn kernel_key(key: &[Field], value: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(padded_len(key));
-    let mut from = 0;
-    for field in key {
-        bytes.extend(to_kernel(*field, &value[from..from + field.width()]));
-        from += field.width();
-        if key.len() > 1 {
-            bytes.resize(bytes.len().next_multiple_of(4), 0);
-        }
-    }
-    bytes
-}
-
-fn element_list(w: &mut Writer, set: &Name, shape: &Set, elements: &[(&Element, Option<&Verdict>)]) {
-    w.text(NFTA_SET_ELEM_LIST_TABLE, TABLE);
-    w.text(NFTA_SET_ELEM_LIST_SET, set.as_str());
-    let list = w.nest(NFTA_SET_ELEM_LIST_ELEMENTS);
-    for (element, verdict) in elements {
-        let key = kernel_key(&shape.key, &element.first);
-        let is_range = shape.is_interval;
-        let key_end = (is_range && shape.key.len() > 1).then(|| kernel_key(&shape.key, &element.last));
-        one_element(w, &key, key_end.as_deref(), *verdict, 0);
-        if is_range && shape.key.len() == 1 {
-            // The end of a range is the first value behind it; a range to the top of the space has none.
-            if let Some(end) = successor(&element.last) {
-                one_element(w, &kernel_key(&shape.key, &end), None, None, NFT_SET_ELEM_INTERVAL_END);
-            }
-        }
-    }
-    w.unnest(list);
-}
-
-fn one_element(w: &mut Writer, key: &[u8], key_end: Option<&[u8]>, verdict: Option<&Verdict>, flags: u32) {
-    let element = w.nest(NFTA_LIST_ELEM);
-    data(w, NFTA_SET_ELEM_KEY, key);
-    if let Some(key_end) = key_end {
-        data(w, NFTA_SET_ELEM_KEY_END, key_end);
-    }
-    if flags != 0 {
-        w.u32(NFTA_SET_ELEM_FLAGS, flags);
-    }
-    if let Some(verdict) = verdict {
-        let nest = w.nest(NFTA_SET_ELEM_DATA);
-        verdict_data(w, verdict);
-        w.unnest(nest);
-    }
-    w.unnest(element);
-}
-
-/// The next big-endian number, or `None` behind the last one.
-pub(crate) fn successor(value: &[u8]) -> Option<Vec<u8>> {
-    let mut next = value.to_vec();
-    for byte in next.iter_mut().rev() {
-        let (sum, overflows) = byte.overflowing_add(1);
-        *byte = sum;
-        if !overflows {
-            return Some(next);
-        }
-    }
-    None
-}
-
-/// The number before; the caller knows that there is one.
-pub(crate) fn predecessor(value: &[u8]) -> Vec<u8> {
-    let mut before = value.to_vec();
-    for byte in before.iter_mut().rev() {
-        let (difference, underflows) = byte.overflowing_sub(1);
-        *byte = difference;
-        if !underflows {
-            break;
-        }
-    }
-    before
-}
-
-fn data(w: &mut Writer, kind: u16, value: &[u8]) {
-    let nest = w.nest(kind);
-    w.bytes(NFTA_DATA_VALUE, value);
-    w.unnest(nest);
 }
 
 fn verdict_data(w: &mut Writer, verdict: &Verdict) {
@@ -410,26 +186,39 @@ fn verdict_data(w: &mut Writer, verdict: &Verdict) {
     w.unnest(nest);
 }
 
-fn expression(w: &mut Writer, name: &str, content: impl FnOnce(&mut Writer)) {
+pub(crate) fn expression(w: &mut Writer, name: &str, content: impl FnOnce(&mut Writer)) {
     let element = w.nest(NFTA_LIST_ELEM);
+    named(w, name, content);
+    w.unnest(element);
+}
+
+/// What an expression is made of.
+fn named(w: &mut Writer, name: &str, content: impl FnOnce(&mut Writer)) {
     w.text(NFTA_EXPR_NAME, name);
     let nest = w.nest(NFTA_EXPR_DATA);
     content(w);
     w.unnest(nest);
-    w.unnest(element);
 }
 
-fn expressions(w: &mut Writer, rule: &Rule) {
+fn counter(w: &mut Writer) {
+    named(w, "counter", |w| {
+        w.bytes(NFTA_COUNTER_BYTES, &0u64.to_be_bytes());
+        w.bytes(NFTA_COUNTER_PACKETS, &0u64.to_be_bytes());
+    });
+}
+
+pub(crate) fn expressions(w: &mut Writer, rule: &Rule) {
     let list = w.nest(NFTA_RULE_EXPRESSIONS);
     for criterion in &rule.matches {
         self::criterion(w, criterion);
     }
     for statement in &rule.statements {
         match statement {
-            Statement::Counter => expression(w, "counter", |w| {
-                w.bytes(NFTA_COUNTER_BYTES, &0u64.to_be_bytes());
-                w.bytes(NFTA_COUNTER_PACKETS, &0u64.to_be_bytes());
-            }),
+            Statement::Counter => {
+                let element = w.nest(NFTA_LIST_ELEM);
+                counter(w);
+                w.unnest(element);
+            }
             Statement::Log { prefix } => expression(w, "log", |w| {
                 w.text(NFTA_LOG_PREFIX, prefix);
                 w.u32(NFTA_LOG_LEVEL, LOGLEVEL_INFO);
@@ -451,7 +240,7 @@ fn expressions(w: &mut Writer, rule: &Rule) {
             }
             Statement::NoTrack => expression(w, "notrack", |_| {}),
             Statement::Refresh { key, set } => {
-                load_all(w, key);
+                load_all(w, key, NFT_REG32_00);
                 // Without a timeout of its own it takes that of the set.
                 expression(w, "dynset", |w| {
                     w.text(NFTA_DYNSET_SET_NAME, set.as_str());
@@ -474,12 +263,18 @@ fn expressions(w: &mut Writer, rule: &Rule) {
             w.unnest(nest);
         }),
         End::Map { key, map } => {
-            load_all(w, key);
-            expression(w, "lookup", |w| {
-                w.text(NFTA_LOOKUP_SET, map.as_str());
-                w.u32(NFTA_LOOKUP_SREG, NFT_REG32_00);
-                w.u32(NFTA_LOOKUP_DREG, NFT_REG_VERDICT);
-            });
+            load_all(w, key, NFT_REG32_00);
+            look_up(w, map, NFT_REG32_00, NFT_REG_VERDICT);
+        }
+        End::Class { address, classes, key, map } => {
+            let at = ClassRegisters::of(*address, key);
+            if at.address != at.class {
+                expression(w, "payload", |w| cover(w, at.class));
+            }
+            load(w, *address, at.address);
+            look_up(w, classes, at.address, at.class - CLASS_PADDING);
+            load_all(w, key, at.class + registers(Field::Class));
+            look_up(w, map, at.class, NFT_REG_VERDICT);
         }
     }
     w.unnest(list);
@@ -506,7 +301,7 @@ fn criterion(w: &mut Writer, criterion: &Match) {
             });
         }
         Match::Lookup { key, invert, set } => {
-            load_all(w, key);
+            load_all(w, key, NFT_REG32_00);
             expression(w, "lookup", |w| {
                 w.text(NFTA_LOOKUP_SET, set.as_str());
                 w.u32(NFTA_LOOKUP_SREG, NFT_REG32_00);
@@ -537,17 +332,72 @@ fn compare(w: &mut Writer, invert: bool, value: &[u8]) {
     });
 }
 
+/// Registers before the class in what a map of classes holds.
+pub(crate) const CLASS_PADDING: u32 = 1;
+
+/// Where a rule that asks for a class keeps its values.
+///
+/// No version of `nft` (1.0.6 and 1.1.3 were tried) can list a rule in which what one map held begins the key of
+/// the next lookup: it ends with a failed assertion (`netlink_parse_concat_expr`). So the key begins at a register that
+/// `nft` takes for something else. What the map of classes holds begins one register earlier, and for `nft` is there only.
+/// In the register of the class it sees what was loaded before, and believes that this is the whole key, because it is
+/// as wide: an IPv6 address, or before an IPv4 address a part of the header that is overwritten at once ([`cover`]).
+pub(crate) struct ClassRegisters {
+    pub(crate) address: u32,
+    pub(crate) class: u32,
+}
+
+impl ClassRegisters {
+    pub(crate) fn of(address: Field, key: &[Field]) -> Self {
+        let class = NFT_REG32_00 + CLASS_PADDING;
+        let key_end = class + registers(Field::Class) + key.iter().map(|field| registers(*field)).sum::<u32>();
+        let is_wide = registers(address) >= COVER_LEN / 4;
+        let address = if is_wide { class } else { key_end.max(class + COVER_LEN / 4) };
+        Self { address, class }
+    }
+}
+
+/// Bytes of [`cover`].
+pub(crate) const COVER_LEN: u32 = 16;
+
+/// The last bytes of an IPv4 header without options (RFC 791 section 3.1): every packet has them.
+pub(crate) const COVER_OFFSET: u32 = 4;
+
+/// Something of any packet that is as wide as a key.
+fn cover(w: &mut Writer, register: u32) {
+    w.u32(NFTA_PAYLOAD_DREG, register);
+    w.u32(NFTA_PAYLOAD_BASE, NFT_PAYLOAD_NETWORK_HEADER);
+    w.u32(NFTA_PAYLOAD_OFFSET, COVER_OFFSET);
+    w.u32(NFTA_PAYLOAD_LEN, COVER_LEN);
+}
+
+/// Looks a key up that begins at one register, and puts what is found into another.
+pub(crate) fn look_up(w: &mut Writer, map: &Name, from: u32, to: u32) {
+    expression(w, "lookup", |w| {
+        w.text(NFTA_LOOKUP_SET, map.as_str());
+        w.u32(NFTA_LOOKUP_SREG, from);
+        w.u32(NFTA_LOOKUP_DREG, to);
+    });
+}
+
+/// How many registers of 4 bytes a field takes.
+pub(crate) fn registers(field: Field) -> u32 {
+    field.width().div_ceil(4) as u32
+}
+
 /// Loads fields into consecutive registers.
-fn load_all(w: &mut Writer, key: &[Field]) {
-    let mut register = NFT_REG32_00;
+fn load_all(w: &mut Writer, key: &[Field], first: u32) {
+    let mut register = first;
     for field in key {
         load(w, *field, register);
-        register += field.width().div_ceil(4) as u32;
+        register += registers(*field);
     }
 }
 
 fn load(w: &mut Writer, field: Field, register: u32) {
-    match source_of(field) {
+    // A class is in no packet: only a lookup fills its register.
+    let Some(source) = source_of(field) else { return };
+    match source {
         Source::Meta(key) => expression(w, "meta", |w| {
             w.u32(NFTA_META_DREG, register);
             w.u32(NFTA_META_KEY, key);
@@ -583,11 +433,11 @@ pub(crate) enum Source {
     },
 }
 
-/// Header offsets in bytes: RFC 791 section 3.1, RFC 8200 section 3, RFC 792, RFC 4443 section 2.1.
-pub(crate) fn source_of(field: Field) -> Source {
+/// Header offsets in bytes: RFC 791 section 3.1, RFC 8200 section 3, RFC 792, RFC 4443 section 2.1. No packet has a class.
+pub(crate) fn source_of(field: Field) -> Option<Source> {
     let network = |offset| Source::Payload { base: NFT_PAYLOAD_NETWORK_HEADER, offset };
     let transport = |offset| Source::Payload { base: NFT_PAYLOAD_TRANSPORT_HEADER, offset };
-    match field {
+    Some(match field {
         Field::InInterface => Source::Meta(NFT_META_IIFNAME),
         Field::OutInterface => Source::Meta(NFT_META_OIFNAME),
         Field::NfProto => Source::Meta(NFT_META_NFPROTO),
@@ -605,10 +455,11 @@ pub(crate) fn source_of(field: Field) -> Source {
         Field::SourcePort | Field::IcmpType => transport(0),
         Field::DestinationPort => transport(2),
         Field::IcmpCode => transport(1),
-    }
+        Field::Class => return None,
+    })
 }
 
-/// Every field, for reading back.
+/// Every field of packets, for reading back.
 pub(crate) const FIELDS: [Field; 18] = [
     Field::InInterface,
     Field::OutInterface,

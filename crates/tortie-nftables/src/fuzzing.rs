@@ -8,6 +8,7 @@ use tortie_rules::plan::Op;
 use tortie_rules::ruleset::{Name, Set};
 
 use crate::consts::NFTA_SET_ELEM_LIST_SET;
+use crate::decode::Elements;
 use crate::events::Reader;
 use crate::kernel::Counter;
 use crate::wire::Messages;
@@ -15,23 +16,25 @@ use crate::{Event, ForeignChain, dump, encode, foreign};
 
 /// The ruleset in the messages of all listings of our table, one behind the other.
 pub fn ruleset(bytes: &[u8]) -> (Ruleset, Vec<Counter>) {
-    let mut sets: BTreeMap<Name, Set> = Messages(bytes).filter_map(|message| dump::set(&message)).collect();
-    for (name, set) in sets.iter_mut().filter(|(_, set)| dump::has_elements(set)) {
+    let mut counters = Vec::new();
+    let sets: BTreeMap<Name, Set> = Messages(bytes).filter_map(|message| dump::set(&message)).collect();
+    let with_elements = |(name, set): (Name, Set)| {
         let of_set = Messages(bytes)
             .filter(|message| message.attributes().text(NFTA_SET_ELEM_LIST_SET) == Some(name.as_str()))
-            .flat_map(|message| dump::raw_elements(&message, set));
-        match dump::elements_of(set, of_set.collect()) {
-            Some(elements) => set.elements = elements,
-            None => *set = dump::foreign_set(),
-        }
-    }
+            .flat_map(|message| dump::raw_elements(&message, &set));
+        let elements = if dump::has_elements(&set) {
+            dump::elements_of(&set, of_set.collect())
+        } else {
+            Some(Elements::default())
+        };
+        let set = dump::put_elements(&name, set, elements, &mut counters);
+        (name, Arc::new(set))
+    };
+    let sets = sets.into_iter().map(with_elements).collect();
     let mut chains = Messages(bytes).filter_map(|message| dump::chain(&message)).collect();
     let rules = Messages(bytes).filter_map(|message| dump::rule(&message)).collect();
-    let counters = dump::put_rules(rules, &mut chains);
-    let ruleset = Ruleset {
-        sets: sets.into_iter().map(|(name, set)| (name, Arc::new(set))).collect(),
-        chains: chains.into_iter().map(|(name, chain)| (name, Arc::new(chain))).collect(),
-    };
+    counters.extend(dump::put_rules(rules, &mut chains));
+    let ruleset = Ruleset { sets, chains: chains.into_iter().map(|(name, chain)| (name, Arc::new(chain))).collect() };
     (ruleset, counters)
 }
 

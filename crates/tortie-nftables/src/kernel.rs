@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tortie_netlink::Tap;
 use tortie_rules::Ruleset;
 use tortie_rules::plan::{Op, Transaction};
-use tortie_rules::ruleset::Name;
+use tortie_rules::ruleset::{Element, Name};
 
 use crate::consts::NLMSG_ERROR;
 use crate::dump;
@@ -32,12 +32,15 @@ pub struct Actual {
     pub ruleset: Option<Ruleset>,
 }
 
-/// Packets and bytes of one rule since it was made.
+/// Packets and bytes of one rule, or of one element of a map, since it was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counter {
-    /// The instance of the chain.
-    pub chain: Name,
-    /// The rule's comment: [`tortie_rules::ruleset::Origin::comment`].
+    /// The instance of the chain, or of the map.
+    pub place: Name,
+    /// The element that counted; `None` of a rule.
+    pub element: Option<Element>,
+    /// The comment of the rule or element: [`tortie_rules::ruleset::Origin::comment`]. Empty where an element stands for
+    /// no rule of its own.
     pub comment: String,
     /// Packets.
     pub packets: u64,
@@ -132,7 +135,7 @@ impl Kernel {
         self.read_table().map(|(generation, table)| Actual { generation, ruleset: table.map(|table| table.ruleset) })
     }
 
-    /// Reads the counters of our rules; empty when there is no table.
+    /// Reads the counters of our rules and elements; empty when there is no table.
     ///
     /// # Errors
     /// As [`Kernel::read`].

@@ -17,8 +17,8 @@ use tortie_nftables::{CommitError, Events, Kernel};
 use tortie_rules::Ruleset;
 use tortie_rules::plan::{Op, Phase, Transaction, plan};
 use tortie_rules::ruleset::{
-    BaseChain, Chain, Element, End, Field, Hook, Match, Name, Origin, Rule, Set, Statement, Verdict, ct_state,
-    ct_status,
+    BaseChain, Chain, Data, Element, End, Field, Holds, Hook, Match, Name, Origin, Ranges, Rule, Set, Statement,
+    Verdict, ct_state, ct_status,
 };
 use tortie_testkit::sandbox::in_network_namespace;
 
@@ -47,9 +47,9 @@ fn equals(field: Field, value: &[u8]) -> Match {
     Match::Equals { field, invert: false, value: value.to_vec() }
 }
 
-fn plain_set(key: &[Field], is_interval: bool, elements: Vec<Element>) -> Arc<Set> {
+fn plain_set(key: &[Field], ranges: Ranges, elements: Vec<Element>) -> Arc<Set> {
     let elements = elements.into_iter().map(|element| (element, None)).collect();
-    Arc::new(Set { key: key.to_vec(), is_interval, is_map: false, is_constant: false, timeout_s: None, elements })
+    Arc::new(Set { key: key.to_vec(), ranges, elements, ..Set::default() })
 }
 
 fn interface(name: &str) -> Vec<u8> {
@@ -65,13 +65,17 @@ fn everything() -> Ruleset {
     let sets: [(&str, Arc<Set>); 9] = [
         (
             "s4/hash",
-            plain_set(&[Field::SourceV4], false, vec![Element::exact([10, 0, 0, 1]), Element::exact([10, 0, 0, 2])]),
+            plain_set(
+                &[Field::SourceV4],
+                Ranges::None,
+                vec![Element::exact([10, 0, 0, 1]), Element::exact([10, 0, 0, 2])],
+            ),
         ),
         (
             "s4/nets",
             plain_set(
                 &[Field::SourceV4],
-                true,
+                Ranges::OfKey,
                 vec![
                     Element::range([0, 0, 0, 0], [0, 0, 0, 255]),
                     Element::range([10, 0, 0, 0], [10, 255, 255, 255]),
@@ -80,27 +84,31 @@ fn everything() -> Ruleset {
                 ],
             ),
         ),
-        ("s4/all", plain_set(&[Field::SourceV4], true, vec![all_v4])),
-        ("s4/empty", plain_set(&[Field::SourceV4], false, vec![])),
-        ("s6/nets", plain_set(&[Field::SourceV6], true, vec![Element::range([0xfd; 16], [0xfe; 16])])),
+        ("s4/all", plain_set(&[Field::SourceV4], Ranges::OfKey, vec![all_v4])),
+        ("s4/empty", plain_set(&[Field::SourceV4], Ranges::None, vec![])),
+        ("s6/nets", plain_set(&[Field::SourceV6], Ranges::OfKey, vec![Element::range([0xfd; 16], [0xfe; 16])])),
         (
             "p4/http",
             plain_set(
                 &[Field::SourceV4, Field::L4Proto, Field::SourcePort],
-                false,
+                Ranges::None,
                 vec![Element::exact([10, 0, 0, 1, 6, 0x1f, 0x90])],
             ),
         ),
         (
             "s4/ports",
-            plain_set(&[Field::SourcePort], true, vec![Element::range([0, 80], [0, 90]), Element::exact([1, 187])]),
+            plain_set(
+                &[Field::SourcePort],
+                Ranges::OfKey,
+                vec![Element::range([0, 80], [0, 90]), Element::exact([1, 187])],
+            ),
         ),
-        ("s4/icmp", plain_set(&[Field::IcmpType], false, vec![Element::exact([133]), Element::exact([134])])),
+        ("s4/icmp", plain_set(&[Field::IcmpType], Ranges::None, vec![Element::exact([133]), Element::exact([134])])),
         (
             "s4/wide",
             plain_set(
                 &[Field::SourceV4, Field::SourcePort],
-                true,
+                Ranges::OfFields,
                 vec![Element::range([10, 0, 0, 0, 0, 1], [10, 0, 0, 255, 0, 99])],
             ),
         ),
@@ -109,30 +117,22 @@ fn everything() -> Ruleset {
         ruleset.sets.insert(Name::new(name), set);
     }
     let states = BTreeMap::from([
-        (Element::exact(ct_state::ESTABLISHED.to_be_bytes()), Some(Verdict::Accept)),
-        (Element::exact(ct_state::RELATED.to_be_bytes()), Some(Verdict::Accept)),
+        (Element::exact(ct_state::ESTABLISHED.to_be_bytes()), Some(Data::Verdict(Verdict::Accept))),
+        (Element::exact(ct_state::RELATED.to_be_bytes()), Some(Data::Verdict(Verdict::Accept))),
     ]);
     let constant = Set {
         key: vec![Field::CtState],
-        is_interval: false,
-        is_map: true,
+        holds: Holds::Verdicts,
         is_constant: true,
-        timeout_s: None,
         elements: states,
+        ..Set::default()
     };
     ruleset.sets.insert(Name::new("k/ct-state"), Arc::new(constant));
     let dispatch = BTreeMap::from([
-        (Element::exact(interface("eth0")), Some(Verdict::Goto(Name::new("in/web.1")))),
-        (Element::exact(interface("lo")), Some(Verdict::Return)),
+        (Element::exact(interface("eth0")), Some(Data::Verdict(Verdict::Goto(Name::new("in/web.1"))))),
+        (Element::exact(interface("lo")), Some(Data::Verdict(Verdict::Return))),
     ]);
-    let map = Set {
-        key: vec![Field::InInterface],
-        is_interval: false,
-        is_map: true,
-        is_constant: false,
-        timeout_s: None,
-        elements: dispatch,
-    };
+    let map = Set { key: vec![Field::InInterface], holds: Holds::Verdicts, elements: dispatch, ..Set::default() };
     ruleset.sets.insert(Name::new("in-if"), Arc::new(map));
 
     let lookup = |key: &[Field], invert, set: &str| Match::Lookup { key: key.to_vec(), invert, set: Name::new(set) };
@@ -386,12 +386,14 @@ fn a_changed_ruleset_settles_and_nothing_old_is_left() {
         // A leaf changes: every chain above it is built anew and turned to.
         second.chains.insert(Name::new("leaf"), Arc::new(Chain { base: None, rules: vec![] }));
         // A set of a turned chain changes, one changes its shape.
-        second
-            .sets
-            .insert(Name::new("s4/hash"), plain_set(&[Field::SourceV4], false, vec![Element::exact([10, 0, 0, 3])]));
-        second
-            .sets
-            .insert(Name::new("s4/empty"), plain_set(&[Field::SourceV4], true, vec![Element::range([1; 4], [2; 4])]));
+        second.sets.insert(
+            Name::new("s4/hash"),
+            plain_set(&[Field::SourceV4], Ranges::None, vec![Element::exact([10, 0, 0, 3])]),
+        );
+        second.sets.insert(
+            Name::new("s4/empty"),
+            plain_set(&[Field::SourceV4], Ranges::OfKey, vec![Element::range([1; 4], [2; 4])]),
+        );
         apply(&mut kernel, &second);
         assert_settled(&mut kernel, &second);
         let actual = kernel.read().unwrap().ruleset.unwrap();
@@ -416,7 +418,7 @@ fn members_change_in_place_and_touching_ranges_are_merged_ones_k5() {
         ];
         for ranges in sequences {
             let elements = ranges.iter().map(|(first, last)| Element::range(*first, *last)).collect();
-            desired.sets.insert(Name::new("s4/nets"), plain_set(&[Field::SourceV4], true, elements));
+            desired.sets.insert(Name::new("s4/nets"), plain_set(&[Field::SourceV4], Ranges::OfKey, elements));
             let actual = kernel.read().unwrap();
             let phases: Vec<Phase> =
                 plan(&desired, actual.ruleset.as_ref()).unwrap().transactions.iter().map(|t| t.phase).collect();
@@ -525,9 +527,9 @@ fn large_transactions_fit_k10() {
         let mut kernel = Kernel::open().unwrap();
         let mut desired = Ruleset::default();
         let elements = (0..100_000u32).map(|n| Element::exact((0x0a00_0000 + n * 2).to_be_bytes())).collect();
-        desired.sets.insert(Name::new("s4/many"), plain_set(&[Field::SourceV4], false, elements));
+        desired.sets.insert(Name::new("s4/many"), plain_set(&[Field::SourceV4], Ranges::None, elements));
         let ranges = (0..20_000u32).map(|n| Element::range((n * 8).to_be_bytes(), (n * 8 + 3).to_be_bytes())).collect();
-        desired.sets.insert(Name::new("s4/ranges"), plain_set(&[Field::SourceV4], true, ranges));
+        desired.sets.insert(Name::new("s4/ranges"), plain_set(&[Field::SourceV4], Ranges::OfKey, ranges));
         let mut rules: Vec<Rule> = (0..10_000u16)
             .map(|n| accept(vec![equals(Field::L4Proto, &[6]), equals(Field::DestinationPort, &n.to_be_bytes())]))
             .collect();

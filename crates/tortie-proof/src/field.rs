@@ -31,9 +31,12 @@ const fn dimension(field: Field) -> Option<Dimension> {
         Field::IcmpType => Dimension::IcmpType,
         Field::IcmpCode => Dimension::IcmpCode,
         Field::HopLimit => Dimension::HopLimit,
-        Field::CtState | Field::CtStatus | Field::Mark | Field::ReversePathStrict | Field::ReversePathLoose => {
-            return None;
-        }
+        Field::CtState
+        | Field::CtStatus
+        | Field::Mark
+        | Field::ReversePathStrict
+        | Field::ReversePathLoose
+        | Field::Class => return None,
     })
 }
 
@@ -58,6 +61,8 @@ pub(crate) fn loads(logic: &mut Logic<'_>, place: Place, field: Field) -> Made {
         }
         Field::CtStatus if place.is_before_tracking() => Ok(Node::FALSE),
         Field::CtStatus => logic.is_tracked(),
+        // No packet has one: it is looked up by `End::Class` alone.
+        Field::Class => Ok(Node::FALSE),
         Field::NfProto
         | Field::L4Proto
         | Field::CtState
@@ -138,6 +143,7 @@ fn special(logic: &mut Logic<'_>, place: Place, field: Field, is_in: &dyn Fn(u12
             let has_way = logic.is_any_of(Dimension::WayBack, ways)?;
             logic.choose(has_way, Node::of(is_in(1)), Node::of(is_in(0)))
         }
+        Field::Class => Ok(Node::FALSE),
         _ => {
             // What has no entry in connection tracking and was not taken out of it is invalid (`nft_ct_get_eval`).
             let tracked = if place.is_before_tracking() {

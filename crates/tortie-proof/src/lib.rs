@@ -35,6 +35,7 @@ use tortie_rules::Ruleset;
 use tortie_rules::ruleset::Origin;
 
 mod diagram;
+mod elements;
 mod field;
 mod list;
 mod logic;

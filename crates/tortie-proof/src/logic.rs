@@ -8,7 +8,7 @@ use tortie_rules::ruleset::{ct_state, ct_status};
 
 use crate::diagram::{Node, OverBudget, Store};
 use crate::outcome::{Decision, Effect, Left, Outcome, Outcomes};
-use crate::space::{Dimension, NFPROTO_IPV4, NFPROTO_IPV6, Pool, Ranges, Space};
+use crate::space::{Dimension, NFPROTO_IPV4, NFPROTO_IPV6, Pool, Ranges, Run, Space};
 
 /// Why no diagram can be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +39,9 @@ pub(crate) const MARK: u32 = 2;
 pub(crate) const STATUS: u32 = MARK + 32;
 /// The first variable of a dimension.
 pub(crate) const DIMENSIONS: u32 = STATUS + 32;
+
+/// The end of a diagram where another one is put in later.
+const PLACEHOLDER: u32 = u32::MAX;
 
 /// The variable that says that the destination is translated (K-17).
 pub(crate) const TRANSLATED: u32 = STATUS + ct_status::DST_NAT.trailing_zeros();
@@ -94,8 +97,8 @@ impl<'a> Logic<'a> {
                     return Ok(*known);
                 }
                 let classes = space.of(dimension);
-                let table = classes.table(ranges).expect("both sides were asked for their criteria first");
-                let node = table_node(&mut self.store, classes.level, &table)?;
+                let runs = classes.runs(ranges).expect("both sides were asked for their criteria first");
+                let node = runs_node(&mut self.store, classes.level, 1 << classes.bits, 0, &runs)?;
                 self.known.insert((dimension, ranges), node);
                 Ok(node)
             }
@@ -190,6 +193,17 @@ impl<'a> Logic<'a> {
         Ok(self.store.end(number)?)
     }
 
+    /// Stands for a diagram that is put in later; no outcome has this number.
+    pub(crate) fn placeholder(&mut self) -> Made {
+        Ok(self.store.end(PLACEHOLDER)?)
+    }
+
+    /// `node` with another diagram where it has the placeholder.
+    pub(crate) fn put_in(&mut self, node: Node, other: Node) -> Made {
+        let is_open = self.store.is(node, PLACEHOLDER)?;
+        self.choose(is_open, other, node)
+    }
+
     pub(crate) fn decided(&mut self, decision: Decision, reason: Rc<str>) -> Made {
         let number = self.outcomes.number(Outcome::decided(decision, reason));
         Ok(self.store.end(number)?)
@@ -242,13 +256,18 @@ impl<'a> Logic<'a> {
     }
 }
 
-/// The diagram of a table of truth over variables from `level` on, the highest bit first.
-fn table_node(store: &mut Store, level: u32, table: &[bool]) -> Result<Node, OverBudget> {
-    let [first, ..] = table else { return Ok(Node::FALSE) };
-    if table.iter().all(|value| value == first) {
-        return Ok(Node::of(*first));
+/// The diagram that is true for the numbers in `runs`, of all that the variables from `level` on can form, the highest
+/// bit first: `len` of them, the lowest of which is `from`.
+fn runs_node(store: &mut Store, level: u32, len: u32, from: u32, runs: &[Run]) -> Result<Node, OverBudget> {
+    match runs {
+        [] => return Ok(Node::FALSE),
+        [(first, end)] if *first <= from && from + len <= *end => return Ok(Node::TRUE),
+        _ => {}
     }
-    let (low, high) = table.split_at(table.len() / 2);
-    let (low, high) = (table_node(store, level + 1, low)?, table_node(store, level + 1, high)?);
+    let half = from + len / 2;
+    let low = &runs[..runs.partition_point(|(first, _)| *first < half)];
+    let high = &runs[runs.partition_point(|(_, end)| *end <= half)..];
+    let low = runs_node(store, level + 1, len / 2, from, low)?;
+    let high = runs_node(store, level + 1, len / 2, half, high)?;
     store.decision(level, low, high)
 }

@@ -4,17 +4,22 @@
 //! chain does. What comes after the chain is given, so a jump is the called chain with the rest of the caller behind it,
 //! and a `goto` the other chain with what stood behind this one.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
-use tortie_rules::ruleset::{End, Field, Match, Name, Origin, Rule, Ruleset, Set, Statement, Verdict};
+use tortie_rules::ruleset::{End, Match, Name, Origin, Rule, Ruleset, Statement, Verdict};
 
 use crate::diagram::Node;
+use crate::elements::Shapes;
 use crate::field::{loads, masked, number, within};
 use crate::logic::{Logic, Made, Stop};
 use crate::outcome::{Decision, Effect, Left};
 use crate::place::Place;
-use crate::space::{Pool, Range, Ranges};
+use crate::texts::Comments;
+
+mod lookup;
+
+use self::lookup::Asked;
 
 /// Chains that call one another: the kernel takes 16 (`NFT_JUMP_STACK_SIZE`), and counts a `goto` as one.
 const DEPTH_MAX: usize = 64;
@@ -24,22 +29,17 @@ pub(crate) struct Runner<'a> {
     ruleset: &'a Ruleset,
     /// Bits of the mark that are ours.
     mark_mask: u32,
-    /// The text of the first part of a rule, by that of any other part.
-    comments: HashMap<String, Rc<str>>,
-    shapes: HashMap<&'a Name, Shape>,
+    comments: Comments,
+    shapes: Shapes<'a>,
 }
 
-/// The elements of a set, those together that share their verdict and all fields but the first.
-type Shape = Rc<[Group]>;
-
-struct Group {
-    first: Ranges,
-    rest: Vec<Ranges>,
-    verdict: Option<Verdict>,
+/// A rule that asks a map, with what follows it in its chain and what follows its chain.
+#[derive(Clone, Copy)]
+struct Asks<'a> {
+    rule: &'a Rule,
+    next: Node,
+    end: Node,
 }
-
-/// Where elements with each verdict are found.
-type Found = Vec<(Option<Verdict>, Node)>;
 
 /// One base chain as it is run.
 struct Run {
@@ -50,7 +50,7 @@ struct Run {
 
 impl<'a> Runner<'a> {
     pub(crate) fn new(ruleset: &'a Ruleset, mark_mask: u32, comments: HashMap<String, Rc<str>>) -> Self {
-        Self { ruleset, mark_mask, comments, shapes: HashMap::new() }
+        Self { ruleset, mark_mask, comments: Comments(comments), shapes: Shapes::default() }
     }
 
     /// A base chain that is none of ours, or one of ours that the kernel does not call where it has to.
@@ -117,16 +117,18 @@ impl<'a> Runner<'a> {
         }
         let mut does = match &rule.end {
             End::Next => next,
-            End::Verdict(verdict) => self.verdict(logic, run, verdict, &rule.origin, next, end)?,
+            End::Verdict(verdict) => {
+                let reason = self.comments.reason(&rule.origin);
+                self.verdict(logic, run, verdict, reason, next, end)?
+            }
             End::Map { key, map } => {
-                let mut node = next;
-                let (loads, elements) = self.lookup(logic, run.place, key, map)?;
-                for (verdict, is_element) in elements.into_iter().rev() {
-                    let Some(verdict) = verdict else { continue };
-                    let does = self.verdict(logic, run, &verdict, &rule.origin, next, end)?;
-                    node = logic.choose(is_element, does, node)?;
-                }
+                let (loads, shape) = self.look_up(logic, run.place, key, map)?;
+                let node = self.element_of(logic, run, key, &shape, Asks { rule, next, end }, next)?;
                 logic.choose(loads, node, next)?
+            }
+            End::Class { address, classes, key, map } => {
+                let asked = Asked { address: *address, classes, key, map };
+                self.class(logic, run, asked, Asks { rule, next, end })?
             }
         };
         for statement in rule.statements.iter().rev() {
@@ -155,7 +157,7 @@ impl<'a> Runner<'a> {
         logic: &mut Logic<'_>,
         run: &mut Run,
         verdict: &Verdict,
-        origin: &Origin,
+        reason: Rc<str>,
         next: Node,
         end: Node,
     ) -> Made {
@@ -165,21 +167,8 @@ impl<'a> Runner<'a> {
             Verdict::Goto(target) => self.chain(logic, run, target, end),
             Verdict::Accept | Verdict::Drop | Verdict::Reject => {
                 let decision = Decision::of(verdict).expect("a verdict that ends the chain");
-                logic.decided(decision, self.reason(origin))
+                logic.decided(decision, reason)
             }
-        }
-    }
-
-    /// The comment of a rule, which says the same of all parts that one rule of policy became.
-    fn reason(&self, origin: &Origin) -> Rc<str> {
-        let mut origin = origin.clone();
-        if let Origin::Policy { part, .. } | Origin::Profile { part, .. } = &mut origin {
-            *part = 0;
-        }
-        let comment = origin.comment();
-        match &origin {
-            Origin::Comment(_) => self.comments.get(&comment).cloned().unwrap_or_else(|| comment.into()),
-            _ => comment.into(),
         }
     }
 
@@ -199,9 +188,10 @@ impl<'a> Runner<'a> {
                 (loads(logic, place, *field)?, within(logic, place, *field, range)?, *invert)
             }
             Match::Lookup { key, invert, set } => {
-                let (loads, elements) = self.lookup(logic, place, key, set)?;
+                let (loads, shape) = self.look_up(logic, place, key, set)?;
                 let mut any = Node::FALSE;
-                for (_, is_element) in elements {
+                for group in shape.iter() {
+                    let is_element = group.holds(logic, place, key)?;
                     any = logic.or(any, is_element)?;
                 }
                 (loads, any, *invert)
@@ -210,71 +200,4 @@ impl<'a> Runner<'a> {
         let holds = if invert { logic.not(holds)? } else { holds };
         logic.and(loads, holds)
     }
-
-    /// Where all fields of a key are there; and for each verdict where an element with it is found.
-    fn lookup(
-        &mut self,
-        logic: &mut Logic<'_>,
-        place: Place,
-        key: &[Field],
-        name: &Name,
-    ) -> Result<(Node, Found), Stop> {
-        let ruleset = self.ruleset;
-        let Some((name, set)) = ruleset.sets.get_key_value(name) else {
-            return Err(Stop::Broken(format!("set `{name}` is looked up and does not exist")));
-        };
-        if key.len() != set.key.len() || key.iter().zip(&set.key).any(|(asked, has)| asked.width() != has.width()) {
-            return Err(Stop::Broken(format!("set `{name}` is looked up with a key of another kind")));
-        }
-        let shape = match self.shapes.get(name) {
-            Some(shape) => shape.clone(),
-            None => {
-                let shape = shape(logic.pool, set)
-                    .ok_or_else(|| Stop::Broken(format!("set `{name}` has an element that is no value of its key")))?;
-                self.shapes.insert(name, shape.clone());
-                shape
-            }
-        };
-        let mut all_load = Node::TRUE;
-        for field in key {
-            let loads = loads(logic, place, *field)?;
-            all_load = logic.and(all_load, loads)?;
-        }
-        let mut found = Found::new();
-        for group in shape.iter() {
-            let mut holds = within(logic, place, key[0], group.first)?;
-            for (field, range) in key[1..].iter().zip(&group.rest) {
-                let is_in = within(logic, place, *field, *range)?;
-                holds = logic.and(holds, is_in)?;
-            }
-            found.push((group.verdict.clone(), holds));
-        }
-        Ok((all_load, found))
-    }
-}
-
-/// The elements of a set in groups; `None` where one is no value of the set's key.
-fn shape(pool: &mut Pool, set: &Set) -> Option<Shape> {
-    let mut groups: BTreeMap<(Vec<Range>, &Option<Verdict>), Vec<Range>> = BTreeMap::new();
-    for (element, verdict) in &set.elements {
-        let mut ranges = Vec::with_capacity(set.key.len());
-        let mut from = 0;
-        for field in &set.key {
-            let part = from..from + field.width();
-            from = part.end;
-            let (first, last) = (element.first.get(part.clone())?, element.last.get(part)?);
-            ranges.push((number(first, *field, 0)?, number(last, *field, 0)?));
-        }
-        if from != element.first.len() || from != element.last.len() {
-            return None;
-        }
-        let first = ranges.remove(0);
-        groups.entry((ranges, verdict)).or_default().push(first);
-    }
-    let mut group = |((rest, verdict), first): ((Vec<Range>, &Option<Verdict>), Vec<Range>)| Group {
-        first: pool.ranges(first),
-        rest: rest.into_iter().map(|range| pool.ranges([range])).collect(),
-        verdict: verdict.clone(),
-    };
-    Some(groups.into_iter().map(&mut group).collect())
 }

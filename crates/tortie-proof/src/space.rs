@@ -137,6 +137,9 @@ pub(crate) fn number(address: IpAddr) -> u128 {
     }
 }
 
+/// Numbers of classes from the first to before the last.
+pub(crate) type Run = (u32, u32);
+
 /// A list of ranges that the whole proof knows by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Ranges(u32);
@@ -299,16 +302,20 @@ impl Classes {
         Self { level, bits, members: classes.into_iter().map(|(_, member)| member).collect(), inside }
     }
 
-    /// For each number that the variables can form, whether its class lies inside.
-    pub(crate) fn table(&self, ranges: Ranges) -> Option<Vec<bool>> {
+    /// The numbers, of all that the variables can form, whose class lies inside: in order, and apart.
+    pub(crate) fn runs(&self, ranges: Ranges) -> Option<Vec<Run>> {
         let inside = self.inside.get(&ranges)?;
-        let mut table = vec![false; self.members.len()];
-        for class in inside {
-            table[*class as usize] = true;
-        }
         // Numbers beyond the last class stand for the first one.
-        table.resize(1 << self.bits, table[0]);
-        Some(table)
+        let beyond = (self.members.len() as u32, 1 << self.bits);
+        let beyond = (inside.first() == Some(&0) && beyond.0 < beyond.1).then_some(beyond);
+        let mut runs: Vec<Run> = Vec::new();
+        for (first, end) in inside.iter().map(|class| (*class, class + 1)).chain(beyond) {
+            match runs.last_mut() {
+                Some(before) if before.1 == first => before.1 = end,
+                _ => runs.push((first, end)),
+            }
+        }
+        Some(runs)
     }
 }
 
@@ -336,16 +343,18 @@ mod tests {
         let web = pool.ranges([(80, 80), (443, 443)]);
         let low = pool.ranges([(0, 1023)]);
         let none = pool.ranges([]);
-        for ranges in [web, low, none] {
+        let usual = pool.ranges([(8080, 8080), (1024, u16::MAX.into())]);
+        for ranges in [web, low, none, usual] {
             pool.ask(Dimension::DestinationPort, ranges);
         }
         let space = Space::new(&pool, 5);
         let classes = space.of(Dimension::DestinationPort);
         assert_eq!(classes.members, [8080, 80, 0], "the usual one first");
         assert_eq!((classes.bits, space.of(Dimension::SourcePort).bits), (2, 0));
-        assert_eq!(classes.table(web), Some(vec![false, true, false, false]));
-        assert_eq!(classes.table(low), Some(vec![false, true, true, false]));
-        assert_eq!(classes.table(none), Some(vec![false; 4]));
+        assert_eq!(classes.runs(web), Some(vec![(1, 2)]));
+        assert_eq!(classes.runs(low), Some(vec![(1, 3)]));
+        assert_eq!(classes.runs(none), Some(vec![]));
+        assert_eq!(classes.runs(usual), Some(vec![(0, 1), (3, 4)]), "what no class has is of the first one");
     }
 
     #[test]

@@ -9,6 +9,24 @@ use tortie_calc::HostPolicy;
 use tortie_calc::policy::{Direction, Peer, PolicyId, ResolvedRule};
 use tortie_rules::ruleset::Origin;
 
+/// The text of the first part of a rule, by that of any other part.
+pub(crate) struct Comments(pub(crate) HashMap<String, Rc<str>>);
+
+impl Comments {
+    /// The comment of a rule, which says the same of all parts that one rule of policy became.
+    pub(crate) fn reason(&self, origin: &Origin) -> Rc<str> {
+        let mut origin = origin.clone();
+        if let Origin::Policy { part, .. } | Origin::Profile { part, .. } = &mut origin {
+            *part = 0;
+        }
+        let comment = origin.comment();
+        match &origin {
+            Origin::Comment(_) => self.0.get(&comment).cloned().unwrap_or_else(|| comment.into()),
+            _ => comment.into(),
+        }
+    }
+}
+
 /// Every text under which a rule of policy can stand as a comment in a kernel, with that of its first part.
 pub(crate) fn comments(policy: &HostPolicy) -> HashMap<String, Rc<str>> {
     let mut all = HashMap::new();

@@ -10,8 +10,8 @@ use tortie_api::packet::Packet;
 use tortie_proof::{Budget, Decision, Difference, Disagreement, Effect, Finding, prove};
 use tortie_rules::interpret::{Outcome, interpret_marked};
 use tortie_rules::ruleset::{Hook, Origin};
-use tortie_rules::{Ruleset, compile};
-use tortie_testkit::generators::{Random, packet, with_many_tiers, world};
+use tortie_rules::{Classes, Ruleset, compile_with};
+use tortie_testkit::generators::{Random, packet, peerwise, with_many_tiers, world};
 use tortie_verdicts::roads;
 
 mod mutate;
@@ -26,9 +26,13 @@ fn every_mistake_that_a_packet_can_meet_is_found_with_such_a_packet() {
     let worlds = std::env::var("TORTIE_WORLDS").ok().and_then(|text| text.parse().ok()).unwrap_or(60);
     let mut found: BTreeMap<Kind, [usize; 2]> = BTreeMap::new();
     for seed in 0..worlds {
-        let world = if seed % 6 == 5 { with_many_tiers(world(seed)) } else { world(seed) };
+        let (world, form) = match seed % 6 {
+            5 => (with_many_tiers(world(seed)), Classes::Never),
+            1 | 4 => (peerwise(seed), Classes::Always),
+            _ => (world(seed), roads::form(seed)),
+        };
         let engine = roads::engine(&world, &world.resources, false);
-        let right = compile(engine.policy());
+        let right = compile_with(engine.policy(), form);
         for (number, kind) in KINDS.iter().enumerate() {
             let mut random = Random::new(seed << 8 | number as u64);
             let Some(wrong) = mutate(&right, *kind, &mut random) else { continue };

@@ -9,7 +9,8 @@ use tortie_api::model::Protocol;
 use tortie_api::packet::{ConnState, Packet, Route, WayBack};
 
 use crate::ruleset::{
-    Chain, Element, End, Field, Hook, Match, Name, Origin, Rule, Ruleset, Set, Statement, Verdict, ct_state, ct_status,
+    Chain, ClassId, Data, Element, End, Field, Hook, Match, Name, Origin, Ranges, Rule, Ruleset, Set, Statement,
+    Verdict, ct_state, ct_status,
 };
 
 /// What becomes of a packet.
@@ -182,17 +183,27 @@ fn run(
                 Statement::Counter | Statement::Limit { .. } | Statement::Refresh { .. } => {}
             }
         }
-        let verdict = match &rule.end {
-            End::Next => continue,
-            End::Verdict(verdict) => verdict,
-            End::Map { key, map } => match lookup(find_set(ruleset, &name, map)?, key, view, skb) {
-                Some(Some(verdict)) => verdict,
-                _ => continue,
-            },
+        let found = match &rule.end {
+            End::Next => None,
+            End::Verdict(verdict) => Some((verdict, None)),
+            End::Map { key, map } => {
+                let set = find_set(ruleset, &name, map)?;
+                view.load_all(key, skb).and_then(|value| verdict_of(set, &value))
+            }
+            End::Class { address, classes, key, map } => {
+                let classes = find_set(ruleset, &name, classes)?;
+                let class = view.load(*address, skb).and_then(|value| class_of(classes, &value));
+                let map = find_set(ruleset, &name, map)?;
+                let value = class.zip(view.load_all(key, skb));
+                let value = value.map(|(class, rest)| [&class.0.to_be_bytes()[..], &rest].concat());
+                value.and_then(|value| verdict_of(map, &value))
+            }
         };
+        let Some((verdict, origin)) = found else { continue };
+        let origin = origin.unwrap_or(&rule.origin);
         let target = match verdict {
             Verdict::Accept | Verdict::Drop | Verdict::Reject => {
-                return Ok(Some((verdict.clone(), rule.origin.clone())));
+                return Ok(Some((verdict.clone(), origin.clone())));
             }
             Verdict::Return => {
                 match stack.pop() {
@@ -241,7 +252,7 @@ fn matches(
             }
             Match::Lookup { key, invert, set } => {
                 let set = find_set(ruleset, chain, set)?;
-                view.load_all(key, skb).map(|value| contains(set, &value).is_some() != *invert)
+                view.load_all(key, skb).map(|value| element_of(set, &value).is_some() != *invert)
             }
         };
         // An expression that cannot be loaded ends the rule without a match (`NFT_BREAK`), inverted or not.
@@ -257,22 +268,33 @@ fn find_set<'a>(ruleset: &'a Ruleset, chain: &Name, set: &Name) -> Result<&'a Se
     found.map(AsRef::as_ref).ok_or_else(|| InterpretError::NoSet { chain: chain.clone(), set: set.clone() })
 }
 
-fn lookup<'a>(set: &'a Set, key: &[Field], view: &View<'_>, skb: &Buffer) -> Option<&'a Option<Verdict>> {
-    contains(set, &view.load_all(key, skb)?)
+/// The verdict under `value`, and the rule it stands for where that is not the one that asks.
+fn verdict_of<'a>(set: &'a Set, value: &[u8]) -> Option<(&'a Verdict, Option<&'a Origin>)> {
+    let (element, data) = element_of(set, value)?;
+    let verdict = data.as_ref()?.verdict()?;
+    Some((verdict, set.origins.get(element).and_then(|origins| origins.first())))
+}
+
+/// The class of an address.
+fn class_of(set: &Set, value: &[u8]) -> Option<ClassId> {
+    match element_of(set, value)?.1 {
+        Some(Data::Class(class)) => Some(*class),
+        _ => None,
+    }
 }
 
 /// The element that holds `value`.
-fn contains<'a>(set: &'a Set, value: &[u8]) -> Option<&'a Option<Verdict>> {
-    if !set.is_interval {
-        return set.elements.get(&Element::exact(value));
+fn element_of<'a>(set: &'a Set, value: &[u8]) -> Option<(&'a Element, &'a Option<Data>)> {
+    match set.ranges {
+        Ranges::None => set.elements.get_key_value(&Element::exact(value)),
+        Ranges::OfKey => {
+            // Ranges do not overlap: the last one that starts at or before the value is the only candidate.
+            let probe = Element::range(value, vec![0xff; value.len()]);
+            let (element, data) = set.elements.range(..=probe).next_back()?;
+            (*element.first <= *value && *value <= *element.last).then_some((element, data))
+        }
+        Ranges::OfFields => set.elements.iter().find(|(element, _)| is_inside(element, set, value)),
     }
-    if set.key.len() == 1 {
-        // Ranges of one field do not overlap: the last one that starts at or before the value is the only candidate.
-        let probe = Element::range(value, vec![0xff; value.len()]);
-        let (element, verdict) = set.elements.range(..=probe).next_back()?;
-        return (*element.first <= *value && *value <= *element.last).then_some(verdict);
-    }
-    set.elements.iter().find(|(element, _)| is_inside(element, set, value)).map(|(_, verdict)| verdict)
 }
 
 fn is_inside(element: &Element, set: &Set, value: &[u8]) -> bool {
@@ -323,6 +345,8 @@ impl View<'_> {
                 let is_known = skb.is_tracked(packet) && !self.is_before_tracking;
                 is_known.then(|| status.to_be_bytes().to_vec())
             }
+            // No packet has one: it is looked up by `End::Class` alone.
+            Field::Class => None,
             Field::Mark => Some(skb.mark.to_be_bytes().to_vec()),
             Field::ReversePathStrict => Some(vec![u8::from(packet.way_back == WayBack::SameInterface)]),
             Field::ReversePathLoose => Some(vec![u8::from(packet.way_back != WayBack::Nowhere)]),

@@ -11,7 +11,8 @@ pub mod plan;
 pub mod recheck;
 pub mod ruleset;
 
-pub use compile::compile;
+pub use compile::classes::Classes;
+pub use compile::{compile, compile_with};
 pub use interpret::interpret;
 pub use plan::{Plan, plan};
 pub use ruleset::Ruleset;

@@ -8,7 +8,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::ruleset::{BaseChain, Chain, Element, End, Match, Name, Rule, Ruleset, Set, Statement, Verdict};
+use crate::ruleset::{
+    BaseChain, Chain, Data, Element, End, Holds, Match, Name, Rule, Ruleset, Set, Statement, Verdict,
+};
+
+mod by_class;
+
+use by_class::ByClass;
 
 /// A plan: transactions, each of which the kernel takes as a whole or not at all.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -81,10 +87,10 @@ pub enum Op {
     AddElements {
         /// The set's name.
         set: Name,
-        /// Its key and kind; `elements` are not looked at.
+        /// Its key and kind, and the origins of what is added; its own elements are not looked at.
         shape: Arc<Set>,
         /// What to add; none of them is there, or the set has a timeout.
-        elements: BTreeMap<Element, Option<Verdict>>,
+        elements: BTreeMap<Element, Option<Data>>,
     },
     /// Remove elements from a set.
     DeleteElements {
@@ -142,12 +148,21 @@ pub fn plan(desired: &Ruleset, actual: Option<&Ruleset>) -> Result<Plan, PlanErr
 
     let choose = |renewed: &BTreeSet<&Name>| {
         let mut chosen = Choice::default();
-        for (name, set) in desired.sets.iter().filter(|(name, set)| is_instanced_set(desired, name, set)) {
+        let is_instanced = |(name, set): &(&Name, &Arc<Set>)| is_instanced_set(desired, name, set);
+        for (name, set) in desired.sets.iter().filter(is_instanced).filter(|(_, set)| !set.is_by_class()) {
             let kept = (!renewed.contains(name)).then(|| instances.set(name, set, &live)).flatten();
             chosen.settle(name, kept, instances.next_set(name));
         }
         for name in &order {
             let chain = &desired.chains[name];
+            // What stands under a class never changes, so such a map is another one where a chain it leads to is.
+            for name in chain.rules.iter().flat_map(Rule::sets) {
+                let is_open = |set: &&Arc<Set>| set.is_by_class() && !chosen.is_settled(name);
+                let Some(set) = desired.sets.get(name).filter(is_open) else { continue };
+                let leads_to_new = set.elements.values().flatten().filter_map(Data::target).any(|to| chosen.is_new(to));
+                let kept = (!leads_to_new).then(|| instances.set(name, set, &live)).flatten();
+                chosen.settle(name, kept, instances.next_set(name));
+            }
             if chain.base.is_none() {
                 let is_same = |there: &Chain| chosen.same_rules(&chain.rules, &there.rules) && !uses_misshapen(there);
                 let kept = instances.chain(name, is_same, &live);
@@ -162,7 +177,7 @@ pub fn plan(desired: &Ruleset, actual: Option<&Ruleset>) -> Result<Plan, PlanErr
     // members change beside it. Their sets are built anew, and so are all chains that use them.
     if !anchors.turn.is_empty() {
         let changes = |(name, set): &(&Name, &Arc<Set>)| {
-            chosen.kept.get(*name).is_some_and(|kept| actual.sets[kept].elements != set.elements)
+            !set.is_by_class() && chosen.kept.get(*name).is_some_and(|kept| actual.sets[kept].elements != set.elements)
         };
         let renewed: BTreeSet<&Name> = desired.sets.iter().filter(changes).map(|(name, _)| name).collect();
         if !renewed.is_empty() {
@@ -180,7 +195,7 @@ pub fn plan(desired: &Ruleset, actual: Option<&Ruleset>) -> Result<Plan, PlanErr
     let unwanted = Unwanted::find(desired, actual, &chosen);
     let goes_first = |name: &Name| !anchors.turn.is_empty() && unwanted.dead.contains(name);
     let mut build = clear_away(actual, &misshapen);
-    build.extend(unwanted.removal(actual, goes_first));
+    build.extend(unwanted.removal(actual, goes_first, Vec::new()));
     build.extend(self::build(desired, actual, &chosen, &order, &anchors, &misshapen));
     if !has_table {
         build.insert(0, Op::AddTable);
@@ -188,9 +203,11 @@ pub fn plan(desired: &Ruleset, actual: Option<&Ruleset>) -> Result<Plan, PlanErr
     if is_asleep {
         build.insert(0, Op::DeleteTable);
     }
+    let by_class = ByClass::compare(desired, actual, &chosen);
+    push(Phase::Build, by_class.before);
     push(Phase::Build, build);
     push(Phase::Members, members(desired, actual, &chosen));
-    let removal = unwanted.removal(actual, |name| !goes_first(name));
+    let removal = unwanted.removal(actual, |name| !goes_first(name), by_class.after);
     push(Phase::Turn, anchors.turn);
     push(Phase::Remove, removal);
     Ok(Plan { transactions })
@@ -236,13 +253,18 @@ impl Ruleset {
                     self.chains.remove(name);
                 }
                 Op::AddSet { name, set } => {
-                    let header = Set { elements: BTreeMap::new(), ..Set::clone(set) };
+                    let header = set.header();
                     self.sets.entry(name.clone()).or_insert_with(|| Arc::new(header));
                 }
-                Op::AddElements { set, elements, .. } => {
+                Op::AddElements { set, shape, elements } => {
                     if let Some(set) = self.sets.get_mut(set) {
-                        let added = elements.iter().map(|(element, verdict)| (element.clone(), verdict.clone()));
-                        Arc::make_mut(set).elements.extend(added);
+                        let set = Arc::make_mut(set);
+                        for (element, data) in elements {
+                            set.elements.insert(element.clone(), data.clone());
+                            if let Some(origins) = shape.origins.get(element) {
+                                set.origins.insert(element.clone(), origins.clone());
+                            }
+                        }
                     }
                 }
                 Op::DeleteElements { set, elements, .. } => {
@@ -250,6 +272,7 @@ impl Ruleset {
                         let set = Arc::make_mut(set);
                         elements.iter().for_each(|element| {
                             set.elements.remove(element);
+                            set.origins.remove(element);
                         });
                     }
                 }
@@ -294,11 +317,12 @@ impl Rule {
             Statement::Refresh { set, .. } => Some(set),
             _ => None,
         });
-        let map = match &self.end {
-            End::Map { map, .. } => Some(map),
-            _ => None,
+        let (classes, map) = match &self.end {
+            End::Map { map, .. } => (None, Some(map)),
+            End::Class { classes, map, .. } => (Some(classes), Some(map)),
+            End::Next | End::Verdict(_) => (None, None),
         };
-        matched.chain(refreshed).chain(map)
+        matched.chain(refreshed).chain(classes).chain(map)
     }
 
     /// The chain it goes to by itself, if any.
@@ -324,6 +348,10 @@ impl Rule {
         }
         match &mut rule.end {
             End::Map { map, .. } => *map = rename(map),
+            End::Class { classes, map, .. } => {
+                *classes = rename(classes);
+                *map = rename(map);
+            }
             End::Verdict(verdict) => *verdict = verdict.renamed(rename),
             End::Next => {}
         }
@@ -345,6 +373,15 @@ impl Verdict {
             Verdict::Jump(chain) => Verdict::Jump(rename(chain)),
             Verdict::Goto(chain) => Verdict::Goto(rename(chain)),
             other => other.clone(),
+        }
+    }
+}
+
+impl Data {
+    fn renamed(&self, rename: &dyn Fn(&Name) -> Name) -> Data {
+        match self {
+            Data::Verdict(verdict) => Data::Verdict(verdict.renamed(rename)),
+            Data::Class(class) => Data::Class(*class),
         }
     }
 }
@@ -372,7 +409,7 @@ fn calls_first(desired: &Ruleset) -> Result<Vec<Name>, PlanError> {
             for set in rule.sets() {
                 let found = desired.sets.get(set);
                 let found = found.ok_or_else(|| PlanError::Dangling { from: name.clone(), to: set.clone() })?;
-                for target in found.elements.values().flatten().filter_map(Verdict::target) {
+                for target in found.elements.values().flatten().filter_map(Data::target) {
                     if !desired.chains.contains_key(target) {
                         return Err(PlanError::Dangling { from: set.clone(), to: target.clone() });
                     }
@@ -411,7 +448,7 @@ fn reachable_from(actual: &Ruleset, chains: Vec<Name>, sets: Vec<Name>) -> BTree
     let mut open = chains;
     let targets = |set: &Name| {
         let elements = actual.sets.get(set).into_iter().flat_map(|set| set.elements.values());
-        elements.flatten().filter_map(Verdict::target).cloned().collect::<Vec<Name>>()
+        elements.flatten().filter_map(Data::target).cloned().collect::<Vec<Name>>()
     };
     for set in sets {
         open.extend(targets(&set));
@@ -486,7 +523,11 @@ fn next(logical: &Name, instances: Option<&Vec<&Name>>) -> Name {
 
 fn has_same_shape(a: &Set, b: &Set) -> bool {
     let keys = |set: &Set| set.key.iter().map(|field| field.as_key()).collect::<Vec<_>>();
-    keys(a) == keys(b) && a.is_interval == b.is_interval && a.is_map == b.is_map && a.timeout_s == b.timeout_s
+    keys(a) == keys(b)
+        && a.ranges == b.ranges
+        && a.holds == b.holds
+        && a.is_counted == b.is_counted
+        && a.timeout_s == b.timeout_s
 }
 
 /// Sets of one instance that are there with another shape than ours: foreign hands made them.
@@ -524,13 +565,22 @@ impl Choice {
         self.new.contains_key(logical)
     }
 
+    fn is_settled(&self, logical: &Name) -> bool {
+        self.is_new(logical) || self.kept.contains_key(logical)
+    }
+
+    /// The elements of a set as the kernel is to see them.
+    fn elements(&self, set: &Set) -> BTreeMap<Element, Option<Data>> {
+        set.elements.iter().map(|(element, data)| (element.clone(), self.data(data))).collect()
+    }
+
     /// The instance, or the name itself for what has only one.
     fn name(&self, logical: &Name) -> Name {
         self.kept.get(logical).or_else(|| self.new.get(logical)).unwrap_or(logical).clone()
     }
 
-    fn verdict(&self, verdict: &Option<Verdict>) -> Option<Verdict> {
-        verdict.as_ref().map(|verdict| verdict.renamed(&|name| self.name(name)))
+    fn data(&self, data: &Option<Data>) -> Option<Data> {
+        data.as_ref().map(|data| data.renamed(&|name| self.name(name)))
     }
 
     fn rule(&self, rule: &Rule) -> Rule {
@@ -555,8 +605,7 @@ impl Anchors {
         let mut turn = Vec::new();
         let mut missing = BTreeSet::new();
         for (name, set) in desired.sets.iter().filter(|(name, _)| is_anchor(desired, name)) {
-            let wanted: BTreeMap<Element, Option<Verdict>> =
-                set.elements.iter().map(|(element, verdict)| (element.clone(), chosen.verdict(verdict))).collect();
+            let wanted = chosen.elements(set);
             let there = actual.sets.get(name).filter(|there| has_same_shape(there, set));
             if there.is_none() {
                 missing.insert(name.clone());
@@ -600,7 +649,7 @@ fn add_rule(chain: &Name, rule: &Rule, chosen: &Choice) -> Op {
     Op::AddRule { chain: chain.clone(), rule: chosen.rule(rule) }
 }
 
-/// What nobody uses yet: sets with their elements, chains, then rules.
+/// What nobody uses yet: sets, chains, then elements and rules, which name both.
 fn build(
     desired: &Ruleset,
     actual: &Ruleset,
@@ -610,6 +659,7 @@ fn build(
     misshapen: &BTreeSet<Name>,
 ) -> Vec<Op> {
     let mut ops = Vec::new();
+    let mut elements = Vec::new();
     let mut chains = Vec::new();
     let mut rules = Vec::new();
     for name in order {
@@ -643,10 +693,12 @@ fn build(
         }
         ops.push(Op::AddSet { name: instance.clone(), set: set.clone() });
         if has_elements {
-            ops.extend(element_ops(&instance, set, None, &set.elements));
+            elements.extend(element_ops(&instance, set, None, &chosen.elements(set)));
         }
     }
     ops.extend(chains);
+    // Behind the chains that they may lead to.
+    ops.extend(elements);
     ops.extend(rules);
     ops
 }
@@ -656,6 +708,7 @@ fn members(desired: &Ruleset, actual: &Ruleset, chosen: &Choice) -> Vec<Op> {
     let mut ops = Vec::new();
     for (name, kept) in &chosen.kept {
         if let (Some(set), Some(there)) = (desired.sets.get(name), actual.sets.get(kept))
+            && !set.is_by_class()
             && !Arc::ptr_eq(set, there)
         {
             ops.extend(element_ops(kept, set, Some(&there.elements), &set.elements));
@@ -668,18 +721,18 @@ fn members(desired: &Ruleset, actual: &Ruleset, chosen: &Choice) -> Vec<Op> {
 fn element_ops(
     name: &Name,
     shape: &Arc<Set>,
-    there: Option<&BTreeMap<Element, Option<Verdict>>>,
-    wanted: &BTreeMap<Element, Option<Verdict>>,
+    there: Option<&BTreeMap<Element, Option<Data>>>,
+    wanted: &BTreeMap<Element, Option<Data>>,
 ) -> Vec<Op> {
     if shape.timeout_s.is_some() {
         return Vec::new(); // comes and goes by itself
     }
     let none = BTreeMap::new();
     let there = there.unwrap_or(&none);
-    let is_gone = |(element, verdict): &(&Element, &Option<Verdict>)| wanted.get(*element) != Some(*verdict);
-    let is_added = |(element, verdict): &(&Element, &Option<Verdict>)| there.get(*element) != Some(*verdict);
+    let is_gone = |(element, verdict): &(&Element, &Option<Data>)| wanted.get(*element) != Some(*verdict);
+    let is_added = |(element, verdict): &(&Element, &Option<Data>)| there.get(*element) != Some(*verdict);
     let gone: Vec<Element> = there.iter().filter(is_gone).map(|(element, _)| element.clone()).collect();
-    let added: BTreeMap<Element, Option<Verdict>> =
+    let added: BTreeMap<Element, Option<Data>> =
         wanted.iter().filter(is_added).map(|(element, verdict)| (element.clone(), verdict.clone())).collect();
     let mut ops = Vec::new();
     if !gone.is_empty() {
@@ -715,13 +768,18 @@ impl Unwanted {
         Self { chains, sets, dead }
     }
 
-    /// Removes those of them that are asked for: chains are emptied before anything they used is deleted (K-14).
-    fn removal(&self, actual: &Ruleset, is_asked: impl Fn(&Name) -> bool) -> Vec<Op> {
+    /// Removes those of them that are asked for: chains are emptied before anything they used is deleted (K-14). Between
+    /// the two go the `elements` of maps that stay: until then rules may lead to them, and they may lead to chains.
+    fn removal(&self, actual: &Ruleset, is_asked: impl Fn(&Name) -> bool, elements: Vec<Op>) -> Vec<Op> {
         let chains = || self.chains.iter().filter(|name| is_asked(name));
         let mut ops: Vec<Op> = chains().map(|name| Op::FlushChain { name: name.clone() }).collect();
+        ops.extend(elements);
         // Maps first: their elements may still name the chains.
-        let (maps, plain): (Vec<&Name>, Vec<&Name>) =
-            self.sets.iter().filter(|name| is_asked(name)).partition(|name| actual.sets[*name].is_map);
+        let (maps, plain): (Vec<&Name>, Vec<&Name>) = self
+            .sets
+            .iter()
+            .filter(|name| is_asked(name))
+            .partition(|name| actual.sets[*name].holds == Holds::Verdicts);
         ops.extend(maps.into_iter().map(|name| Op::DeleteSet { name: name.clone() }));
         ops.extend(chains().map(|name| Op::DeleteChain { name: name.clone() }));
         ops.extend(plain.into_iter().map(|name| Op::DeleteSet { name: name.clone() }));

@@ -155,6 +155,9 @@ pub enum Field {
     ReversePathStrict,
     /// Whether any route leads back to the source: 1 byte, 0 or 1.
     ReversePathLoose,
+    /// The class of an address, as a map of addresses gives it: 8 bytes, [`ClassId`]. In keys of maps only, which are
+    /// asked by [`End::Class`].
+    Class,
 }
 
 impl Field {
@@ -164,6 +167,7 @@ impl Field {
             Field::InInterface | Field::OutInterface | Field::SourceV6 | Field::DestinationV6 => 16,
             Field::SourceV4 | Field::DestinationV4 | Field::CtState | Field::CtStatus | Field::Mark => 4,
             Field::SourcePort | Field::DestinationPort => 2,
+            Field::Class => 8,
             Field::NfProto | Field::L4Proto | Field::IcmpType | Field::IcmpCode | Field::HopLimit => 1,
             Field::ReversePathStrict | Field::ReversePathLoose => 1,
         }
@@ -320,6 +324,17 @@ pub enum End {
         /// A set with verdicts.
         map: Name,
     },
+    /// Look the class of an address up, then the verdict of that class; without either go on with the next rule (C-9).
+    Class {
+        /// The address.
+        address: Field,
+        /// A set with classes, over the address alone.
+        classes: Name,
+        /// What is looked up beside the class.
+        key: Vec<Field>,
+        /// A set with verdicts, over [`Field::Class`] and `key`.
+        map: Name,
+    },
 }
 
 /// What becomes of a packet.
@@ -339,23 +354,103 @@ pub enum Verdict {
     Goto(Name),
 }
 
-/// A set, or a map to verdicts.
+/// A set, or a map to verdicts or classes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Set {
     /// The fields of the key, side by side.
     pub key: Vec<Field>,
-    /// Whether elements may be ranges. Ranges of one field must not overlap and are merged where they touch.
-    pub is_interval: bool,
-    /// Whether each element carries a verdict.
-    pub is_map: bool,
+    /// Whether elements may be ranges.
+    pub ranges: Ranges,
+    /// What each element carries.
+    pub holds: Holds,
+    /// Whether each element counts the packets that find it (C-7).
+    pub is_counted: bool,
     /// Whether the content never changes in place: the name then says the content.
     pub is_constant: bool,
     /// Seconds after which an element that no rule refreshed goes away by itself. Elements of such a set are no part of
     /// the ruleset: they are added beside it, plans let them be, and `elements` is always empty.
     pub timeout_s: Option<u32>,
-    /// The elements; the verdict is `None` in a plain set.
-    pub elements: BTreeMap<Element, Option<Verdict>>,
+    /// The elements, and what they carry; `None` in a plain set.
+    pub elements: BTreeMap<Element, Option<Data>>,
+    /// Which rules an element stands for, where the elements of a map do not all stand for the rule that asks it: first
+    /// the one that decides, then those that sent the packet on to it. The kernel keeps the first as comment.
+    pub origins: BTreeMap<Element, Arc<[Origin]>>,
 }
+
+impl Set {
+    /// The same without elements.
+    pub fn header(&self) -> Set {
+        Set {
+            key: self.key.clone(),
+            ranges: self.ranges,
+            holds: self.holds,
+            is_counted: self.is_counted,
+            is_constant: self.is_constant,
+            timeout_s: self.timeout_s,
+            ..Set::default()
+        }
+    }
+
+    /// Whether its elements stand under classes, whose numbers say what the elements of the class are: what no packet
+    /// finds yet is added before a change turns, and what none finds any more removed after it.
+    pub fn is_by_class(&self) -> bool {
+        self.key.first() == Some(&Field::Class)
+    }
+}
+
+/// Whether elements of a set are ranges.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Ranges {
+    /// Each element is one value.
+    #[default]
+    None,
+    /// A range of the whole key, read as one number. Ranges do not overlap, and those that touch are merged where they
+    /// carry the same.
+    OfKey,
+    /// A range of each field. The key has several fields.
+    OfFields,
+}
+
+/// What elements of a set carry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Holds {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// A verdict each.
+    Verdicts,
+    /// A class each.
+    Classes,
+}
+
+/// What one element carries.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Data {
+    /// Decide.
+    Verdict(Verdict),
+    /// The class of an address.
+    Class(ClassId),
+}
+
+impl Data {
+    /// The verdict, if it is one.
+    pub fn verdict(&self) -> Option<&Verdict> {
+        match self {
+            Data::Verdict(verdict) => Some(verdict),
+            Data::Class(_) => None,
+        }
+    }
+
+    /// The chain that it leads to.
+    pub fn target(&self) -> Option<&Name> {
+        self.verdict().and_then(Verdict::target)
+    }
+}
+
+/// The number of a class of addresses (C-9): a hash of what its elements say. So the number of a class that says
+/// something else is another one, on this host and on every other, and an element under a number never changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClassId(pub u64);
 
 /// One element: an exact value, or a range per field of the key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -290,6 +290,45 @@ pub fn crowded(seed: u64) -> World {
     world
 }
 
+/// A crowded world whose rules ask nothing but the peer's address, the protocol and the destination port, and decide or
+/// pass: the compiler may make classes of all of them.
+pub fn peerwise(seed: u64) -> World {
+    let mut world = crowded(seed);
+    world.rejects = false;
+    for resource in &mut world.resources {
+        let (ingress, egress) = match resource {
+            Resource::Policy(policy) => (&mut policy.ingress, &mut policy.egress),
+            Resource::Profile(profile) => (&mut profile.ingress, &mut profile.egress),
+            _ => continue,
+        };
+        for (rules, is_ingress) in [(ingress, true), (egress, false)] {
+            for rule in rules {
+                let rule = Arc::make_mut(rule);
+                let (peer, own) = if is_ingress {
+                    (rule.source.clone(), &rule.destination)
+                } else {
+                    (rule.destination.clone(), &rule.source)
+                };
+                let is_number = |port: &&Port| matches!(port, Port::Range(_));
+                let ports = |list: &[Port]| list.iter().filter(is_number).cloned().collect();
+                let of = if is_ingress { own } else { &peer };
+                let (asked, not_asked) = (ports(&of.ports), ports(&of.not_ports));
+                let peer = Entity { ports: Vec::new(), not_ports: Vec::new(), services: None, ..peer };
+                (rule.source, rule.destination) =
+                    if is_ingress { (peer, Entity::default()) } else { (Entity::default(), peer) };
+                if rule.protocol.is_some_and(Protocol::has_ports) {
+                    (rule.destination.ports, rule.destination.not_ports) = (asked, not_asked);
+                }
+                rule.has_http = false;
+                if rule.action == Action::Log {
+                    rule.action = Action::Pass;
+                }
+            }
+        }
+    }
+    world
+}
+
 /// `world` with 40 more tiers: each passes UDP on at once and everything else at its end, and the last one allows.
 pub fn with_many_tiers(mut world: World) -> World {
     let meta = |name: String| Meta { name, ..Meta::default() };

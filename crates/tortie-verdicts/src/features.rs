@@ -7,7 +7,7 @@ use tortie_api::model::{
 use tortie_api::packet::{ConnState, Packet, Route, WayBack};
 use tortie_reference::{By, Judgement, Stage, Verdict};
 use tortie_rules::Ruleset;
-use tortie_rules::ruleset::{End, Origin};
+use tortie_rules::ruleset::{self, End, Holds, Origin, Ranges};
 use tortie_testkit::generators::{NODE, World};
 
 /// What a world must have, or a packet must have met.
@@ -131,11 +131,25 @@ features! { OF_WORLDS, "Features of worlds.", fn(&Drawn<'_>) -> bool,
         found.dedup();
         found.len() < count(drawn.world)
     };
+    "pass classes" "classes of single addresses" |drawn| drawn.asks("/addresses");
+    "pass classes" "classes of networks" |drawn| drawn.asks("/networks");
+    "pass classes" "a class with single ports" |drawn| drawn.asks("/ports");
+    "pass classes" "a class with ranges of ports" |drawn| drawn.asks("/port-ranges");
+    "pass classes" "a class with types of ICMP" |drawn| drawn.asks("/icmp");
+    "pass classes" "a class with whole protocols" |drawn| drawn.asks("/protocols");
+    "pass classes" "a class with everything" |drawn| drawn.asks("/any");
+    "pass classes" "a packet that another rule sent on" |drawn| {
+        drawn.ruleset.sets.values().flat_map(|set| set.origins.values()).any(|origins| origins.len() > 1)
+    };
+    "pass classes" "a list that is a table in part" |drawn| drawn.ruleset.chains.iter().any(|(name, chain)| {
+        let is_class = |rule: &ruleset::Rule| matches!(rule.end, End::Class { .. });
+        chain.rules.iter().any(is_class) && name.as_str().matches('/').count() > 1
+    });
     "pass lower" "one rule as several" |drawn| drawn.has_rule(|origin| {
         matches!(origin, Origin::Policy { part, .. } | Origin::Profile { part, .. } if *part > 0)
     });
-    "pass lower" "a set of ranges" |drawn| drawn.ruleset.sets.values().any(|set| set.is_interval);
-    "pass lower" "a set of several fields" |drawn| drawn.ruleset.sets.values().any(|set| set.key.len() > 1 && !set.is_map);
+    "pass lower" "a set of ranges" |drawn| drawn.ruleset.sets.values().any(|set| set.ranges != Ranges::None);
+    "pass lower" "a set of several fields" |drawn| drawn.ruleset.sets.values().any(|set| set.key.len() > 1 && set.holds == Holds::Nothing);
     "pass overflow" "a set with more members than allowed" |drawn| drawn.world.set_size_max < 10;
     "pass program" "failsafes" |drawn| drawn.has_rule(|origin| matches!(origin, Origin::Failsafe(_)));
     "pass program" "IPv6 essentials" |drawn| drawn.has_rule(|origin| *origin == Origin::Ipv6Essentials);
@@ -266,6 +280,14 @@ impl Drawn<'_> {
 
     fn rules(&self) -> impl Iterator<Item = &tortie_rules::ruleset::Rule> {
         self.ruleset.chains.values().flat_map(|chain| &chain.rules)
+    }
+
+    /// Whether a map of this kind is asked for a class, or for what it says.
+    fn asks(&self, kind: &str) -> bool {
+        self.rules().any(|rule| match &rule.end {
+            End::Class { classes, map, .. } => [classes, map].into_iter().any(|name| name.as_str().ends_with(kind)),
+            _ => false,
+        })
     }
 
     fn has_rule(&self, is_it: impl Fn(&Origin) -> bool) -> bool {

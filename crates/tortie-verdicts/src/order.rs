@@ -13,7 +13,7 @@ use tortie_calc::{Engine, Settings};
 use tortie_nftables::Kernel;
 use tortie_rules::interpret::Decision;
 use tortie_rules::ruleset::{Chain, Name, Set};
-use tortie_rules::{Ruleset, compile, interpret, plan};
+use tortie_rules::{Classes, Ruleset, compile_with, interpret, plan};
 use tortie_testkit::generators::{Random, World, aimed, world};
 
 use crate::roads;
@@ -45,6 +45,7 @@ pub struct Walked {
 /// The state that a walk leads along.
 struct Walk {
     random: Random,
+    form: Classes,
     /// Whose resources come and go; a new one now and then.
     pool: World,
     present: BTreeMap<ResourceKey, Arc<Resource>>,
@@ -77,7 +78,8 @@ pub fn walk(seed: u64, steps: usize, in_kernel: bool) -> Result<Walked, String> 
     let random = Random::new(seed);
     let host = if in_kernel { Host::open().0 } else { Host { kernel: None, known: None } };
     let (present, in_force, walked) = (BTreeMap::new(), Ruleset::default(), Walked::default());
-    let mut walk = Walk { random, pool, present, links, settings, engine, in_force, host, walked };
+    let form = roads::form(seed);
+    let mut walk = Walk { random, pool, form, present, links, settings, engine, in_force, host, walked };
     while walk.walked.steps < steps {
         for _ in 0..=walk.random.below(BATCH_MAX) {
             walk.step();
@@ -147,7 +149,7 @@ impl Walk {
             same("what was remembered", known, "what is read after a restart", held.as_ref())?;
             self.host = again;
         }
-        let desired = compile(self.engine.policy());
+        let desired = compile_with(self.engine.policy(), self.form);
         self.lead_to(&desired)?;
         self.in_force = desired;
         if self.walked.looks.is_multiple_of(READ_EVERY) || is_restart {

@@ -10,7 +10,7 @@ use tortie_calc::{Engine, Settings};
 use tortie_reference::{By, Judgement, Stage, Verdict};
 use tortie_rules::interpret::{Decision, Outcome};
 use tortie_rules::ruleset::Origin;
-use tortie_rules::{Ruleset, compile};
+use tortie_rules::{Classes, Ruleset, compile_with};
 use tortie_testkit::generators::{NODE, World};
 
 /// The settings of `world` as the calculation takes them.
@@ -60,9 +60,17 @@ pub fn engine(world: &World, resources: &[Resource], is_backwards: bool) -> Engi
     engine
 }
 
+/// Both ends of what the compiler may choose: lists as they are, and classes wherever they can be (C-1, C-9).
+pub const FORMS: [Classes; 2] = [Classes::Never, Classes::Always];
+
+/// The form for what is done once with `seed`.
+pub fn form(seed: u64) -> Classes {
+    FORMS[(seed % 2) as usize]
+}
+
 /// The ruleset of `world`'s host.
-pub fn ruleset(world: &World) -> Ruleset {
-    compile(engine(world, &world.resources, false).policy())
+pub fn ruleset(world: &World, form: Classes) -> Ruleset {
+    compile_with(engine(world, &world.resources, false).policy(), form)
 }
 
 /// The verdict of the reference.

@@ -9,8 +9,8 @@ use tortie_api::packet::Packet;
 use tortie_api::read_stored;
 use tortie_proof::{Budget, Disagreement, prove};
 use tortie_reference::Judgement;
-use tortie_rules::{compile, interpret};
-use tortie_testkit::generators::{Random, World, aimed, crowded, spoiled, world};
+use tortie_rules::{compile_with, interpret};
+use tortie_testkit::generators::{Random, World, aimed, crowded, peerwise, spoiled, world};
 use tortie_testkit::stored::stored;
 
 use crate::case::Case;
@@ -151,7 +151,11 @@ pub fn without_kernel(search: Search, jobs: usize) -> (Tally, Vec<Found>) {
 
 /// One world, and all its packets.
 fn two_roads(seed: u64, tally: &mut Tally) -> Result<(), Found> {
-    let world = if seed.is_multiple_of(3) { crowded(seed) } else { world(seed) };
+    let world = match seed % 3 {
+        0 => crowded(seed),
+        1 => peerwise(seed),
+        _ => world(seed),
+    };
     let mut random = Random::new(seed ^ 0x5eed);
     let fail = |text: String| Found { world_seed: seed, case: None, text };
     stored_form(&world, &mut random).map_err(fail)?;
@@ -162,20 +166,26 @@ fn two_roads(seed: u64, tally: &mut Tally) -> Result<(), Found> {
             return Err(fail("the order of updates matters".to_owned()));
         }
     }
-    let ruleset = compile(engine.policy());
-    match prove(engine.policy(), &ruleset, Budget::default()) {
-        Ok(proof) if proof.is_complete() => {}
-        Ok(proof) => return Err(fail(format!("a world as small as this is over the budget of the proof: {proof:?}"))),
-        Err(_) => return Err(smallest_unproved(seed, world)),
+    let rulesets = roads::FORMS.map(|form| compile_with(engine.policy(), form));
+    for ruleset in &rulesets {
+        match prove(engine.policy(), ruleset, Budget::default()) {
+            Ok(proof) if proof.is_complete() => {}
+            Ok(proof) => {
+                return Err(fail(format!("a world as small as this is over the budget of the proof: {proof:?}")));
+            }
+            Err(_) => return Err(smallest_unproved(seed, world)),
+        }
+        tally.note_world(&Drawn { world: &world, ruleset });
     }
-    tally.note_world(&Drawn { world: &world, ruleset: &ruleset });
     for _ in 0..PACKETS_A_WORLD {
         let packet = aimed(&world, &mut random);
         let judged = roads::judge(&world, &packet);
-        let found = interpret(&ruleset, &packet).map_err(|error| fail(error.to_string()))?;
         tally.note_packet(&world, &packet, &judged);
-        if !roads::agrees(&judged, &found) {
-            return Err(smallest(seed, world, packet));
+        for ruleset in &rulesets {
+            let found = interpret(ruleset, &packet).map_err(|error| fail(error.to_string()))?;
+            if !roads::agrees(&judged, &found) {
+                return Err(smallest(seed, world, packet));
+            }
         }
     }
     Ok(())
@@ -183,13 +193,13 @@ fn two_roads(seed: u64, tally: &mut Tally) -> Result<(), Found> {
 
 /// How reference and ruleset part over a packet.
 pub fn part(world: &World, packet: &Packet) -> Option<String> {
-    let ruleset = roads::ruleset(world);
+    let engine = roads::engine(world, &world.resources, false);
     let judged = roads::judge(world, packet);
-    match interpret(&ruleset, packet) {
+    roads::FORMS.into_iter().find_map(|form| match interpret(&compile_with(engine.policy(), form), packet) {
         Ok(found) if roads::agrees(&judged, &found) => None,
-        Ok(found) => Some(format!("reference: {judged:?}\nruleset: {found:?}")),
+        Ok(found) => Some(format!("classes: {form:?}\nreference: {judged:?}\nruleset: {found:?}")),
         Err(error) => Some(error.to_string()),
-    }
+    })
 }
 
 fn smallest(seed: u64, world: World, packet: Packet) -> Found {
@@ -202,7 +212,9 @@ fn smallest(seed: u64, world: World, packet: Packet) -> Found {
 /// The packet that shows that a ruleset does not do what policy says.
 fn unproved(world: &World) -> Option<(String, Option<Packet>)> {
     let engine = roads::engine(world, &world.resources, false);
-    let disagreement = prove(engine.policy(), &compile(engine.policy()), Budget::default()).err()?;
+    let disagreement = roads::FORMS
+        .into_iter()
+        .find_map(|form| prove(engine.policy(), &compile_with(engine.policy(), form), Budget::default()).err())?;
     let packet = match &disagreement {
         Disagreement::Differs(difference) => Some(difference.witness.packet.clone()),
         Disagreement::Broken { .. } => None,
@@ -247,6 +259,7 @@ pub fn with_kernel(search: Search) -> (Tally, Vec<Found>) {
     for number in 0..search.packets.div_ceil(PACKETS_A_LAB_WORLD) {
         let seed = search.world_seed(search.first + number);
         let is_marked = !seed.is_multiple_of(2);
+        road.form = roads::form(seed);
         road.enter(lab_world(seed), is_marked);
         tally.note_world(&Drawn { world: road.world(), ruleset: road.ruleset() });
         let mut random = Random::new(seed ^ 0x0a0d);

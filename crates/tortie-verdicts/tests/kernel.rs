@@ -8,7 +8,7 @@ use std::process::Command;
 
 use tortie_nftables::Kernel;
 use tortie_proof::{Budget, prove};
-use tortie_rules::{compile, interpret, plan};
+use tortie_rules::{compile_with, interpret, plan};
 use tortie_testkit::generators::{Random, packet, with_many_tiers, world};
 use tortie_testkit::sandbox::in_network_namespace;
 use tortie_verdicts::roads;
@@ -21,7 +21,7 @@ fn the_kernel_takes_every_world_and_gives_it_back_e709_k13() {
         for seed in 0..worlds {
             let world = world(seed);
             let engine = roads::engine(&world, &world.resources, false);
-            let desired = compile(engine.policy());
+            let desired = compile_with(engine.policy(), roads::form(seed));
             let mut actual = kernel.read().unwrap();
             for transaction in plan(&desired, actual.ruleset.as_ref()).unwrap().transactions {
                 let done = kernel.commit(&transaction, Some(actual.generation));
@@ -50,7 +50,7 @@ fn any_number_of_tiers_is_taken_and_judged_c2() {
     in_network_namespace(|| {
         for seed in 0..25 {
             let world = with_many_tiers(world(seed));
-            let desired = roads::ruleset(&world);
+            let desired = roads::ruleset(&world, roads::form(seed));
             let mut kernel = Kernel::open().unwrap();
             let actual = kernel.read().unwrap();
             for transaction in plan(&desired, actual.ruleset.as_ref()).unwrap().transactions {

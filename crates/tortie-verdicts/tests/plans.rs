@@ -7,8 +7,8 @@ use tortie_api::model::Resource;
 use tortie_api::packet::Packet;
 use tortie_rules::interpret::Outcome;
 use tortie_rules::plan::{Op, Phase, Transaction, plan};
-use tortie_rules::ruleset::Name;
-use tortie_rules::{Ruleset, compile, interpret};
+use tortie_rules::ruleset::{ClassId, Data, Element, End, Name, Rule};
+use tortie_rules::{Classes, Ruleset, compile_with, interpret};
 use tortie_testkit::generators::{Random, World, packet, world};
 use tortie_verdicts::roads;
 
@@ -23,8 +23,8 @@ fn two_states(seed: u64) -> (World, Ruleset, Ruleset) {
             changed.push(resource.clone());
         }
     }
-    let before = roads::ruleset(&first);
-    let after = compile(roads::engine(&first, &changed, false).policy());
+    let before = roads::ruleset(&first, Classes::Always);
+    let after = compile_with(roads::engine(&first, &changed, false).policy(), Classes::Always);
     (first, before, after)
 }
 
@@ -124,6 +124,18 @@ fn removes(op: &Op) -> Option<&Name> {
     }
 }
 
+/// Whether a packet may find `element` of `set`: always, but for maps under classes, where an address needs the class.
+fn leads_to(kernel: &Ruleset, set: &Name, element: &Element) -> bool {
+    let class = element.first.first_chunk().map(|class| Data::Class(ClassId(u64::from_be_bytes(*class))));
+    let asked_by = |rule: &Rule| match &rule.end {
+        End::Class { classes, map, .. } if map == set => Some(classes.clone()),
+        _ => None,
+    };
+    let holders = kernel.chains.values().flat_map(|chain| &chain.rules).filter_map(asked_by);
+    let mut held = holders.flat_map(|classes| kernel.sets[&classes].elements.values().flatten().cloned());
+    !kernel.sets[set].is_by_class() || held.any(|data| Some(data) == class)
+}
+
 /// The laws of `docs/design.md` section 3 that a plan alone can break.
 #[test]
 fn plans_keep_the_laws_k3_k4_k5_k14() {
@@ -162,10 +174,19 @@ fn plans_keep_the_laws_k3_k4_k5_k14() {
                         assert_ne!(kernel.chains[chain].rules, after.chains[chain].rules, "seed {seed}");
                     }
                     // K-4: what is filled is not used yet, so rules are built before the turn and never in it.
-                    (
-                        Phase::Build,
-                        Op::AddRule { .. } | Op::AddSet { .. } | Op::AddElements { .. } | Op::AddChain { .. },
-                    ) => {}
+                    (Phase::Build, Op::AddRule { .. } | Op::AddSet { .. } | Op::AddChain { .. }) => {}
+                    // C-9: what comes and goes under classes in maps that stay is what no address leads to.
+                    (Phase::Build, Op::AddElements { set, elements, .. }) if kernel.sets.contains_key(set) => {
+                        let in_use = elements.keys().find(|element| leads_to(&kernel, set, element));
+                        assert_eq!(in_use, None, "seed {seed}: {set} gets what packets find at once");
+                    }
+                    (Phase::Build, Op::AddElements { .. }) => {}
+                    (Phase::Build | Phase::Remove, Op::DeleteElements { set, elements, .. }) => {
+                        let mut left = kernel.clone();
+                        left.chains.retain(|name, _| !deleted_chain.contains(name));
+                        let in_use = elements.iter().find(|element| leads_to(&left, set, element));
+                        assert_eq!(in_use, None, "seed {seed}: {set} loses what packets find");
+                    }
                     // K-5: members change in a transaction of their own.
                     (Phase::Members | Phase::Turn, Op::AddElements { .. } | Op::DeleteElements { .. }) => {}
                     // K-14: chains are emptied before what they used is deleted.

@@ -81,7 +81,7 @@ fn an_endpoint_without_policy_denies_and_its_failsafes_stay_open_b1_b2() {
     world.resources = vec![tortie_api::model::Resource::HostEndpoint(hep)];
     world.failsafes = [vec![(Protocol::TCP, 22, None)], vec![]];
     (world.filter_allow_returns, world.polices_ipv6, world.drops_invalid) = (false, true, true);
-    let ruleset = roads::ruleset(&world);
+    let ruleset = roads::ruleset(&world, tortie_rules::Classes::default());
     let mut sample = packet(&mut Random::new(7));
     sample.source = "192.0.2.9".parse().unwrap();
     sample.destination = "192.0.2.1".parse().unwrap();

@@ -263,7 +263,9 @@ fn reason(before: &[Counter], after: &[Counter]) -> String {
         .iter()
         .filter(|now| !is_background(now))
         .filter(|now| {
-            let old = before.iter().find(|old| (&old.chain, &old.comment) == (&now.chain, &now.comment));
+            let old = before
+                .iter()
+                .find(|old| (&old.place, &old.element, &old.comment) == (&now.place, &now.element, &now.comment));
             now.packets > old.map_or(0, |old| old.packets)
         })
         .map(|now| now.comment.as_str())

@@ -18,7 +18,7 @@ use crate::status::{CounterStatus, StagedStatus, StagedVerdict, Traffic};
 /// Every counter, for `GET /v1/counters`.
 pub(crate) fn counter_list(counters: &[Counter]) -> Vec<CounterStatus> {
     let to_status = |counter: &Counter| CounterStatus {
-        chain: counter.chain.to_string(),
+        chain: counter.place.to_string(),
         comment: counter.comment.clone(),
         traffic: Traffic { packets: counter.packets, bytes: counter.bytes },
     };
@@ -30,7 +30,7 @@ pub(crate) fn invalid_drops(policy: &HostPolicy, counters: &[Counter]) -> BTreeM
     let comment = Origin::ConnState.comment();
     let mut by_chain: BTreeMap<&str, Traffic> = BTreeMap::new();
     for counter in counters.iter().filter(|counter| counter.comment == comment) {
-        if let Some((_, rest)) = counter.chain.logical().split_once('/') {
+        if let Some((_, rest)) = counter.place.logical().split_once('/') {
             add(by_chain.entry(rest).or_default(), counter);
         }
     }
@@ -127,7 +127,7 @@ mod tests {
     use crate::view::bare;
 
     fn counter(chain: &str, comment: &str, packets: u64) -> Counter {
-        Counter { chain: Name::new(chain), comment: comment.to_owned(), packets, bytes: packets * 100 }
+        Counter { place: Name::new(chain), element: None, comment: comment.to_owned(), packets, bytes: packets * 100 }
     }
 
     fn host(endpoint: &str, policy: &str) -> HostPolicy {

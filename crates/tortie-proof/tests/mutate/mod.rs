@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use tortie_rules::Ruleset;
-use tortie_rules::ruleset::{Chain, Element, End, Field, Match, Name, Rule, Set, Statement, Verdict};
+use tortie_rules::ruleset::{
+    Chain, Data, Element, End, Field, Holds, Match, Name, Ranges, Rule, Set, Statement, Verdict,
+};
 use tortie_testkit::generators::Random;
 
 /// What is wrong.
@@ -28,12 +30,19 @@ pub(crate) enum Kind {
     WrongValue,
     ExactInsteadOfPrefix,
     GotoInsteadOfJump,
+    DropAddress,
+    ChangeClass,
+    MoveAddressEnd,
+    DropUnderClass,
+    ChangeUnderClass,
+    MoveEndUnderClass,
 }
 
 use Kind::{
-    ChangeMapTarget, ChangeVerdict, DropElement, DropMapElement, DropMatch, DropRule, DropStatement,
-    ExactInsteadOfPrefix, GotoInsteadOfJump, InvertMatch, ReturnAccepts, StaleElement, SwapEnds, SwapRules,
-    WidenElement, WidenRange, WrongFamily, WrongMarkBit, WrongValue,
+    ChangeClass, ChangeMapTarget, ChangeUnderClass, ChangeVerdict, DropAddress, DropElement, DropMapElement, DropMatch,
+    DropRule, DropStatement, DropUnderClass, ExactInsteadOfPrefix, GotoInsteadOfJump, InvertMatch, MoveAddressEnd,
+    MoveEndUnderClass, ReturnAccepts, StaleElement, SwapEnds, SwapRules, WidenElement, WidenRange, WrongFamily,
+    WrongMarkBit, WrongValue,
 };
 
 pub(crate) const KINDS: &[Kind] = &[
@@ -56,6 +65,12 @@ pub(crate) const KINDS: &[Kind] = &[
     WrongValue,
     ExactInsteadOfPrefix,
     GotoInsteadOfJump,
+    DropAddress,
+    ChangeClass,
+    MoveAddressEnd,
+    DropUnderClass,
+    ChangeUnderClass,
+    MoveEndUnderClass,
 ];
 
 /// The ruleset with a mistake of this kind at a place that `random` chooses; `None` when it has no place for it.
@@ -63,6 +78,9 @@ pub(crate) fn mutate(ruleset: &Ruleset, kind: Kind, random: &mut Random) -> Opti
     match kind {
         DropElement | StaleElement | WidenElement | DropMapElement | ChangeMapTarget => {
             one_set(ruleset, random, &|set, random| in_set(set, kind, random))
+        }
+        DropAddress | ChangeClass | MoveAddressEnd | DropUnderClass | ChangeUnderClass | MoveEndUnderClass => {
+            one_set(ruleset, random, &|set, random| in_classes(set, kind, random))
         }
         SwapRules | DropRule => one_chain(ruleset, random, &|chain, random| in_chain(chain, kind, random)),
         _ => one_chain(ruleset, random, &|chain, random| {
@@ -117,7 +135,7 @@ fn one_set(
 
 fn in_set(set: &Set, kind: Kind, random: &mut Random) -> Option<Set> {
     let is_for_maps = matches!(kind, DropMapElement | ChangeMapTarget);
-    if set.elements.is_empty() || set.is_map != is_for_maps {
+    if set.elements.is_empty() || (set.holds == Holds::Verdicts) != is_for_maps || set.holds == Holds::Classes {
         return None;
     }
     let (element, verdict) = set.elements.iter().nth(random.below(set.elements.len()))?;
@@ -130,8 +148,8 @@ fn in_set(set: &Set, kind: Kind, random: &mut Random) -> Option<Set> {
             let mut last = element.last.clone();
             *last.last_mut()? ^= 1;
             let stale = Element::exact(last);
-            let overlaps =
-                set.is_interval && set.elements.keys().any(|e| e.first <= stale.last && stale.first <= e.last);
+            let overlaps = set.ranges != Ranges::None
+                && set.elements.keys().any(|e| e.first <= stale.last && stale.first <= e.last);
             if overlaps || set.elements.contains_key(&stale) {
                 return None;
             }
@@ -139,7 +157,9 @@ fn in_set(set: &Set, kind: Kind, random: &mut Random) -> Option<Set> {
         }
         WidenElement => {
             let next = successor(&element.last)?;
-            if !set.is_interval || set.key.len() > 1 || set.elements.keys().any(|e| *e.first <= *next && next <= e.last)
+            if set.ranges != Ranges::OfKey
+                || set.key.len() > 1
+                || set.elements.keys().any(|e| *e.first <= *next && next <= e.last)
             {
                 return None;
             }
@@ -149,7 +169,7 @@ fn in_set(set: &Set, kind: Kind, random: &mut Random) -> Option<Set> {
         ChangeMapTarget => {
             let others: Vec<_> = set.elements.values().filter(|other| *other != verdict).collect();
             let other = match others.as_slice() {
-                [] => Some(Verdict::Drop),
+                [] => Some(Data::Verdict(Verdict::Drop)),
                 others => (*random.pick(others)).clone(),
             };
             wrong.elements.insert(element.clone(), other);
@@ -157,6 +177,62 @@ fn in_set(set: &Set, kind: Kind, random: &mut Random) -> Option<Set> {
         _ => return None,
     }
     Some(wrong)
+}
+
+/// A mistake in what addresses have, or in what stands under it.
+fn in_classes(set: &Set, kind: Kind, random: &mut Random) -> Option<Set> {
+    let is_of_addresses = matches!(kind, DropAddress | ChangeClass | MoveAddressEnd);
+    let fits = if is_of_addresses { set.holds == Holds::Classes } else { set.is_by_class() };
+    if !fits || set.elements.is_empty() {
+        return None;
+    }
+    let (element, data) = set.elements.iter().nth(random.below(set.elements.len()))?;
+    let mut wrong = set.clone();
+    match kind {
+        DropAddress | DropUnderClass => {
+            wrong.elements.remove(element);
+        }
+        ChangeClass | ChangeUnderClass => {
+            let others: Vec<_> = set.elements.values().filter(|other| *other != data).collect();
+            let other = match (others.as_slice(), data) {
+                ([], Some(Data::Verdict(Verdict::Drop))) => Some(Data::Verdict(Verdict::Accept)),
+                ([], Some(Data::Verdict(_))) => Some(Data::Verdict(Verdict::Drop)),
+                ([], _) => return None,
+                (others, _) => (*random.pick(others)).clone(),
+            };
+            wrong.elements.insert(element.clone(), other);
+        }
+        _ if set.ranges == Ranges::OfKey => {
+            let moved = match random.below(2) {
+                0 if element.first < element.last => predecessor(&element.last)?,
+                _ => successor(&element.last)?,
+            };
+            let is_taken = |e: &Element| e != element && e.first <= moved && element.first <= e.last;
+            if set.elements.keys().any(is_taken) {
+                return None;
+            }
+            wrong.elements.remove(element);
+            let moved = Element { first: element.first.clone(), last: moved };
+            if let Some(origins) = wrong.origins.remove(element) {
+                wrong.origins.insert(moved.clone(), origins);
+            }
+            wrong.elements.insert(moved, data.clone());
+        }
+        _ => return None,
+    }
+    Some(wrong)
+}
+
+fn predecessor(value: &[u8]) -> Option<Box<[u8]>> {
+    let mut before: Box<[u8]> = value.into();
+    for byte in before.iter_mut().rev() {
+        let (difference, is_under) = byte.overflowing_sub(1);
+        *byte = difference;
+        if !is_under {
+            return Some(before);
+        }
+    }
+    None
 }
 
 fn successor(value: &[u8]) -> Option<Box<[u8]>> {

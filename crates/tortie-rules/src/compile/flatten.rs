@@ -7,6 +7,7 @@ use tortie_api::model::Action;
 use tortie_calc::Settings;
 use tortie_calc::policy::{ClassPolicy, Direction, PolicyId, ProfileRules, ResolvedRule, TierEnd};
 
+use super::classes::Table;
 use crate::ruleset::Origin;
 
 /// A run of rules that is entered at its top only.
@@ -62,6 +63,33 @@ pub enum FlatAction {
         /// Its rules.
         rules: Vec<FlatRule>,
     },
+    /// What many rules do, resolved (C-9). It asks all packets, and goes on for those of which it has nothing to say.
+    Table {
+        /// What they do.
+        table: Arc<Table>,
+        /// The sections to which it sends packets.
+        targets: Vec<usize>,
+    },
+}
+
+impl FlatAction {
+    /// The sections to which it sends packets.
+    pub fn targets(&self) -> &[usize] {
+        match self {
+            FlatAction::Continue(next) => std::slice::from_ref(next),
+            FlatAction::Table { targets, .. } => targets,
+            FlatAction::Accept | FlatAction::Drop | FlatAction::Log(_) | FlatAction::Count { .. } => &[],
+        }
+    }
+
+    /// Gives sections other positions.
+    pub fn renumber(&mut self, position_of: impl Fn(usize) -> usize) {
+        match self {
+            FlatAction::Continue(next) => *next = position_of(*next),
+            FlatAction::Table { targets, .. } => targets.iter_mut().for_each(|target| *target = position_of(*target)),
+            FlatAction::Accept | FlatAction::Drop | FlatAction::Log(_) | FlatAction::Count { .. } => {}
+        }
+    }
 }
 
 /// Flattens one class of one endpoint and direction; `last` is what happens behind its tiers and profiles.

@@ -177,7 +177,7 @@ impl<'a> Layout<'a> {
             return None;
         }
         let key = vec![Field::InInterface];
-        let set = Set { key, is_interval: false, is_map: false, is_constant: false, timeout_s: None, elements };
+        let set = Set { key, elements, ..Set::default() };
         Some(Match::Lookup { key: vec![Field::OutInterface], invert: false, set: pool.constant("exempt", set) })
     }
 
@@ -288,14 +288,14 @@ impl<'a> Layout<'a> {
             for name in &dispatch.exempt {
                 // Not for the wildcard to judge; in S4 the other interface still is asked about.
                 let next = stage.undecided().map_or(Verdict::Return, Verdict::Goto);
-                named.insert(Element::exact(interface_key(name)), Some(next));
+                named.insert(Element::exact(interface_key(name)), next);
             }
         }
         for (interface, name) in &dispatch.interfaces {
             if judging(name).is_some() {
                 named.insert(
                     Element::exact(interface_key(interface)),
-                    Some(Verdict::Goto(self.target(stage, &endpoints[name]))),
+                    Verdict::Goto(self.target(stage, &endpoints[name])),
                 );
             }
         }
@@ -329,7 +329,7 @@ impl<'a> Layout<'a> {
         if !rules.is_empty() {
             let name = Name::new(format!("{}-other", stage.prefix()));
             for (_, number) in NFPROTO {
-                any.insert(Element::exact([number]), Some(Verdict::Goto(name.clone())));
+                any.insert(Element::exact([number]), Verdict::Goto(name.clone()));
             }
             ruleset.chains.insert(name, Arc::new(Chain { base: None, rules }));
         }

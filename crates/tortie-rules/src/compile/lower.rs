@@ -7,8 +7,9 @@ use tortie_api::model::{Family, PortRange, Protocol};
 use tortie_calc::Settings;
 use tortie_calc::policy::{Peer, ResolvedRule, SetId};
 
-use super::flatten::{FlatAction, FlatRule};
-use super::names::staged_chain;
+use super::classes;
+use super::flatten::{FlatAction, FlatRule, SectionEnd};
+use super::names::{staged_chain, table_name};
 use super::overflow;
 use super::parts::{decide, go};
 use super::sets::{SetPool, address_field, bytes, number};
@@ -40,14 +41,29 @@ pub(super) struct Lowered {
     pub(super) rules: Vec<Rule>,
     /// Chains of staged policies.
     pub(super) staged: Vec<(Name, Chain)>,
+    /// How many tables there are.
+    tables: usize,
 }
 
-/// Appends what `flat` is in the family of `place`: nothing where the rule does not exist (E-316).
-pub(super) fn lower(lowered: &mut Lowered, pool: &mut SetPool<'_>, place: &Place<'_>, mark: Mark, flat: &FlatRule) {
+/// Appends what `flat` is in the family of `place`: nothing where the rule does not exist (E-316). `end` is that of its
+/// section.
+pub(super) fn lower(
+    lowered: &mut Lowered,
+    pool: &mut SetPool<'_>,
+    place: &Place<'_>,
+    mark: Mark,
+    flat: &FlatRule,
+    end: &SectionEnd,
+) {
     if !flat.rule.exists_in(place.family) {
         return;
     }
     let (statements, end) = match &flat.action {
+        FlatAction::Table { table, targets } => {
+            let name = table_name(place.stage, place.family, place.endpoint, lowered.tables);
+            lowered.tables += 1;
+            return classes::emit(&mut lowered.rules, pool, place, &name, (table, targets), end);
+        }
         FlatAction::Accept => {
             let (mut statements, mut verdict) = place.stage.allow(place.settings);
             if place.is_called && place.is_told_by_mark() {
@@ -298,17 +314,7 @@ fn named_port(pool: &mut SetPool<'_>, end: PacketEnd, family: Family, id: &SetId
 fn protocols_with_ports(pool: &mut SetPool<'_>) -> Name {
     let protocols = [Protocol::TCP, Protocol::UDP, Protocol::SCTP];
     let elements = protocols.into_iter().map(|p| (Element::exact([p.0]), None)).collect();
-    pool.constant(
-        "protocols-with-ports",
-        Set {
-            key: vec![Field::L4Proto],
-            is_interval: false,
-            is_map: false,
-            is_constant: false,
-            timeout_s: None,
-            elements,
-        },
-    )
+    pool.constant("protocols-with-ports", Set { key: vec![Field::L4Proto], elements, ..Set::default() })
 }
 
 pub(super) fn protocol_is(protocol: Protocol, invert: bool) -> Match {

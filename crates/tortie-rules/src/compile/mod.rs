@@ -1,10 +1,11 @@
 //! From policy to ruleset, by small passes (C-1).
 //!
 //! 1. [`flatten`]: tiers, policies and profiles of one endpoint and stage become first-match sections (C-2).
-//! 2. [`simplify`]: what no packet can reach goes away.
-//! 3. `lower`: criteria of one address family become matches; members go into sets (K-6).
-//! 4. `program`: what stands before the policy of an endpoint: connection state first (K-8), failsafes, IPv6 essentials.
-//! 5. `frame`: base chains and dispatch by verdict map (K-9); `workload`: what is left of workloads' traffic.
+//! 2. [`classes`]: runs of sections that ask the peer's address become lookups of its class (C-9).
+//! 3. [`simplify`]: what no packet can reach goes away.
+//! 4. `lower`: criteria of one address family become matches; members go into sets (K-6).
+//! 5. `program`: what stands before the policy of an endpoint: connection state first (K-8), failsafes, IPv6 essentials.
+//! 6. `frame`: base chains and dispatch by verdict map (K-9); `workload`: what is left of workloads' traffic.
 //!
 //! Every pass keeps the verdict of every packet. [`stage`] says what the eight stages of the specification have in
 //! common and where they differ.
@@ -12,11 +13,12 @@
 use std::sync::Arc;
 
 use tortie_api::model::Family;
-use tortie_calc::HostPolicy;
 use tortie_calc::policy::{Direction, EndpointPolicy, ProfileRules};
+use tortie_calc::{HostPolicy, Settings};
 
 use crate::ruleset::{Chain, End, Name, Origin, Rule, Ruleset, Statement, Verdict};
 
+pub mod classes;
 pub mod cut;
 pub mod flatten;
 mod frame;
@@ -30,7 +32,8 @@ pub mod simplify;
 pub mod stage;
 mod workload;
 
-use flatten::SectionEnd;
+use classes::Classes;
+use flatten::{Section, SectionEnd};
 use frame::Layout;
 use lower::{Lowered, Place};
 use names::endpoint_chain;
@@ -42,6 +45,11 @@ use stage::{Mark, Stage};
 ///
 /// The result has logical names only. It depends on `policy` alone.
 pub fn compile(policy: &HostPolicy) -> Ruleset {
+    compile_with(policy, Classes::default())
+}
+
+/// As [`compile`], with a say in when rules become classes: whatever it is, every packet has the same verdict.
+pub fn compile_with(policy: &HostPolicy, classes: Classes) -> Ruleset {
     let mut ruleset = Ruleset::default();
     let mut pool = SetPool::new(&policy.sets, policy.settings.set_size_max);
     let layout = Layout::of(policy);
@@ -53,7 +61,7 @@ pub fn compile(policy: &HostPolicy) -> Ruleset {
             layout.program(&mut ruleset, &mut pool, stage, endpoint, families);
             if !frame::is_open(stage, endpoint) && layout.has_policy(stage, endpoint) {
                 for family in families {
-                    endpoint_chains(&mut ruleset, &mut pool, &layout, endpoint, stage, *family);
+                    endpoint_chains(&mut ruleset, &mut pool, &layout, endpoint, (stage, *family), classes);
                 }
             }
         }
@@ -86,6 +94,30 @@ fn last(endpoint: &EndpointPolicy, stage: Stage) -> SectionEnd {
 /// takes no more than 16 in all (`NFT_JUMP_STACK_SIZE`); dispatch, the other interface and staged policies need some too.
 const SECTIONS_IN_A_ROW_MAX: usize = 4;
 
+/// The sections that become chains: with as much of them in tables as can be.
+fn sections(
+    flat: &[Section],
+    pool: &SetPool<'_>,
+    stage: Stage,
+    family: Family,
+    settings: &Settings,
+    classes: Classes,
+) -> Vec<Section> {
+    let place = (family, stage.direction());
+    if stage.has_plain_verdicts(settings) {
+        let in_parts = simplify::simplify(classes::group(flat, pool, place, classes, true));
+        if in_parts.len() <= SECTIONS_IN_A_ROW_MAX {
+            return in_parts;
+        }
+        let whole = simplify::simplify(classes::group(flat, pool, place, classes, false));
+        // What called sections tell by a mark no element of a map can say.
+        if whole.len() <= SECTIONS_IN_A_ROW_MAX || stage.allow(settings).1 == Verdict::Accept {
+            return whole;
+        }
+    }
+    simplify::simplify(flat.to_vec())
+}
+
 /// Policy chains of one endpoint, stage and family, one for each section.
 ///
 /// A few sections go to one another. More of them are called by a chain that stands before them, each after the one
@@ -95,14 +127,13 @@ fn endpoint_chains(
     pool: &mut SetPool<'_>,
     layout: &Layout<'_>,
     endpoint: &EndpointPolicy,
-    stage: Stage,
-    family: Family,
+    (stage, family): (Stage, Family),
+    classes: Classes,
 ) {
     let settings = &layout.policy.settings;
     let class = stage.class(endpoint);
-    let sections =
-        flatten::flatten(class, profiles(endpoint, stage), stage.direction(), settings, last(endpoint, stage));
-    let sections = simplify::simplify(sections);
+    let flat = flatten::flatten(class, profiles(endpoint, stage), stage.direction(), settings, last(endpoint, stage));
+    let sections = sections(&flat, pool, stage, family, settings, classes);
     let is_called = sections.len() > SECTIONS_IN_A_ROW_MAX;
     let name_of =
         |section: usize| endpoint_chain(stage, Some(family), &endpoint.name, section + usize::from(is_called));
@@ -120,7 +151,7 @@ fn endpoint_chains(
     }
     for (position, section) in sections.iter().enumerate() {
         for flat in &section.rules {
-            lower::lower(&mut lowered, pool, &place, layout.mark, flat);
+            lower::lower(&mut lowered, pool, &place, layout.mark, flat, &section.end);
         }
         let end = match &section.end {
             SectionEnd::Drop(origin) => Some(decide(stage.deny(settings), origin.clone())),

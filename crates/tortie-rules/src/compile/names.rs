@@ -26,6 +26,12 @@ pub(crate) fn staged_chain(stage: Stage, family: Family, endpoint: &str, number:
     Name::new(format!("{base}/staged-{number}"))
 }
 
+/// What the names of the maps of table number `number` of one endpoint, stage and family begin with.
+pub(crate) fn table_name(stage: Stage, family: Family, endpoint: &str, number: usize) -> Name {
+    let base = endpoint_chain(stage, Some(family), endpoint, 0);
+    if number == 0 { base } else { Name::new(format!("{base}/table-{number}")) }
+}
+
 /// `4` or `6`.
 pub(crate) fn family_digit(family: Family) -> &'static str {
     match family {

@@ -8,7 +8,7 @@ use tortie_api::model::Family;
 use super::lower::byte;
 use super::sets::SetPool;
 use crate::ruleset::{
-    Chain, Element, End, Field, Match, Name, Origin, Rule, Ruleset, Set, Statement, Verdict, ct_state,
+    Chain, Data, Element, End, Field, Holds, Match, Name, Origin, Rule, Ruleset, Set, Statement, Verdict, ct_state,
 };
 
 /// `NFPROTO_IPV4` and `NFPROTO_IPV6` of `linux/netfilter.h`.
@@ -31,9 +31,10 @@ pub(super) fn map_rule(key: Vec<Field>, map: Name, what: &'static str) -> Rule {
 /// Accepts what belongs to a known flow (E-420).
 pub(super) fn known_flows(pool: &mut SetPool<'_>, verdict: Verdict) -> Rule {
     let states = [ct_state::ESTABLISHED, ct_state::RELATED];
-    let elements = states.map(|state| (Element::exact(state.to_be_bytes()), Some(verdict.clone()))).into();
+    let elements =
+        states.map(|state| (Element::exact(state.to_be_bytes()), Some(Data::Verdict(verdict.clone())))).into();
     let key = vec![Field::CtState];
-    let set = Set { key: key.clone(), is_interval: false, is_map: true, is_constant: false, timeout_s: None, elements };
+    let set = Set { key: key.clone(), holds: Holds::Verdicts, elements, ..Set::default() };
     let map = pool.constant("ct-state", set);
     Rule { matches: Vec::new(), statements: Vec::new(), end: End::Map { key, map }, origin: Origin::ConnState }
 }
@@ -42,8 +43,9 @@ pub(super) fn insert(ruleset: &mut Ruleset, name: &str, rules: Vec<Rule>) {
     ruleset.chains.insert(Name::new(name), Arc::new(Chain { base: None, rules }));
 }
 
-pub(super) fn insert_map(ruleset: &mut Ruleset, name: &Name, key: Field, elements: BTreeMap<Element, Option<Verdict>>) {
-    let map = Set { key: vec![key], is_interval: false, is_map: true, is_constant: false, timeout_s: None, elements };
+pub(super) fn insert_map(ruleset: &mut Ruleset, name: &Name, key: Field, verdicts: BTreeMap<Element, Verdict>) {
+    let elements = verdicts.into_iter().map(|(element, verdict)| (element, Some(Data::Verdict(verdict)))).collect();
+    let map = Set { key: vec![key], holds: Holds::Verdicts, elements, ..Set::default() };
     ruleset.sets.insert(name.clone(), Arc::new(map));
 }
 
@@ -67,14 +69,7 @@ pub(super) fn is_family(family: Family) -> Match {
 
 pub(super) fn icmp_types(pool: &mut SetPool<'_>, readable: &str, types: &[u8]) -> Match {
     let elements = types.iter().map(|t| (Element::exact([*t]), None)).collect();
-    let set = Set {
-        key: vec![Field::IcmpType],
-        is_interval: false,
-        is_map: false,
-        is_constant: false,
-        timeout_s: None,
-        elements,
-    };
+    let set = Set { key: vec![Field::IcmpType], elements, ..Set::default() };
     Match::Lookup { key: vec![Field::IcmpType], invert: false, set: pool.constant(readable, set) }
 }
 

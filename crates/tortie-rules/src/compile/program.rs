@@ -97,17 +97,8 @@ impl Layout<'_> {
             })
             .collect();
         if !elements.is_empty() {
-            let set = pool.constant(
-                "failsafe",
-                Set {
-                    key: vec![Field::L4Proto, Field::SourcePort],
-                    is_interval: false,
-                    is_map: false,
-                    is_constant: false,
-                    timeout_s: None,
-                    elements,
-                },
-            );
+            let set = pool
+                .constant("failsafe", Set { key: vec![Field::L4Proto, Field::SourcePort], elements, ..Set::default() });
             rules.push(Rule {
                 matches: vec![Match::Lookup { key: vec![Field::L4Proto, port], invert: false, set }],
                 ..decide(verdict.clone(), Origin::Failsafe(direction))

@@ -9,7 +9,7 @@ use tortie_api::model::{Family, PortRange};
 use tortie_calc::policy::{SetId, SetMembers};
 
 use super::names::{family_digit, hashed};
-use crate::ruleset::{Element, Field, Name, Set, Verdict};
+use crate::ruleset::{Element, Field, Name, Ranges, Set};
 
 /// Sets by name, made when the first rule asks for them.
 pub struct SetPool<'a> {
@@ -53,6 +53,14 @@ impl<'a> SetPool<'a> {
         name
     }
 
+    /// The addresses of a set of one family: single ones as they are, networks merged.
+    pub(super) fn spans(&self, id: &SetId, family: Family) -> Vec<(u128, u128)> {
+        let Some(SetMembers::Nets(nets)) = self.members.get(id).map(Arc::as_ref) else { return Vec::new() };
+        let (singles, wide): (Vec<_>, Vec<_>) =
+            spans_of(family, nets.iter().copied()).into_iter().partition(|(first, last)| first == last);
+        [merge(wide), singles].concat()
+    }
+
     /// A constant set of networks of one family.
     pub(super) fn constant_nets(&mut self, family: Family, nets: &[IpNet]) -> Name {
         let readable = nets.iter().map(IpNet::to_string).collect::<Vec<_>>().join("-");
@@ -67,10 +75,18 @@ impl<'a> SetPool<'a> {
         self.constant(&readable, ranges_set(Field::SourcePort, &merged))
     }
 
+    /// A set under a name that no other has.
+    pub(super) fn insert(&mut self, name: Name, set: Set) {
+        self.sets.insert(name, Arc::new(set));
+    }
+
     /// A set whose name says its content, so that it never changes.
     pub(super) fn constant(&mut self, readable: &str, mut set: Set) -> Name {
         set.is_constant = true;
-        let content = format!("{:?} {} {} {:?}", set.key, set.is_interval, set.is_map, set.elements);
+        let mut content = format!("{:?} {:?} {:?} {:?}", set.key, set.ranges, set.holds, set.elements);
+        for origin in set.origins.values().flat_map(|origins| origins.iter()) {
+            content.push_str(&origin.comment());
+        }
         let name = Name::new(format!("k/{}", hashed(readable, &content)));
         self.sets.entry(name.clone()).or_insert_with(|| Arc::new(set));
         name
@@ -100,24 +116,19 @@ pub(super) fn address_field(family: Family) -> Field {
     }
 }
 
+/// First and last address of the networks of one family.
+pub(super) fn spans_of(family: Family, nets: impl IntoIterator<Item = IpNet>) -> Vec<(u128, u128)> {
+    let nets = nets.into_iter().filter(|net| Family::of_net(*net) == family).map(|net| net.trunc());
+    nets.map(|net| (number(net.network()), number(net.broadcast()))).collect()
+}
+
 /// Networks of one family as a set: a hash when all are single addresses, merged intervals otherwise (K-6).
 fn net_set(family: Family, nets: impl IntoIterator<Item = IpNet>) -> Set {
-    let ranges = nets.into_iter().filter(|net| Family::of_net(*net) == family).map(|net| {
-        let net = net.trunc();
-        (number(net.network()), number(net.broadcast()))
-    });
-    let ranges: Vec<_> = ranges.collect();
+    let ranges = spans_of(family, nets);
     let field = address_field(family);
     if ranges.iter().all(|(first, last)| first == last) {
         let elements = ranges.iter().map(|(value, _)| (Element::exact(bytes(*value, field)), None)).collect();
-        return Set {
-            key: vec![field],
-            is_interval: false,
-            is_map: false,
-            is_constant: false,
-            timeout_s: None,
-            elements,
-        };
+        return Set { key: vec![field], elements, ..Set::default() };
     }
     ranges_set(field, &merge(ranges))
 }
@@ -135,24 +146,16 @@ fn port_set(family: Family, ports: impl IntoIterator<Item = (IpAddr, tortie_api:
             (Element::exact(key), None)
         })
         .collect();
-    Set {
-        key: vec![field, Field::L4Proto, Field::SourcePort],
-        is_interval: false,
-        is_map: false,
-        is_constant: false,
-        timeout_s: None,
-        elements,
-    }
+    Set { key: vec![field, Field::L4Proto, Field::SourcePort], elements, ..Set::default() }
 }
 
 /// A set over one field: exact when no range is wider than one value.
 fn ranges_set(field: Field, ranges: &[(u128, u128)]) -> Set {
-    let is_interval = ranges.iter().any(|(first, last)| first != last);
-    let elements = ranges
-        .iter()
-        .map(|(first, last)| (Element::range(bytes(*first, field), bytes(*last, field)), None::<Verdict>))
-        .collect();
-    Set { key: vec![field], is_interval, is_map: false, is_constant: false, timeout_s: None, elements }
+    let is_exact = ranges.iter().all(|(first, last)| first == last);
+    let kind = if is_exact { Ranges::None } else { Ranges::OfKey };
+    let elements =
+        ranges.iter().map(|(first, last)| (Element::range(bytes(*first, field), bytes(*last, field)), None)).collect();
+    Set { key: vec![field], ranges: kind, elements, ..Set::default() }
 }
 
 /// Joins ranges that overlap or touch, and sorts them.
@@ -206,10 +209,10 @@ mod tests {
     #[test]
     fn single_addresses_are_hashed_and_networks_are_intervals_k6() {
         let singles = net_set(Family::V4, nets(&["10.0.0.1/32", "10.0.0.2/32", "fd00::/8"]));
-        assert!(!singles.is_interval);
+        assert_eq!(singles.ranges, Ranges::None);
         assert_eq!(singles.elements.len(), 2);
         let mixed = net_set(Family::V4, nets(&["10.0.0.1/32", "10.0.0.0/24", "10.0.1.0/24"]));
-        assert!(mixed.is_interval);
+        assert_eq!(mixed.ranges, Ranges::OfKey);
         let range = Element::range([10, 0, 0, 0], [10, 0, 1, 255]);
         assert_eq!(mixed.elements.keys().collect::<Vec<_>>(), [&range]);
     }

@@ -31,7 +31,7 @@ fn cut_behind_decision(section: &mut Section) {
 fn decides(action: &FlatAction) -> bool {
     match action {
         FlatAction::Accept | FlatAction::Drop | FlatAction::Continue(_) => true,
-        FlatAction::Log(_) | FlatAction::Count { .. } => false,
+        FlatAction::Log(_) | FlatAction::Count { .. } | FlatAction::Table { .. } => false,
     }
 }
 
@@ -56,9 +56,9 @@ fn join(sections: Vec<Section>) -> Vec<Section> {
             continue;
         }
         for flat in &section.rules {
-            if let FlatAction::Continue(next) = flat.action {
-                entered_by_pass[next] = true;
-                is_reached[next] = true;
+            for next in flat.action.targets() {
+                entered_by_pass[*next] = true;
+                is_reached[*next] = true;
             }
         }
         if let SectionEnd::Continue(next) = section.end {
@@ -86,9 +86,7 @@ fn join(sections: Vec<Section>) -> Vec<Section> {
     }
     for section in &mut heads {
         for flat in &mut section.rules {
-            if let FlatAction::Continue(next) = &mut flat.action {
-                *next = position_of[next];
-            }
+            flat.action.renumber(|next| position_of[&next]);
         }
         if let SectionEnd::Continue(next) = &mut section.end {
             *next = position_of[next];

@@ -174,6 +174,11 @@ impl Stage {
         }
     }
 
+    /// Whether what policy does here is a verdict that a map can hold: no mark is set beside it and nobody is answered.
+    pub(super) fn has_plain_verdicts(self, settings: &Settings) -> bool {
+        self.allow(settings).0 == [Statement::Counter] && self.deny(settings) == Verdict::Drop
+    }
+
     /// Where an undecided packet goes; `None` is the end of the base chain, without a verdict of ours.
     pub(super) fn undecided(self) -> Option<Name> {
         (self == Stage::ForwardIn).then(|| Name::new(FORWARD_UNDECIDED))

@@ -33,14 +33,7 @@ impl Layout<'_> {
         let deny = Stage::LocalIn.deny(settings);
         // Few, so the set is constant: it turns with everything else that changes.
         let known = self.policy.workloads.iter().map(|name| (Element::exact(interface_key(name)), None)).collect();
-        let known = Set {
-            key: vec![Field::InInterface],
-            is_interval: false,
-            is_map: false,
-            is_constant: false,
-            timeout_s: None,
-            elements: known,
-        };
+        let known = Set { key: vec![Field::InInterface], elements: known, ..Set::default() };
         let known = self.policy.drops_unknown_workloads().then(|| pool.constant("workloads", known));
         let is_unknown = |field| {
             let set = known.clone().expect("made where it is asked for");
@@ -56,7 +49,7 @@ impl Layout<'_> {
                 }
             }
             insert(ruleset, UNKNOWN_WORKLOADS, rules);
-            let jump = Some(Verdict::Jump(Name::new(UNKNOWN_WORKLOADS)));
+            let jump = Verdict::Jump(Name::new(UNKNOWN_WORKLOADS));
             let any = NFPROTO.map(|(_, number)| (Element::exact([number]), jump.clone())).into();
             insert_map(ruleset, &Name::new(WORKLOADS_ANY), Field::NfProto, any);
         }

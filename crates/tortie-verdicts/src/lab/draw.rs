@@ -6,7 +6,7 @@ use tortie_api::facts::Link;
 use tortie_api::model::{PolicyClass, Protocol, Resource};
 use tortie_api::packet::{ConnState, Dnat, Packet, Route, WayBack};
 use tortie_reference::{By, Stage};
-use tortie_testkit::generators::{Random, World, aimed, crowded};
+use tortie_testkit::generators::{Random, World, aimed, crowded, peerwise};
 
 use super::bytes::{ABOUT_PORTS, Shape};
 use super::conntrack::Tuple;
@@ -81,7 +81,7 @@ fn way(to: IpAddr) -> Way {
 
 /// The world `seed` of the testkit on the lab's host.
 pub fn lab_world(seed: u64) -> World {
-    let mut world = crowded(seed);
+    let mut world = if seed.is_multiple_of(3) { peerwise(seed) } else { crowded(seed) };
     world.links.clear();
     let lo = ("lo", &["127.0.0.1", "::1"][..]);
     for (index, (name, own)) in [lo].into_iter().chain(SEGMENTS.iter().map(|s| (s.interface, s.own))).enumerate() {

@@ -10,7 +10,7 @@ use tortie_nftables::Kernel;
 use tortie_reference::{Judgement, Stage, Verdict};
 use tortie_rules::interpret::Outcome;
 use tortie_rules::ruleset::Origin;
-use tortie_rules::{Ruleset, interpret, plan};
+use tortie_rules::{Classes, Ruleset, interpret, plan};
 use tortie_testkit::generators::World;
 
 mod bytes;
@@ -33,6 +33,8 @@ pub struct Road {
     kernel: Kernel,
     conntrack: Conntrack,
     world: World,
+    /// What the compiler is told.
+    pub form: Classes,
     ruleset: Ruleset,
     /// Packets by their number.
     sent: u32,
@@ -77,6 +79,7 @@ impl Road {
             kernel: Kernel::open().expect("nf_tables answers over netlink"),
             conntrack: Conntrack::open(),
             world: lab_world(0),
+            form: Classes::default(),
             ruleset: Ruleset::default(),
             sent: 0,
             counters: BTreeMap::new(),
@@ -96,11 +99,12 @@ impl Road {
     /// Turns the kernel to `world`, by as little as there is to change.
     pub fn turn(&mut self, world: World) {
         self.world = world;
-        self.ruleset = roads::ruleset(&self.world);
+        self.ruleset = roads::ruleset(&self.world, self.form);
         let actual = self.kernel.read().expect("the table can be read");
         let plan = plan(&self.ruleset, actual.ruleset.as_ref()).expect("a ruleset can be planned");
         for transaction in plan.transactions {
-            self.kernel.commit(&transaction, None).expect("the kernel takes what was compiled");
+            let done = self.kernel.commit(&transaction, None);
+            done.unwrap_or_else(|error| panic!("the kernel refuses what was compiled: {error:?}\n{transaction:#?}"));
         }
     }
 
@@ -178,7 +182,8 @@ impl Road {
     /// Whether the counter of the deciding rule is among those that moved; known flows are an element of a map, which
     /// counts nothing.
     fn has_counted(&self, origin: Option<&Origin>, moved: &[String]) -> bool {
-        let comment = origin.map(Origin::comment).unwrap_or_default();
+        // What no rule decided counts where a map holds it, for nobody.
+        let Some(comment) = origin.map(Origin::comment) else { return true };
         let has_counter = self.counters.keys().any(|(_, of)| *of == comment);
         !has_counter || origin == Some(&Origin::ConnState) || moved.contains(&comment)
     }
@@ -208,7 +213,7 @@ impl Road {
     fn count(&mut self) -> Vec<String> {
         let mut counters: BTreeMap<(String, String), u64> = BTreeMap::new();
         for counter in self.kernel.counters().expect("counters can be read") {
-            *counters.entry((counter.chain.as_str().to_owned(), counter.comment)).or_default() += counter.packets;
+            *counters.entry((counter.place.as_str().to_owned(), counter.comment)).or_default() += counter.packets;
         }
         let before = |key| self.counters.get(key).copied().unwrap_or(0);
         let moved =

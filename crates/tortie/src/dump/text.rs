@@ -5,7 +5,9 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use tortie_api::model::Protocol;
 use tortie_rules::Ruleset;
-use tortie_rules::ruleset::{Element, End, Field, Hook, Match, Origin, Rule, Set, Statement, TABLE, Verdict, ct_state};
+use tortie_rules::ruleset::{
+    Data, Element, End, Field, Holds, Hook, Match, Origin, Ranges, Rule, Set, Statement, TABLE, Verdict, ct_state,
+};
 
 /// The whole table.
 pub(super) fn render(ruleset: &Ruleset) -> String {
@@ -39,11 +41,17 @@ const fn hook(hook: Hook) -> &'static str {
 }
 
 fn of_set(name: &str, set: &Set) -> String {
-    let kind = if set.is_map { "map" } else { "set" };
-    let mut out = format!("\t{kind} {name} {{\n\t\ttypeof {}", keys(&set.key));
-    out.push_str(if set.is_map { " : verdict\n" } else { "\n" });
-    if set.is_interval {
+    let (kind, holds) = match set.holds {
+        Holds::Nothing => ("set", ""),
+        Holds::Verdicts => ("map", " : verdict"),
+        Holds::Classes => ("map", " : class"),
+    };
+    let mut out = format!("\t{kind} {name} {{\n\t\ttypeof {}{holds}\n", keys(&set.key));
+    if set.ranges != Ranges::None {
         out.push_str("\t\tflags interval\n");
+    }
+    if set.is_counted {
+        out.push_str("\t\tcounter\n");
     }
     if let Some(timeout_s) = set.timeout_s {
         let _ = writeln!(out, "\t\ttimeout {timeout_s}s");
@@ -51,9 +59,16 @@ fn of_set(name: &str, set: &Set) -> String {
     let elements: Vec<String> = set
         .elements
         .iter()
-        .map(|(element, verdict)| match verdict {
-            Some(verdict) => format!("{} : {}", of_element(element, &set.key), of_verdict(verdict)),
-            None => of_element(element, &set.key),
+        .map(|(element, data)| {
+            let mut text = of_element(element, set);
+            if let Some(origin) = set.origins.get(element).and_then(|origins| origins.first()) {
+                let _ = write!(text, " comment \"{}\"", origin.comment());
+            }
+            match data {
+                Some(Data::Verdict(verdict)) => format!("{text} : {}", of_verdict(verdict)),
+                Some(Data::Class(class)) => format!("{text} : {:#018x}", class.0),
+                None => text,
+            }
         })
         .collect();
     if !elements.is_empty() {
@@ -63,15 +78,23 @@ fn of_set(name: &str, set: &Set) -> String {
     out
 }
 
-fn of_element(element: &Element, key: &[Field]) -> String {
+fn of_element(element: &Element, set: &Set) -> String {
     let mut from = 0;
-    let parts = key.iter().map(|field| {
+    let parts = set.key.iter().map(|field| {
         let part = from..from + field.width();
         from = part.end;
-        let (first, last) = (&element.first[part.clone()], &element.last[part]);
-        if first == last { value(*field, first) } else { format!("{}-{}", value(*field, first), value(*field, last)) }
+        (value(*field, &element.first[part.clone()]), value(*field, &element.last[part]))
     });
-    parts.collect::<Vec<_>>().join(" . ")
+    let parts: Vec<(String, String)> = parts.collect();
+    let is_same = |(first, last): &(String, String)| first == last;
+    // A range of the whole key is one of its last field where the others are equal, and else has two ends.
+    let varying = parts.iter().skip_while(|part| is_same(part)).count();
+    if set.ranges == Ranges::OfKey && varying > 1 {
+        let end = |of: fn(&(String, String)) -> &str| parts.iter().map(of).collect::<Vec<_>>().join(" . ");
+        return format!("{}-{}", end(|part| &part.0), end(|part| &part.1));
+    }
+    let text = |part: &(String, String)| if is_same(part) { part.0.clone() } else { format!("{}-{}", part.0, part.1) };
+    parts.iter().map(text).collect::<Vec<_>>().join(" . ")
 }
 
 fn of_rule(rule: &Rule) -> String {
@@ -84,6 +107,11 @@ fn of_rule(rule: &Rule) -> String {
         End::Next => {}
         End::Verdict(verdict) => words.push(of_verdict(verdict)),
         End::Map { key, map } => words.push(format!("{} vmap @{map}", keys(key))),
+        End::Class { address, classes, key, map } => {
+            let class = format!("{} map @{classes}", field(*address));
+            let key = std::iter::once(class).chain(key.iter().map(|key| field(*key).to_owned()));
+            words.push(format!("{} vmap @{map}", key.collect::<Vec<_>>().join(" . ")));
+        }
     }
     words.push(format!("comment \"{}\"", rule.origin.comment()));
     words.join(" ")
@@ -165,6 +193,7 @@ const fn field(field: Field) -> &'static str {
         Field::CtState => "ct state",
         Field::CtStatus => "ct status",
         Field::Mark => "meta mark",
+        Field::Class => "class",
         Field::ReversePathStrict => "fib saddr . iif check",
         Field::ReversePathLoose => "fib saddr check",
     }
@@ -205,6 +234,7 @@ fn value(field: Field, bytes: &[u8]) -> String {
             other => format!("{other:#x}"),
         },
         Field::CtStatus | Field::Mark => format!("{:#x}", number()),
+        Field::Class => format!("{:#018x}", number()),
         _ => number().to_string(),
     }
 }
@@ -217,4 +247,60 @@ fn hex(bytes: &[u8]) -> String {
 fn plain(bytes: &[u8]) -> String {
     let len = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
     String::from_utf8_lossy(&bytes[..len]).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tortie_rules::ruleset::{Chain, ClassId, Name};
+
+    use super::*;
+
+    #[test]
+    fn classes_are_numbers_and_their_elements_say_whose_they_are() {
+        let class = ClassId(0x0123_4567_89ab_cdef);
+        let element = |port: u16| [&class.0.to_be_bytes()[..], &[6], &port.to_be_bytes()].concat();
+        let ports = Element::range(element(80), element(90));
+        let map = Set {
+            key: vec![Field::Class, Field::L4Proto, Field::SourcePort],
+            ranges: Ranges::OfKey,
+            holds: Holds::Verdicts,
+            is_counted: true,
+            elements: [
+                (ports.clone(), Some(Data::Verdict(Verdict::Accept))),
+                (Element::range([&[0; 8][..], &[6, 0, 0]].concat(), [&[0; 8][..], &[17, 0, 1]].concat()), None),
+            ]
+            .into(),
+            origins: [(ports, Arc::from([Origin::Comment("policy p".into())]))].into(),
+            ..Set::default()
+        };
+        let classes = Set {
+            key: vec![Field::SourceV4],
+            ranges: Ranges::OfKey,
+            holds: Holds::Classes,
+            elements: [(Element::range([10, 0, 0, 0], [10, 0, 0, 255]), Some(Data::Class(class)))].into(),
+            ..Set::default()
+        };
+        let end = End::Class {
+            address: Field::SourceV4,
+            classes: Name::new("classes"),
+            key: vec![Field::L4Proto, Field::DestinationPort],
+            map: Name::new("map"),
+        };
+        let rule = Rule { matches: vec![], statements: vec![], end, origin: Origin::Frame("policy") };
+        let ruleset = Ruleset {
+            chains: [(Name::new("c"), Arc::new(Chain { base: None, rules: vec![rule] }))].into(),
+            sets: [(Name::new("classes"), Arc::new(classes)), (Name::new("map"), Arc::new(map))].into(),
+        };
+        assert_eq!(
+            render(&ruleset).replace('\t', " "),
+            "table inet tortie {\n map classes {\n  typeof ip saddr : class\n  flags interval\n  \
+             elements = { 10.0.0.0-10.0.0.255 : 0x0123456789abcdef }\n }\n \
+             map map {\n  typeof class . meta l4proto . th sport : verdict\n  flags interval\n  counter\n  \
+             elements = { 0x0000000000000000 . tcp . 0-0x0000000000000000 . udp . 1,\n        \
+             0x0123456789abcdef . tcp . 80-90 comment \"policy p\" : accept }\n }\n \
+             chain c {\n  ip saddr map @classes . meta l4proto . th dport vmap @map comment \"policy\"\n }\n}\n"
+        );
+    }
 }

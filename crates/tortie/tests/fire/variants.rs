@@ -11,7 +11,7 @@ use tortie_agent::{Agent, Config, Planner};
 use tortie_datastore::{Access, Embedded};
 use tortie_rules::Ruleset;
 use tortie_rules::plan::{Op, Phase, Plan, Transaction, plan};
-use tortie_rules::ruleset::{Chain, Element, Name, Set, Verdict};
+use tortie_rules::ruleset::{Chain, Data, Element, Name, Set};
 
 /// Which laws are broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +99,7 @@ fn in_place(desired: &Ruleset, actual: Option<&Ruleset>) -> Plan {
     let there = actual.unwrap_or(&empty);
     let has_shape = |a: &Set, b: &Set| {
         let keys = |set: &Set| set.key.iter().map(|field| field.as_key()).collect::<Vec<_>>();
-        keys(a) == keys(b) && a.is_interval == b.is_interval && a.is_map == b.is_map
+        keys(a) == keys(b) && a.ranges == b.ranges && a.holds == b.holds && a.is_counted == b.is_counted
     };
     let stays = |name: &Name, set: &Set| desired.sets.get(name).is_some_and(|wanted| has_shape(wanted, set));
     let leaving: BTreeSet<&Name> = there.sets.iter().filter(|(name, set)| !stays(name, set)).map(|(n, _)| n).collect();
@@ -116,12 +116,8 @@ fn in_place(desired: &Ruleset, actual: Option<&Ruleset>) -> Plan {
     ops.extend(changed.iter().map(|name| Op::FlushChain { name: (*name).clone() }));
     for (name, set) in there.sets.iter().filter(|(name, _)| !leaving.contains(name)) {
         let wanted = &desired.sets[name].elements;
-        let gone: Vec<Element> = set
-            .elements
-            .iter()
-            .filter(|(e, verdict)| wanted.get(*e) != Some(*verdict))
-            .map(|(e, _)| e.clone())
-            .collect();
+        let gone: Vec<Element> =
+            set.elements.iter().filter(|(e, data)| wanted.get(*e) != Some(*data)).map(|(e, _)| e.clone()).collect();
         if !gone.is_empty() {
             ops.push(Op::DeleteElements { set: name.clone(), shape: set.clone(), elements: gone });
         }
@@ -136,11 +132,11 @@ fn in_place(desired: &Ruleset, actual: Option<&Ruleset>) -> Plan {
         if old.is_none() {
             ops.push(Op::AddSet { name: name.clone(), set: set.clone() });
         }
-        let is_added = |(element, verdict): &(&Element, &Option<Verdict>)| {
-            old.is_none_or(|old| old.elements.get(*element) != Some(*verdict))
+        let is_added = |(element, data): &(&Element, &Option<Data>)| {
+            old.is_none_or(|old| old.elements.get(*element) != Some(*data))
         };
         let elements: BTreeMap<_, _> =
-            set.elements.iter().filter(is_added).map(|(e, verdict)| (e.clone(), verdict.clone())).collect();
+            set.elements.iter().filter(is_added).map(|(e, data)| (e.clone(), data.clone())).collect();
         if !elements.is_empty() {
             ops.push(Op::AddElements { set: name.clone(), shape: set.clone(), elements });
         }
