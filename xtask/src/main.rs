@@ -3,6 +3,7 @@
 
 use std::process::ExitCode;
 
+mod bench;
 mod check;
 mod conformance;
 mod coverage;
@@ -48,6 +49,11 @@ const TASKS: &[Task] = &[
         "fire",
         "policy changes 10,000 times under packets and kills; `--changes N`, `--seed S`, `--one-transaction`",
         fire::fire,
+    ),
+    (
+        "bench",
+        "`packets`: what a packet costs, beside no firewall and linear layouts; `--shape a,b`, `--quick`, `--compare`, `--write`",
+        bench::bench,
     ),
     ("fuzz", "run the fuzz targets on new input; `TARGET`, `--seconds N`, `--minimise`", fuzz::fuzz),
     (

@@ -32,6 +32,18 @@ const NEEDED_BY_TESTS: &[(&str, &str)] = &[
     ("zsh", "zsh"),
     ("fish", "fish"),
 ];
+/// Those of the rig that measures the cost of packets: programs, and headers of libraries.
+const NEEDED_BY_RIG: &[(&str, &str)] = &[
+    ("make", "make"),
+    ("clang-19", "clang-19"),
+    ("bpftool", "bpftool"),
+    ("ipset", "ipset"),
+    ("iptables-legacy-restore", "iptables"),
+    ("setpriv", "util-linux"),
+    ("/usr/include/bpf/libbpf.h", "libbpf-dev"),
+    ("/usr/include/libnftnl/set.h", "libnftnl-dev"),
+    ("/usr/include/libmnl/libmnl.h", "libmnl-dev"),
+];
 
 /// Makes sure that the programs are there: installs them as root, names the packages otherwise.
 pub(crate) fn ensure() -> Result<()> {
@@ -77,6 +89,11 @@ pub(crate) fn ensure_image_trial() -> Result<()> {
     ensure_all(NEEDED_BY_IMAGE_TRIAL)
 }
 
+/// Makes sure that what builds and runs the rig in `perf` is there.
+pub(crate) fn ensure_rig() -> Result<()> {
+    ensure_all(NEEDED_BY_RIG)
+}
+
 fn ensure_all(needed: &[(&str, &str)]) -> Result<()> {
     let missing: Vec<&str> =
         needed.iter().filter(|(program, _)| !is_there(program)).map(|(_, package)| *package).collect();
@@ -92,7 +109,7 @@ fn ensure_all(needed: &[(&str, &str)]) -> Result<()> {
     run(command("apt-get", &arguments).env("DEBIAN_FRONTEND", "noninteractive"))
 }
 
-/// Whether a program is installed.
+/// Whether a program is installed, or a file is there whose whole path is given.
 pub(crate) fn is_there(program: &str) -> bool {
     let places = std::env::var("PATH").unwrap_or_default();
     let places = places.split(':').map(str::to_owned).chain(["/usr/sbin".to_owned(), "/sbin".to_owned()]);
