@@ -15,6 +15,7 @@ mod place;
 mod read;
 mod schema;
 mod sql;
+mod turn;
 mod watch;
 mod write;
 
@@ -145,7 +146,7 @@ impl Inner {
     }
 
     fn sweep(&self) -> Result<usize, KvError> {
-        let swept = self.with_writer("delete keys whose time ran out", |c| write::sweep(c, now_ms()))?;
+        let swept = self.with_writer("delete keys whose time ran out", |c| write::sweep(c, &self.file, now_ms()))?;
         if swept > 0 {
             bell::ring(&self.file);
         }
@@ -174,7 +175,7 @@ impl Kv for Embedded {
 
     fn txn(&self, txn: &Txn) -> Result<TxnOutcome, KvError> {
         txn.check_keys()?;
-        let (outcome, changed) = self.inner.with_writer("write", |c| write::txn(c, txn, now_ms()))?;
+        let (outcome, changed) = self.inner.with_writer("write", |c| write::txn(c, &self.inner.file, txn, now_ms()))?;
         if changed {
             bell::ring(&self.inner.file);
         }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::{Access, Embedded, connection, fault, log, sql};
+use super::{Access, Embedded, connection, fault, log, sql, turn};
 use crate::kv::{FaultKind, KvError, Revision};
 
 /// What a check of a store found.
@@ -119,6 +119,7 @@ impl Embedded {
     /// As [`crate::Kv::txn`].
     pub fn compact(&self, through: Revision) -> Result<(), KvError> {
         self.inner.with_writer("compact it", |connection| {
+            let _turn = turn::take(&self.inner.file);
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let newest = sql::meta_revision(&transaction, sql::REVISION)?;
             log::trim_through(&transaction, through.min(newest))?;

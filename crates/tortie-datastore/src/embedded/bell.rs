@@ -13,7 +13,7 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
 use super::place;
 
-fn path(file: &Path) -> PathBuf {
+pub(super) fn path(file: &Path) -> PathBuf {
     place::beside(file, "-bell")
 }
 

@@ -1,13 +1,12 @@
 //! Opening a database file that exists, with the settings of datastore.md section 7.3.
 
 use std::path::Path;
-use std::time::Duration;
 
 use nix::unistd::{AccessFlags, eaccess};
 use rusqlite::{Connection, FileControl, MAIN_DB, OpenFlags};
 
 use super::schema::{self, Found};
-use super::{Access, bell, fault, place};
+use super::{Access, bell, fault, place, turn};
 use crate::kv::{FaultKind, KvError};
 
 /// What the write-ahead log is cut to after a checkpoint, in bytes.
@@ -53,8 +52,8 @@ pub(super) fn open_existing(file: &Path, access: Access) -> Result<Option<Connec
 pub(super) fn open(file: &Path, access: Access) -> rusqlite::Result<Connection> {
     // Also for reading: SQLite then may recover the log of a writer that died, and by itself falls back to reading.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(file, flags)?;
-    connection.busy_timeout(Duration::from_secs(fault::BUSY_TIMEOUT_S))?;
+    let mut connection = Connection::open_with_flags(file, flags)?;
+    turn::set_busy_handler(&mut connection)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", false)?;
     connection.pragma_update(None, "trusted_schema", false)?;

@@ -1,15 +1,21 @@
 //! Write transactions: compares, revision, table, log, trimming and the sweep of keys whose time ran out.
 
+use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, TransactionBehavior, params};
+use rusqlite::{Connection, params};
 
-use super::{log, read, sql};
+use super::{log, read, sql, turn};
 use crate::kv::{Compare, Entry, Op, RESOURCE_PREFIX, Revision, Txn, TxnOutcome};
 
 /// Runs one transaction; the second result says whether anything changed, so that the bell is to be rung.
-pub(super) fn txn(connection: &mut Connection, txn: &Txn, now_ms: i64) -> rusqlite::Result<(TxnOutcome, bool)> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+pub(super) fn txn(
+    connection: &mut Connection,
+    file: &Path,
+    txn: &Txn,
+    now_ms: i64,
+) -> rusqlite::Result<(TxnOutcome, bool)> {
+    let transaction = turn::begin(connection, file)?;
     let swept = sweep_expired(&transaction, now_ms)?;
     for (position, compare) in txn.compares.iter().enumerate() {
         if let Err(current) = check(&transaction, compare, now_ms)? {
@@ -36,8 +42,8 @@ pub(super) fn txn(connection: &mut Connection, txn: &Txn, now_ms: i64) -> rusqli
 }
 
 /// Deletes the keys whose time ran out; their number.
-pub(super) fn sweep(connection: &mut Connection, now_ms: i64) -> rusqlite::Result<usize> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+pub(super) fn sweep(connection: &mut Connection, file: &Path, now_ms: i64) -> rusqlite::Result<usize> {
+    let transaction = turn::begin(connection, file)?;
     let swept = sweep_expired(&transaction, now_ms)?;
     transaction.commit()?;
     Ok(swept)

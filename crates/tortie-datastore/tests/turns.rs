@@ -1,0 +1,44 @@
+//! Writers of an embedded store that want to write at the same time (datastore.md section 7.1, rule 6).
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::Path;
+use std::sync::mpsc::channel;
+
+use tortie_datastore::kv::{Op, Txn, TxnOutcome};
+use tortie_datastore::{Access, Embedded, Kv};
+
+fn open(file: &Path) -> Embedded {
+    Embedded::open(file, Access::Write).unwrap()
+}
+
+/// Writes, and gives the revision.
+fn write(kv: &Embedded, key: &str) -> u64 {
+    let put = Op::Put { key: key.to_owned(), value: b"x".to_vec(), ttl: None };
+    match kv.txn(&Txn { compares: vec![], ops: vec![put] }).unwrap() {
+        TxnOutcome::Committed { revision, .. } => revision.0,
+        TxnOutcome::Failed { .. } => panic!("nothing was compared"),
+    }
+}
+
+#[test]
+fn a_writer_has_its_turn_however_much_another_one_writes() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("store.db");
+    let (greedy, patient) = (open(&file), open(&file));
+    let (sender, revisions) = channel();
+    let mut passed: Vec<u64> = std::thread::scope(|scope| {
+        // Until nobody listens any more.
+        scope.spawn(move || while sender.send(write(&greedy, "greedy")).is_ok() {});
+        let revisions = revisions;
+        let passed = (0..15).map(|_| {
+            let newest = revisions.recv().unwrap();
+            let newest = revisions.try_iter().last().unwrap_or(newest);
+            write(&patient, "patient") - newest
+        });
+        passed.collect()
+    });
+    passed.sort_unstable();
+    // The transaction that runs, the own one, and one that came before the turn was taken. Now and then this thread sleeps
+    // on its way to the turn.
+    assert!(passed[7] <= 3, "revisions until a writer had its turn: {passed:?}");
+}
