@@ -4,19 +4,23 @@
 use std::path::Path;
 use std::sync::mpsc::channel;
 
-use tortie_datastore::kv::{Op, Txn, TxnOutcome};
+use tortie_datastore::kv::{FaultKind, Op, Txn, TxnOutcome};
 use tortie_datastore::{Access, Embedded, Kv};
 
 fn open(file: &Path) -> Embedded {
     Embedded::open(file, Access::Write).unwrap()
 }
 
-/// Writes, and gives the revision.
+/// Writes, and gives the revision. Revisions are counted, not seconds: on a disk that stalls the time may be out.
 fn write(kv: &Embedded, key: &str) -> u64 {
     let put = Op::Put { key: key.to_owned(), value: b"x".to_vec(), ttl: None };
-    match kv.txn(&Txn { compares: vec![], ops: vec![put] }).unwrap() {
-        TxnOutcome::Committed { revision, .. } => revision.0,
-        TxnOutcome::Failed { .. } => panic!("nothing was compared"),
+    let txn = Txn { compares: vec![], ops: vec![put] };
+    loop {
+        match kv.txn(&txn) {
+            Ok(TxnOutcome::Committed { revision, .. }) => return revision.0,
+            Ok(TxnOutcome::Failed { .. }) => panic!("nothing was compared"),
+            Err(error) => assert!(matches!(error.fault(), Some(FaultKind::Busy { .. })), "{error}"),
+        }
     }
 }
 

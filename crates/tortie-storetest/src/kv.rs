@@ -8,8 +8,10 @@ pub mod transactions;
 pub mod ttl;
 pub mod watches;
 
+use std::time::Instant;
+
 use tortie_datastore::Kv;
-use tortie_datastore::kv::{Compare, Entry, EventBatch, Op, Revision, Txn, TxnOutcome, WatchReceiver};
+use tortie_datastore::kv::{Compare, Entry, EventBatch, FaultKind, Op, Revision, Txn, TxnOutcome, WatchReceiver};
 
 use crate::{Fixture, PATIENCE};
 
@@ -23,9 +25,21 @@ pub fn delete(key: &str) -> Op {
 
 /// Makes changes whose compares hold.
 pub fn committed(kv: &dyn Kv, compares: Vec<Compare>, ops: Vec<Op>) -> Revision {
-    match kv.txn(&Txn { compares, ops }).unwrap() {
+    match unless_busy(kv, &Txn { compares, ops }) {
         TxnOutcome::Committed { revision, .. } => revision,
         TxnOutcome::Failed { compare, current } => panic!("compare {compare} failed: {current:?}"),
+    }
+}
+
+/// The outcome of a transaction. One that was refused because the disk kept another writer for longer than a store waits has
+/// changed nothing, and is tried again.
+fn unless_busy(kv: &dyn Kv, txn: &Txn) -> TxnOutcome {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match kv.txn(txn) {
+            Err(error) if matches!(error.fault(), Some(FaultKind::Busy { .. })) && Instant::now() < deadline => {}
+            outcome => return outcome.unwrap(),
+        }
     }
 }
 
