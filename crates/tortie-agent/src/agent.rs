@@ -204,16 +204,18 @@ impl Agent {
         let saver = Saver::start(config.state_dir.clone(), move |error| forward(&saver_events, Event::Saved(error)))
             .map_err(|source| AgentError::Start { what: "save the state", source })?;
         let (observe, served) = Observe::new(reporter, sender.clone());
-        api::serve(&config.socket, sender, config.store.clone(), served)
-            .map_err(|source| AgentError::Socket { socket: config.socket.clone(), source })?;
         let socket = config.socket.clone();
         let store = config.store.clone();
         let mut agent = Loop::new(config, kernel, observe, saver, monitor);
         let deliver = Box::new(move |event| forward(&store_events, Event::Store(event)));
         let syncer = store
+            .clone()
             .sync(agent.scope(), deliver)
             .map_err(|source| AgentError::Start { what: "read the store", source })?;
         agent.syncer = Some(syncer);
+        // Only now: a store that nobody follows asks for every kind, when it is asked for the present revision.
+        api::serve(&socket, sender, store, served)
+            .map_err(|source| AgentError::Socket { socket: socket.clone(), source })?;
         let result = agent.run(&receiver);
         notify::stopping();
         // Whoever asks next is told at once that nobody is there.

@@ -23,7 +23,7 @@ const SAMPLE: usize = 24;
 const SAMPLE_OF_ALL: usize = 800;
 
 /// Nothing in between.
-struct Direct;
+pub(crate) struct Direct;
 
 impl Tap for Direct {}
 

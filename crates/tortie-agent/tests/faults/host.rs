@@ -48,6 +48,10 @@ impl Host {
         self.store.backup(to).unwrap();
     }
 
+    pub(crate) fn embedded(&self) -> Arc<Embedded> {
+        self.store.clone()
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
