@@ -9,7 +9,7 @@ use serde_json::Value;
 use tortie_testkit::etcd::{Etcd, Options, PASSWORD, Version};
 
 use crate::support::{Host, Process, in_namespace, until};
-use crate::{enforced, objects, rules, wait_state};
+use crate::{enforced, objects, rules, wait_saved, wait_state};
 
 /// An agent that enforces port 8001, on a server of its own.
 fn on_etcd(version: Version, test: impl FnOnce(&Host, &mut Etcd) + Send + 'static) {
@@ -83,11 +83,8 @@ fn what_is_enforced_stays_until_a_whole_snapshot_is_there_e703_e704() {
 fn an_agent_that_starts_without_its_store_restores_what_it_saved_e708() {
     on_etcd(Version::Recent, |host, etcd| {
         let (agent, before) = enforced(host);
-        let (code, _, err) = host.tortie(&["status", "--wait"], "");
-        assert_eq!(code, 0, "{err}");
+        wait_saved(host, "8001");
         drop(agent);
-        let saved = host.folder.path().join("agent.sock.state/state.jsonl");
-        assert!(saved.exists(), "the state is saved with the first snapshot");
         etcd.kill();
         host.sh("nft delete table inet tortie");
         let _agent = host.agent(&[]);

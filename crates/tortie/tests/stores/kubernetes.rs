@@ -7,7 +7,7 @@ use std::time::Instant;
 use tortie_testkit::apiserver::{ApiServer, User};
 
 use crate::support::{Host, in_namespace, until};
-use crate::{enforced, objects, rules, wait_state};
+use crate::{enforced, objects, rules, wait_saved, wait_state};
 
 /// The rights that are shipped.
 const RIGHTS: &str = include_str!("../../../../packaging/kubernetes/rbac.yaml");
@@ -357,6 +357,7 @@ fn an_agent_that_starts_without_its_server_restores_what_it_saved_e708() {
         let Cluster { server, agent, .. } = cluster;
         cluster.kubectl(&["apply", "-f", "-"], &objects(8001));
         let (process, before) = enforced(agent);
+        wait_saved(agent, "8001");
         drop(process);
         server.kill();
         // What the kernel has stays, whoever starts.

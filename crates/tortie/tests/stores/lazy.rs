@@ -6,7 +6,7 @@ use tortie_testkit::apiserver::User;
 use crate::gate::{Closed, Gate};
 use crate::kubernetes::{Cluster, POD, TEAM};
 use crate::support::{Host, in_namespace, until};
-use crate::{enforced, objects, rules, wait_state};
+use crate::{enforced, objects, rules, wait_saved, wait_state};
 
 const PODS: &str = "/api/v1/pods";
 const NETWORK_SETS: &str = "/apis/projectcalico.org/v3/networksets";
@@ -155,8 +155,7 @@ fn an_agent_that_starts_programs_nothing_before_it_has_what_it_needs_e708() {
         rig.apply(TEAM);
         let (process, before) = enforced(agent);
         assert!(before.contains(ADDRESS));
-        let saved = agent.folder.path().join("agent.sock.state/state.jsonl");
-        until("it is saved", || std::fs::read_to_string(&saved).ok()?.contains(ADDRESS).then_some(()));
+        wait_saved(agent, ADDRESS);
         drop(process);
 
         // What the last run left stays, though all but the pods is known.

@@ -37,6 +37,13 @@ fn wait_state(host: &Host, state: &str) {
     until(&format!("the store is {state}"), || (host.state()["store"]["state"] == state).then_some(()));
 }
 
+/// Waits until the agent has saved a state that names `what`: it does so after it has said that all is in force, and one that
+/// is killed before has saved nothing (datastore.md section 6.3).
+fn wait_saved(host: &Host, what: &str) {
+    let saved = host.folder.path().join("agent.sock.state/state.jsonl");
+    until("the state is saved", || std::fs::read_to_string(&saved).ok()?.contains(what).then_some(()));
+}
+
 /// A host endpoint with one policy; `port` is what it lets in.
 fn objects(port: u16) -> String {
     format!(
