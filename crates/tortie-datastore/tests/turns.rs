@@ -30,7 +30,7 @@ fn a_writer_has_its_turn_however_much_another_one_writes() {
     let file = folder.path().join("store.db");
     let (greedy, patient) = (open(&file), open(&file));
     let (sender, revisions) = channel();
-    let mut passed: Vec<u64> = std::thread::scope(|scope| {
+    let passed: Vec<u64> = std::thread::scope(|scope| {
         // Until nobody listens any more.
         scope.spawn(move || while sender.send(write(&greedy, "greedy")).is_ok() {});
         let revisions = revisions;
@@ -41,8 +41,6 @@ fn a_writer_has_its_turn_however_much_another_one_writes() {
         });
         passed.collect()
     });
-    passed.sort_unstable();
-    // The transaction that runs, the own one, and one that came before the turn was taken. Now and then this thread sleeps
-    // on its way to the turn.
-    assert!(passed[7] <= 3, "revisions until a writer had its turn: {passed:?}");
+    // Two or three for each, and more where this thread sleeps on its way to the turn; without turns it is hundreds.
+    assert!(passed.iter().sum::<u64>() <= 300, "revisions until a writer had its turn: {passed:?}");
 }
