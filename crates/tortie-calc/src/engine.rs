@@ -64,7 +64,6 @@ impl ActivePolicy {
 struct Dirty {
     policies: BTreeSet<ResourceKey>,
     endpoints: BTreeSet<String>,
-    items: BTreeSet<ResourceKey>,
     /// Tiers, profiles, settings, links: everything local is put together again.
     all: bool,
     settings: bool,
@@ -127,7 +126,6 @@ impl Engine {
         self.dirty.any = true;
         if Items::contributes(key.kind) {
             self.items.set(&key, resource.as_deref());
-            self.dirty.items.insert(key.clone());
         }
         match key.kind {
             Kind::HostEndpoint => self.set_endpoint(key.name, resource),
@@ -190,6 +188,8 @@ impl Engine {
         self.dirty.any = true;
         if has_moved {
             let mut endpoints = std::mem::take(&mut self.local);
+            // Those that leave stop being selected.
+            self.dirty.endpoints.extend(endpoints.keys().cloned());
             endpoints.append(&mut self.remote);
             for (name, resource) in endpoints {
                 self.set_endpoint(name, Some(resource));
@@ -230,13 +230,13 @@ impl Engine {
         let resource = if name == DEFAULT_ALLOW_PROFILE { Some(Arc::new(default_allow())) } else { resource };
         self.items.set_profile(name, resource);
         self.resolve_profile(name);
-        let listing: Vec<ResourceKey> = self.items.listing(name).cloned().collect();
-        for key in listing {
-            if key.kind == Kind::HostEndpoint && self.local.contains_key(&key.name) {
-                self.dirty.endpoints.insert(key.name.clone());
-                self.dirty.all = true;
-            }
-            self.dirty.items.insert(key);
+        let lists = |resource: &Resource| match resource {
+            Resource::HostEndpoint(hep) => hep.profiles.iter().any(|profile| profile == name),
+            _ => false,
+        };
+        for (endpoint, _) in self.local.iter().filter(|(_, resource)| lists(resource)) {
+            self.dirty.endpoints.insert(endpoint.clone());
+            self.dirty.all = true;
         }
     }
 
@@ -263,15 +263,10 @@ impl Engine {
         if dirty.all || touches_local {
             self.assemble(&mut delta);
         }
-        for key in &dirty.items {
-            self.sets.update(key, &self.items, &mut self.output.sets, &mut delta.set_members);
-        }
+        self.sets.update(&mut self.items, &mut self.output.sets, &mut delta.set_members);
         if dirty.all || touches_local {
             let wanted = self.wanted_sets();
-            let (added, removed) = self.sets.retain(&wanted, &self.items, &mut self.output.sets);
-            delta.set_members.retain(|id, _| wanted.contains_key(id));
-            delta.sets_added = added;
-            delta.sets_removed = removed;
+            self.retain_sets(&wanted, &mut delta);
         }
         if dirty.workloads || dirty.settings {
             let here = self.workloads.values().filter(|(node, _)| *node == self.settings.node);
@@ -283,14 +278,30 @@ impl Engine {
         delta
     }
 
+    fn retain_sets(&mut self, wanted: &BTreeMap<SetId, Definition>, delta: &mut Delta) {
+        delta.sets_removed = self.output.sets.keys().filter(|id| !wanted.contains_key(id)).cloned().collect();
+        for id in &delta.sets_removed {
+            self.sets.remove(id, &mut self.items);
+            self.output.sets.remove(id);
+            delta.set_members.remove(id);
+        }
+        for (id, definition) in wanted {
+            if !self.sets.contains(id) {
+                let members = self.sets.add(definition.clone(), &mut self.items);
+                self.output.sets.insert(id.clone(), Arc::new(members));
+                delta.sets_added.push(id.clone());
+            }
+        }
+    }
+
     /// The whole present output.
     pub fn policy(&self) -> &HostPolicy {
         &self.output
     }
 
     /// For each set that rules use, what each object adds to it, as text: addresses, or `address protocol:port`.
-    pub fn contributions(&self) -> impl Iterator<Item = (&SetId, &ResourceKey, Vec<String>)> {
-        self.sets.contributions()
+    pub fn contributions(&self) -> Vec<(&SetId, ResourceKey, Vec<String>)> {
+        self.sets.contributions(&self.items)
     }
 
     /// What status tells of it.
@@ -321,7 +332,8 @@ impl Engine {
             }
             policy.selects.retain(|name| self.local.contains_key(name));
             for endpoint in local.iter().filter(|endpoint| is_new || dirty.endpoints.contains(&endpoint.name)) {
-                let (_, labels) = self.items.get(endpoint).expect("local endpoints are items");
+                let item = self.items.find(endpoint).expect("local endpoints are items");
+                let labels = self.items.effective(item);
                 if policy.selector.as_ref().is_some_and(|selector| select::selects(selector, &labels)) {
                     touched |= policy.selects.insert(endpoint.name.clone()) || is_new;
                 } else {

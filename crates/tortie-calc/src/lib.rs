@@ -6,6 +6,7 @@
 
 mod dispatch;
 mod engine;
+mod index;
 mod items;
 mod needs;
 pub mod policy;
@@ -14,6 +15,7 @@ mod resolve;
 mod select;
 mod sets;
 pub mod settings;
+mod texts;
 
 pub use engine::{Delta, Engine};
 pub use needs::LAZY;

@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 mod canonical;
+mod cover;
 mod node;
 mod parse;
 mod restrict;
@@ -27,6 +28,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha224};
 
+pub use cover::IndexKey;
 use node::Node;
 pub use parse::{Expected, ParseError};
 pub use restrict::Restriction;
@@ -193,6 +195,14 @@ impl Selector {
     /// They are necessary, not sufficient. `None` means that nothing can match.
     pub fn restrictions(&self) -> Option<BTreeMap<String, Restriction>> {
         restrict::restrictions(&self.0)
+    }
+
+    /// Where an index by labels finds all items that the selector can select: each of them is at one of these keys, and
+    /// not each item there is selected. `None` when the labels an item has say nothing, as for `all()` and negations.
+    ///
+    /// Of terms that must all hold, the one whose keys weigh least is taken. `weight` tells how many items are at a key.
+    pub fn index_keys(&self, weight: &dyn Fn(&IndexKey) -> usize) -> Option<Vec<IndexKey>> {
+        cover::keys(&self.0, weight)
     }
 
     fn from_node(node: Node) -> Selector {

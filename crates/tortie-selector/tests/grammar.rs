@@ -1,7 +1,7 @@
 //! The language of `docs/spec/selectors.md` sections 2 to 5, as tables.
 
 use proptest::prelude::*;
-use tortie_selector::{Restriction, Selector};
+use tortie_selector::{IndexKey, Restriction, Selector};
 
 fn accepts(text: &str) {
     if let Err(error) = Selector::parse(text) {
@@ -206,6 +206,32 @@ fn any_labels() -> impl Strategy<Value = std::collections::BTreeMap<String, Stri
     prop::collection::btree_map("[abc]", "[xy]{0,2}", 0..4)
 }
 
+#[test]
+fn an_index_is_asked_where_the_fewest_are() {
+    let check = |text: &str, expected: Option<&[&str]>| {
+        // `rare` has one item at each value, all else ten.
+        let weight = |key: &IndexKey| if key.label == "rare" && key.value.is_some() { 1 } else { 10 };
+        let found = Selector::parse(text).unwrap().index_keys(&weight);
+        let found = found.map(|keys| keys.into_iter().map(|key| [Some(key.label), key.value]).collect::<Vec<_>>());
+        let found = found.map(|keys| keys.into_iter().map(|k| k.into_iter().flatten().collect::<Vec<_>>().join("=")));
+        let expected = expected.map(|keys| keys.iter().map(|key| (*key).to_owned()).collect::<Vec<_>>());
+        assert_eq!(found.map(Iterator::collect::<Vec<_>>), expected, "`{text}`");
+    };
+    check("a == 'x'", Some(&["a=x"]));
+    check("a in {'x', 'y'}", Some(&["a=x", "a=y"]));
+    check("has(a)", Some(&["a"]));
+    check("a contains 'x'", Some(&["a"]));
+    check("a == 'x' && rare == 'y' && b != 'z'", Some(&["rare=y"]));
+    check("b != 'z' && has(a)", Some(&["a"]));
+    check("rare == 'x' || a == 'x' || rare == 'x'", Some(&["a=x", "rare=x"]));
+    check("!!has(a)", Some(&["a"]));
+    check("!all()", Some(&[]));
+    check("a in {}", Some(&[]));
+    for anywhere in ["all()", "a != 'x'", "!has(a)", "a not in {'x'}", "a == 'x' || b != 'y'", "!(a == 'x')"] {
+        check(anywhere, None);
+    }
+}
+
 proptest! {
     #[test]
     fn canonical_text_means_the_same(text in any_selector(), labels in any_labels()) {
@@ -223,6 +249,18 @@ proptest! {
     fn text_of_tokens_returns(text in "[ab'\"(){}!=&|, \n]{0,40}|(has\\(|all\\(|a |in |not |!|\\(|\\)|'x'|&&|==){0,12}") {
         if let Ok(selector) = Selector::parse(&text) {
             Selector::parse(&selector.canonical()).unwrap();
+        }
+    }
+
+    #[test]
+    fn all_that_is_selected_is_at_an_index_key(text in any_selector(), labels in any_labels(), odd in any::<bool>()) {
+        let selector = Selector::parse(&text).unwrap();
+        let weight = |key: &IndexKey| key.label.len() + usize::from(key.value.is_some() == odd);
+        if let (true, Some(keys)) = (selector.matches(&labels), selector.index_keys(&weight)) {
+            let is_at = |key: &IndexKey| {
+                labels.get(&key.label).is_some_and(|have| key.value.as_ref().is_none_or(|value| have == value))
+            };
+            prop_assert!(keys.iter().any(is_at), "`{}` selects {:?}, which is at none of {:?}", text, labels, keys);
         }
     }
 

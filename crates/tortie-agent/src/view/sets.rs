@@ -11,7 +11,7 @@ use crate::status::SetStatus;
 /// Every set of `policy`, empty ones too: a selector that finds nobody is what people look for here.
 pub(crate) fn sets<'a>(
     policy: &'a HostPolicy,
-    contributions: impl Iterator<Item = (&'a SetId, &'a ResourceKey, Vec<String>)>,
+    contributions: impl IntoIterator<Item = (&'a SetId, ResourceKey, Vec<String>)>,
 ) -> Vec<SetStatus> {
     let mut sets: BTreeMap<&SetId, SetStatus> = policy.sets.keys().map(|id| (id, head(id))).collect();
     for (id, key, members) in contributions {
