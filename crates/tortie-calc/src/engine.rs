@@ -30,6 +30,8 @@ pub struct Engine {
     /// Host endpoints of other nodes: they become local when the node's name changes.
     remote: BTreeMap<String, Arc<Resource>>,
     policies: BTreeMap<ResourceKey, ActivePolicy>,
+    /// The policies that select each local endpoint.
+    selected_by: BTreeMap<String, BTreeSet<ResourceKey>>,
     tiers: BTreeMap<String, Arc<Resource>>,
     profiles: BTreeMap<String, Resolved<ProfileRules>>,
     /// Workload endpoints of all nodes that name an interface: node and interface (E-442).
@@ -39,6 +41,8 @@ pub struct Engine {
     dirty: Dirty,
     output: HostPolicy,
     report: Report,
+    /// What the report says is not enforced, by the local endpoint for which it was found.
+    not_enforced: BTreeMap<String, Vec<NotEnforced>>,
 }
 
 struct ActivePolicy {
@@ -64,6 +68,8 @@ impl ActivePolicy {
 struct Dirty {
     policies: BTreeSet<ResourceKey>,
     endpoints: BTreeSet<String>,
+    /// Local endpoints that a policy selected which is gone or another one now.
+    touched: BTreeSet<String>,
     /// Tiers, profiles, settings, links: everything local is put together again.
     all: bool,
     settings: bool,
@@ -108,6 +114,7 @@ impl Engine {
             local: BTreeMap::new(),
             remote: BTreeMap::new(),
             policies: BTreeMap::new(),
+            selected_by: BTreeMap::new(),
             tiers: BTreeMap::new(),
             profiles: BTreeMap::new(),
             workloads: BTreeMap::new(),
@@ -116,6 +123,7 @@ impl Engine {
             dirty: Dirty { all: true, settings: true, any: true, ..Dirty::default() },
             output: HostPolicy::default(),
             report: Report::default(),
+            not_enforced: BTreeMap::new(),
         };
         engine.set_profile(DEFAULT_ALLOW_PROFILE, None);
         engine
@@ -148,9 +156,12 @@ impl Engine {
                 self.dirty.workloads = true;
             }
             kind if kind.is_tiered_policy() => {
-                let before = self.policies.remove(&key);
-                let was_active = before.is_some_and(|policy| !policy.selects.is_empty());
-                self.dirty.all |= was_active;
+                for name in self.policies.remove(&key).into_iter().flat_map(|before| before.selects) {
+                    if let Some(selecting) = self.selected_by.get_mut(&name) {
+                        selecting.remove(&key);
+                    }
+                    self.dirty.touched.insert(name);
+                }
                 if let Some(resource) = resource
                     && let Resource::Policy(policy) = &*resource
                     && !policy.is_staged_inactive
@@ -257,11 +268,12 @@ impl Engine {
         if !self.dirty.any {
             return Delta::default();
         }
-        let dirty = std::mem::take(&mut self.dirty);
+        let mut dirty = std::mem::take(&mut self.dirty);
         let mut delta = Delta { settings_changed: dirty.settings, ..Delta::default() };
-        let touches_local = self.select(&dirty);
+        self.select(&mut dirty);
+        let touches_local = !dirty.touched.is_empty();
         if dirty.all || touches_local {
-            self.assemble(&mut delta);
+            self.assemble(&dirty, &mut delta);
         }
         self.sets.update(&mut self.items, &mut self.output.sets, &mut delta.set_members);
         if dirty.all || touches_local {
@@ -320,35 +332,47 @@ impl Engine {
             .collect()
     }
 
-    /// Brings the selections up to date; says whether any local endpoint is touched.
-    fn select(&mut self, dirty: &Dirty) -> bool {
-        let mut touched = false;
-        let local: Vec<ResourceKey> =
-            self.local.keys().map(|name| ResourceKey::global(Kind::HostEndpoint, name)).collect();
-        for (key, policy) in &mut self.policies {
-            let is_new = dirty.policies.contains(key);
-            if !is_new && dirty.endpoints.is_empty() {
-                continue;
+    /// Brings the selections up to date, and tells which local endpoints they touch.
+    fn select(&mut self, dirty: &mut Dirty) {
+        for name in &dirty.endpoints {
+            for key in self.selected_by.remove(name).into_iter().flatten() {
+                if let Some(policy) = self.policies.get_mut(&key) {
+                    policy.selects.remove(name);
+                }
             }
-            policy.selects.retain(|name| self.local.contains_key(name));
-            for endpoint in local.iter().filter(|endpoint| is_new || dirty.endpoints.contains(&endpoint.name)) {
-                let item = self.items.find(endpoint).expect("local endpoints are items");
-                let labels = self.items.effective(item);
-                if policy.selector.as_ref().is_some_and(|selector| select::selects(selector, &labels)) {
-                    touched |= policy.selects.insert(endpoint.name.clone()) || is_new;
-                } else {
-                    touched |= policy.selects.remove(&endpoint.name);
+            dirty.touched.insert(name.clone());
+        }
+        let mut touch = |policy: &mut ActivePolicy, key: &ResourceKey, name: &String, items: &Items| {
+            let endpoint = ResourceKey::global(Kind::HostEndpoint, name);
+            let labels = items.effective(items.find(&endpoint).expect("local endpoints are items"));
+            if policy.selector.as_ref().is_some_and(|selector| select::selects(selector, &labels)) {
+                policy.selects.insert(name.clone());
+                self.selected_by.entry(name.clone()).or_default().insert(key.clone());
+                dirty.touched.insert(name.clone());
+            }
+        };
+        for key in &dirty.policies {
+            let Some(policy) = self.policies.get_mut(key) else { continue };
+            for name in self.local.keys() {
+                touch(policy, key, name, &self.items);
+            }
+        }
+        let endpoints: Vec<&String> = dirty.endpoints.iter().filter(|name| self.local.contains_key(*name)).collect();
+        for (key, policy) in &mut self.policies {
+            if !endpoints.is_empty() && !dirty.policies.contains(key) {
+                for name in &endpoints {
+                    touch(policy, key, name, &self.items);
                 }
             }
             if policy.selects.is_empty() {
                 policy.rules = None;
             }
         }
-        touched
+        dirty.touched.retain(|name| self.local.contains_key(name));
     }
 
     /// Puts dispatch, endpoint policies and report together.
-    fn assemble(&mut self, delta: &mut Delta) {
+    fn assemble(&mut self, dirty: &Dirty, delta: &mut Delta) {
         let heps = self.local.values().map(|resource| match &**resource {
             Resource::HostEndpoint(hep) => hep,
             _ => unreachable!("only host endpoints are kept here"),
@@ -372,12 +396,22 @@ impl Engine {
         let governing: BTreeSet<&String> =
             self.output.dispatch.interfaces.values().chain(self.output.dispatch.wildcard.as_ref()).collect();
         let mut endpoints = BTreeMap::new();
+        let mut before = std::mem::take(&mut self.report);
+        let mut not_enforced = std::mem::take(&mut self.not_enforced);
+        not_enforced.retain(|name, _| self.local.contains_key(name));
         let mut report = Report::default();
         for hep in heps {
             let name = &hep.meta.name;
+            if !dirty.all && !dirty.touched.contains(name) {
+                let kept = self.output.endpoints.get(name).map(|endpoint| (name.clone(), endpoint.clone()));
+                endpoints.extend(kept);
+                report.endpoints.extend(before.endpoints.remove_entry(name));
+                continue;
+            }
             let built = self.endpoint(hep, &tiers);
             let state = resolution.states.get(name).cloned().unwrap_or(EndpointState::Unresolved);
             self.report_endpoint(hep, &built, state, &tiers, &mut report);
+            not_enforced.insert(name.clone(), std::mem::take(&mut report.not_enforced));
             if let (Some(by), Some(endpoint)) = (resolution.shadowed.get(name), report.endpoints.get_mut(name)) {
                 endpoint.shadowed_by.clone_from(by);
             }
@@ -393,6 +427,8 @@ impl Engine {
         delta.endpoints_removed =
             self.output.endpoints.keys().filter(|name| !endpoints.contains_key(*name)).cloned().collect();
         self.output.endpoints = endpoints;
+        report.not_enforced = not_enforced.values().flatten().cloned().collect();
+        self.not_enforced = not_enforced;
         report.not_enforced.sort();
         report.not_enforced.dedup();
         self.report = report;
@@ -400,8 +436,8 @@ impl Engine {
 
     fn endpoint(&self, hep: &HostEndpoint, tiers: &BTreeMap<String, &Tier>) -> EndpointPolicy {
         let mut policies: Vec<&Policy> = Vec::new();
-        for active in self.policies.values().filter(|active| active.selects.contains(&hep.meta.name)) {
-            policies.push(active.policy());
+        for key in self.selected_by.get(&hep.meta.name).into_iter().flatten() {
+            policies.push(self.policies[key].policy());
         }
         select::sort(&mut policies, tiers);
         let class = |class: PolicyClass, direction: Direction| -> ClassPolicy {
@@ -509,8 +545,8 @@ impl Engine {
         let mut not = |key: ResourceKey, reason: Reason| {
             report.not_enforced.push(NotEnforced { key, endpoint: Some(name.clone()), reason });
         };
-        for (key, active) in self.policies.iter().filter(|(_, active)| active.selects.contains(name)) {
-            let policy = active.policy();
+        for key in self.selected_by.get(name).into_iter().flatten() {
+            let policy = self.policies[key].policy();
             if policy.class == PolicyClass::Untracked && state == EndpointState::Wildcard {
                 not(key.clone(), Reason::UntrackedOnWildcard);
             }

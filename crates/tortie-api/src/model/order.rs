@@ -16,7 +16,7 @@ pub fn by_evaluation<'a>(a: &Policy, b: &Policy, tier: impl Fn(&str) -> Option<&
         .then_with(|| by_order(tier_a.and_then(|t| t.order), tier_b.and_then(|t| t.order)))
         .then_with(|| a.tier.cmp(&b.tier))
         .then_with(|| by_order(a.order, b.order))
-        .then_with(|| tie_break(a).cmp(&tie_break(b)))
+        .then_with(|| tie_break(a).cmp(tie_break(b)))
 }
 
 /// `None` sorts after every number.
@@ -26,8 +26,9 @@ fn by_order(a: Option<f64>, b: Option<f64>) -> Ordering {
     number(a).partial_cmp(&number(b)).unwrap_or(Ordering::Equal)
 }
 
-/// `name/namespace/kind` (E-216).
-fn tie_break(policy: &Policy) -> String {
+/// The bytes of `name/namespace/kind` (E-216).
+fn tie_break(policy: &Policy) -> impl Iterator<Item = u8> {
     let namespace = policy.meta.namespace.as_deref().unwrap_or_default();
-    format!("{}/{namespace}/{}", policy.meta.name, policy.kind.kind())
+    let parts = [policy.meta.name.as_str(), "/", namespace, "/", policy.kind.kind().name()];
+    parts.into_iter().flat_map(str::bytes)
 }
