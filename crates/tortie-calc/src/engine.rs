@@ -1,6 +1,7 @@
 //! The engine: keyed updates in, host policy and what changed in it out.
 
 mod needs;
+mod uses;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,8 +20,9 @@ use crate::policy::{
 use crate::report::{EndpointReport, EndpointState, NotEnforced, PolicyReport, Reason, Report};
 use crate::resolve::{self, Resolved};
 use crate::select::{self, Selected};
-use crate::sets::{Definition, MemberDelta, Sets};
+use crate::sets::{MemberDelta, Sets};
 use crate::settings::Settings;
+use uses::Uses;
 
 /// The calculation. Feed it with updates and call [`Engine::flush`]; the order of updates does not matter.
 pub struct Engine {
@@ -34,10 +36,11 @@ pub struct Engine {
     selected_by: BTreeMap<String, BTreeSet<ResourceKey>>,
     tiers: BTreeMap<String, Arc<Resource>>,
     profiles: BTreeMap<String, Resolved<ProfileRules>>,
-    /// Workload endpoints of all nodes that name an interface: node and interface (E-442).
-    workloads: BTreeMap<ResourceKey, (String, String)>,
+    /// How many workload endpoints of this node name an interface (E-442).
+    here: BTreeMap<String, usize>,
     items: Items,
     sets: Sets,
+    uses: Uses,
     dirty: Dirty,
     output: HostPolicy,
     report: Report,
@@ -70,6 +73,8 @@ struct Dirty {
     endpoints: BTreeSet<String>,
     /// Local endpoints that a policy selected which is gone or another one now.
     touched: BTreeSet<String>,
+    /// Policies that are others now, or select others.
+    moved: BTreeSet<ResourceKey>,
     /// Tiers, profiles, settings, links: everything local is put together again.
     all: bool,
     settings: bool,
@@ -117,9 +122,10 @@ impl Engine {
             selected_by: BTreeMap::new(),
             tiers: BTreeMap::new(),
             profiles: BTreeMap::new(),
-            workloads: BTreeMap::new(),
+            here: BTreeMap::new(),
             items: Items::default(),
             sets: Sets::default(),
+            uses: Uses::default(),
             dirty: Dirty { all: true, settings: true, any: true, ..Dirty::default() },
             output: HostPolicy::default(),
             report: Report::default(),
@@ -133,7 +139,9 @@ impl Engine {
     pub fn update(&mut self, key: ResourceKey, resource: Option<Arc<Resource>>) {
         self.dirty.any = true;
         if Items::contributes(key.kind) {
+            self.count_interface(&key, false);
             self.items.set(&key, resource.as_deref());
+            self.count_interface(&key, true);
         }
         match key.kind {
             Kind::HostEndpoint => self.set_endpoint(key.name, resource),
@@ -145,17 +153,8 @@ impl Engine {
                 self.dirty.all = true;
             }
             Kind::Profile => self.set_profile(&key.name, resource),
-            Kind::WorkloadEndpoint => {
-                match resource.as_deref() {
-                    Some(Resource::WorkloadEndpoint(workload)) if workload.interface.is_some() => {
-                        let interface = workload.interface.clone().unwrap_or_default();
-                        self.workloads.insert(key, (workload.node.clone(), interface))
-                    }
-                    _ => self.workloads.remove(&key),
-                };
-                self.dirty.workloads = true;
-            }
             kind if kind.is_tiered_policy() => {
+                self.dirty.moved.insert(key.clone());
                 for name in self.policies.remove(&key).into_iter().flat_map(|before| before.selects) {
                     if let Some(selecting) = self.selected_by.get_mut(&name) {
                         selecting.remove(&key);
@@ -198,6 +197,10 @@ impl Engine {
         self.dirty.settings = true;
         self.dirty.any = true;
         if has_moved {
+            self.here.clear();
+            for interface in self.items.interfaces_on(&self.settings.node) {
+                *self.here.entry(interface.to_owned()).or_default() += 1;
+            }
             let mut endpoints = std::mem::take(&mut self.local);
             // Those that leave stop being selected.
             self.dirty.endpoints.extend(endpoints.keys().cloned());
@@ -215,6 +218,20 @@ impl Engine {
                 self.resolve_profile(&name);
             }
         }
+    }
+
+    /// Counts the interface of a workload endpoint of this node that comes or goes.
+    fn count_interface(&mut self, key: &ResourceKey, comes: bool) {
+        if key.kind != Kind::WorkloadEndpoint {
+            return;
+        }
+        let Some(interface) = self.items.interface_on(key, &self.settings.node) else { return };
+        let count = self.here.entry(interface.to_owned()).or_default();
+        *count = if comes { *count + 1 } else { *count - 1 };
+        if *count == 0 {
+            self.here.remove(interface);
+        }
+        self.dirty.workloads = true;
     }
 
     fn set_endpoint(&mut self, name: String, resource: Option<Arc<Resource>>) {
@@ -276,34 +293,16 @@ impl Engine {
             self.assemble(&dirty, &mut delta);
         }
         self.sets.update(&mut self.items, &mut self.output.sets, &mut delta.set_members);
-        if dirty.all || touches_local {
-            let wanted = self.wanted_sets();
-            self.retain_sets(&wanted, &mut delta);
+        if dirty.all || !dirty.moved.is_empty() {
+            self.follow_uses(&dirty, &mut delta);
         }
         if dirty.workloads || dirty.settings {
-            let here = self.workloads.values().filter(|(node, _)| *node == self.settings.node);
-            let workloads = here.map(|(_, interface)| interface.clone()).collect();
+            let workloads = self.here.keys().cloned().collect();
             delta.workloads_changed = self.output.workloads != workloads;
             self.output.workloads = workloads;
         }
         self.output.settings = self.settings.clone();
         delta
-    }
-
-    fn retain_sets(&mut self, wanted: &BTreeMap<SetId, Definition>, delta: &mut Delta) {
-        delta.sets_removed = self.output.sets.keys().filter(|id| !wanted.contains_key(id)).cloned().collect();
-        for id in &delta.sets_removed {
-            self.sets.remove(id, &mut self.items);
-            self.output.sets.remove(id);
-            delta.set_members.remove(id);
-        }
-        for (id, definition) in wanted {
-            if !self.sets.contains(id) {
-                let members = self.sets.add(definition.clone(), &mut self.items);
-                self.output.sets.insert(id.clone(), Arc::new(members));
-                delta.sets_added.push(id.clone());
-            }
-        }
     }
 
     /// The whole present output.
@@ -338,7 +337,11 @@ impl Engine {
             for key in self.selected_by.remove(name).into_iter().flatten() {
                 if let Some(policy) = self.policies.get_mut(&key) {
                     policy.selects.remove(name);
+                    if policy.selects.is_empty() {
+                        policy.rules = None;
+                    }
                 }
+                dirty.moved.insert(key);
             }
             dirty.touched.insert(name.clone());
         }
@@ -349,6 +352,7 @@ impl Engine {
                 policy.selects.insert(name.clone());
                 self.selected_by.entry(name.clone()).or_default().insert(key.clone());
                 dirty.touched.insert(name.clone());
+                dirty.moved.insert(key.clone());
             }
         };
         for key in &dirty.policies {
@@ -358,14 +362,11 @@ impl Engine {
             }
         }
         let endpoints: Vec<&String> = dirty.endpoints.iter().filter(|name| self.local.contains_key(*name)).collect();
-        for (key, policy) in &mut self.policies {
-            if !endpoints.is_empty() && !dirty.policies.contains(key) {
+        if !endpoints.is_empty() {
+            for (key, policy) in self.policies.iter_mut().filter(|(key, _)| !dirty.policies.contains(*key)) {
                 for name in &endpoints {
                     touch(policy, key, name, &self.items);
                 }
-            }
-            if policy.selects.is_empty() {
-                policy.rules = None;
             }
         }
         dirty.touched.retain(|name| self.local.contains_key(name));
@@ -381,8 +382,12 @@ impl Engine {
         delta.dispatch_changed = self.output.dispatch != resolution.dispatch;
         self.output.dispatch = resolution.dispatch;
 
-        for policy in self.policies.values_mut().filter(|policy| !policy.selects.is_empty() && policy.rules.is_none()) {
-            policy.rules = Some(resolve::policy(policy.policy(), self.settings.ignores_http));
+        let all: Vec<ResourceKey> = if dirty.all { self.policies.keys().cloned().collect() } else { Vec::new() };
+        for key in all.iter().chain(&dirty.moved) {
+            let Some(policy) = self.policies.get_mut(key) else { continue };
+            if !policy.selects.is_empty() && policy.rules.is_none() {
+                policy.rules = Some(resolve::policy(policy.policy(), self.settings.ignores_http));
+            }
         }
         let tiers: BTreeMap<String, &Tier> = self
             .tiers
@@ -484,34 +489,6 @@ impl Engine {
             (Some(resolved), Direction::Egress) => resolved.egress.clone(),
             (None, _) => Arc::new(ProfileRules { name: name.to_owned(), rules: None }),
         }
-    }
-
-    /// Sets of all rules that some local endpoint's policy holds.
-    fn wanted_sets(&self) -> BTreeMap<SetId, Definition> {
-        let mut wanted = BTreeMap::new();
-        let mut want = |definitions: &[Definition]| {
-            for definition in definitions {
-                wanted.entry(definition.id.clone()).or_insert_with(|| definition.clone());
-            }
-        };
-        for active in self.policies.values() {
-            let is_in_use = active.selects.iter().any(|name| self.output.endpoints.contains_key(name));
-            if let (true, Some(rules)) = (is_in_use, &active.rules) {
-                want(&rules.sets);
-            }
-        }
-        let listed: BTreeSet<&str> = self
-            .output
-            .endpoints
-            .values()
-            .flat_map(|endpoint| endpoint.profiles_ingress.iter().map(|profile| profile.name.as_str()))
-            .collect();
-        for name in listed {
-            if let Some(resolved) = self.profiles.get(name) {
-                want(&resolved.sets);
-            }
-        }
-        wanted
     }
 
     fn report_endpoint(

@@ -224,6 +224,17 @@ impl Items {
         self.slots[id as usize].as_mut()
     }
 
+    /// The interface of a workload endpoint of this node, if it names one (E-442).
+    pub(crate) fn interface_on(&self, key: &ResourceKey, node: &str) -> Option<&str> {
+        self.find(key)?.workload(&self.texts).filter(|(of, _)| *of == node).map(|(_, interface)| interface)
+    }
+
+    /// The interfaces of all workload endpoints of this node.
+    pub(crate) fn interfaces_on(&self, node: &str) -> impl Iterator<Item = &str> {
+        let workloads = self.slots.iter().flatten().filter_map(|item| item.workload(&self.texts));
+        workloads.filter(move |(of, _)| *of == node).map(|(_, interface)| interface)
+    }
+
     /// All items with their keys, in no order.
     pub(crate) fn all(&self) -> impl Iterator<Item = (ResourceKey, &Item)> {
         self.ids.iter().filter_map(|(key, &id)| Some((key.key(), self.get(id)?)))

@@ -18,6 +18,8 @@ pub(crate) struct Item {
     /// How many labels stand in `words`.
     labels: u32,
     pub(crate) body: Body,
+    /// The node and interface of a workload endpoint that names one (E-442).
+    workload: Option<(Text, Box<str>)>,
     /// The sets it is a member of, by number, in order.
     pub(crate) sets: Vec<u32>,
 }
@@ -64,6 +66,7 @@ pub(crate) struct Parts<'a> {
     labels: &'a Labels,
     namespace: Option<(&'a str, String)>,
     profiles: &'a [String],
+    workload: Option<(&'a str, &'a str)>,
     body: Body,
 }
 
@@ -78,18 +81,21 @@ impl Parts<'_> {
                 labels: &hep.meta.labels,
                 namespace: None,
                 profiles: &hep.profiles,
+                workload: None,
                 body: endpoint(&hep.expected_ips, &hep.ports),
             }),
             Resource::WorkloadEndpoint(wep) => Some(Parts {
                 labels: &wep.meta.labels,
                 namespace: None,
                 profiles: &wep.profiles,
+                workload: wep.interface.as_deref().map(|interface| (wep.node.as_str(), interface)),
                 body: endpoint(&wep.addresses, &wep.ports),
             }),
             Resource::NetworkSet(set) => Some(Parts {
                 labels: &set.meta.labels,
                 namespace: set.meta.namespace.as_deref().map(|namespace| (namespace, format!("kns.{namespace}"))),
                 profiles: &[],
+                workload: None,
                 body: Body { nets: Nets::of(set.nets.iter().map(IpNet::trunc)), ports: Box::default() },
             }),
             _ => None,
@@ -110,12 +116,18 @@ impl Item {
         let labels = u32::try_from(words.len() / 2).expect("a resource is not that large");
         let of_namespace = parts.namespace.as_ref().map(|(_, profile)| profile);
         words.extend(parts.profiles.iter().chain(of_namespace).map(|profile| texts.hold(profile)));
-        Item { words: words.into_boxed_slice(), labels, body: parts.body, sets: Vec::new() }
+        let workload = parts.workload.map(|(node, interface)| (texts.hold(node), interface.into()));
+        Item { words: words.into_boxed_slice(), labels, body: parts.body, workload, sets: Vec::new() }
     }
 
     /// All texts that it holds.
     pub(crate) fn texts(&self) -> impl Iterator<Item = Text> {
-        self.words.iter().copied()
+        self.words.iter().copied().chain(self.workload.as_ref().map(|(node, _)| *node))
+    }
+
+    /// The node and interface of a workload endpoint that names one.
+    pub(crate) fn workload<'a>(&'a self, texts: &'a Texts) -> Option<(&'a str, &'a str)> {
+        self.workload.as_ref().map(|(node, interface)| (texts.text(*node), &**interface))
     }
 
     /// Own labels.
