@@ -11,6 +11,7 @@ use crate::report::EndpointState;
 use crate::settings::{InterfacePattern, Settings};
 
 /// The dispatch, and what became of each local endpoint.
+#[derive(Default)]
 pub(crate) struct Resolution {
     pub(crate) dispatch: Dispatch,
     pub(crate) states: BTreeMap<String, EndpointState>,

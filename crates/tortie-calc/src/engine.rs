@@ -11,7 +11,7 @@ use tortie_api::model::{Action, Family, HostEndpoint, Meta, Policy, PolicyClass,
 use tortie_api::{DEFAULT_ALLOW_PROFILE, Kind, REVERSE_PATH_ANNOTATION, ResourceKey};
 use tortie_selector::Selector;
 
-use crate::dispatch;
+use crate::dispatch::{self, Resolution};
 use crate::items::Items;
 use crate::policy::{
     ClassPolicy, Direction, EndpointPolicy, HostPolicy, NeverMatches, PolicyRules, ProfileRules, ResolvedRule,
@@ -41,6 +41,8 @@ pub struct Engine {
     items: Items,
     sets: Sets,
     uses: Uses,
+    /// Of the present local endpoints, links and settings.
+    resolution: Resolution,
     dirty: Dirty,
     output: HostPolicy,
     report: Report,
@@ -126,6 +128,7 @@ impl Engine {
             items: Items::default(),
             sets: Sets::default(),
             uses: Uses::default(),
+            resolution: Resolution::default(),
             dirty: Dirty { all: true, settings: true, any: true, ..Dirty::default() },
             output: HostPolicy::default(),
             report: Report::default(),
@@ -235,7 +238,7 @@ impl Engine {
     }
 
     fn set_endpoint(&mut self, name: String, resource: Option<Arc<Resource>>) {
-        let was_local = self.local.remove(&name).is_some();
+        let before = self.local.remove(&name);
         self.remote.remove(&name);
         let is_local = match (&resource, resource.as_deref()) {
             (Some(resource), Some(Resource::HostEndpoint(hep))) if hep.node == self.settings.node => {
@@ -248,9 +251,10 @@ impl Engine {
             }
             (None, _) => false,
         };
-        if was_local || is_local {
+        if before.is_some() || is_local {
+            let now = self.local.get(&name);
+            self.dirty.all |= !before.zip(now).is_some_and(|(before, now)| is_where_it_was(&before, now));
             self.dirty.endpoints.insert(name);
-            self.dirty.all = true;
         }
     }
 
@@ -378,9 +382,13 @@ impl Engine {
             Resource::HostEndpoint(hep) => hep,
             _ => unreachable!("only host endpoints are kept here"),
         });
-        let resolution = dispatch::resolve(heps.clone(), &self.links, &self.settings);
-        delta.dispatch_changed = self.output.dispatch != resolution.dispatch;
-        self.output.dispatch = resolution.dispatch;
+        if dirty.all {
+            let resolution = dispatch::resolve(heps.clone(), &self.links, &self.settings);
+            delta.dispatch_changed = self.output.dispatch != resolution.dispatch;
+            self.output.dispatch.clone_from(&resolution.dispatch);
+            self.resolution = resolution;
+        }
+        let resolution = std::mem::take(&mut self.resolution);
 
         let all: Vec<ResourceKey> = if dirty.all { self.policies.keys().cloned().collect() } else { Vec::new() };
         for key in all.iter().chain(&dirty.moved) {
@@ -432,6 +440,7 @@ impl Engine {
         delta.endpoints_removed =
             self.output.endpoints.keys().filter(|name| !endpoints.contains_key(*name)).cloned().collect();
         self.output.endpoints = endpoints;
+        self.resolution = resolution;
         report.not_enforced = not_enforced.values().flatten().cloned().collect();
         self.not_enforced = not_enforced;
         report.not_enforced.sort();
@@ -550,6 +559,17 @@ impl Engine {
         report
             .endpoints
             .insert(name.clone(), EndpointReport { state, shadowed_by: BTreeMap::new(), policies, profiles });
+    }
+}
+
+/// Whether a changed endpoint governs what it governed, and asks the same profiles.
+fn is_where_it_was(before: &Resource, now: &Resource) -> bool {
+    match (before, now) {
+        (Resource::HostEndpoint(before), Resource::HostEndpoint(now)) => {
+            (&before.attachment, &before.expected_ips, &before.profiles)
+                == (&now.attachment, &now.expected_ips, &now.profiles)
+        }
+        _ => false,
     }
 }
 
