@@ -4,6 +4,7 @@
 //! objects are made in portions, and only the time that the engine takes is counted. Changes are measured in a cluster of
 //! the shape's size and in one of a tenth of it: work that is proportional to a change costs the same in both.
 #![allow(clippy::unwrap_used, reason = "a bench that cannot run has nothing to say")]
+#![allow(clippy::disallowed_methods, reason = "it measures time and memory, and starts itself for each shape")]
 
 mod world;
 
