@@ -207,7 +207,7 @@ fn is_entry(logic: &mut Logic<'_>, entry: &Failsafe, stage: Stage, port: Dimensi
 }
 
 /// Where connection tracking says one of these of a packet.
-fn is_state(logic: &mut Logic<'_>, place: Place, states: &[u32]) -> Made {
+pub(crate) fn is_state(logic: &mut Logic<'_>, place: Place, states: &[u32]) -> Made {
     debug_assert!(!place.is_before_tracking(), "nothing asks before connection tracking");
     let states_of: Vec<u128> = states.iter().map(|state| u128::from(*state)).collect();
     let is_said = logic.is_any_of(Dimension::State, &states_of)?;

@@ -6,7 +6,7 @@ use tortie_api::model::Family;
 use tortie_calc::HostPolicy;
 use tortie_calc::policy::{ClassPolicy, Direction, EndpointPolicy};
 use tortie_calc::settings::HostAction;
-use tortie_rules::ruleset::Origin;
+use tortie_rules::ruleset::{Origin, ct_state};
 
 use crate::diagram::Node;
 use crate::list::Lists;
@@ -14,7 +14,7 @@ use crate::logic::{Logic, Made, Stop};
 use crate::names;
 use crate::outcome::Left;
 use crate::place::Place;
-use crate::program::{is_icmpv6, is_known_flow, is_translated};
+use crate::program::{is_icmpv6, is_known_flow, is_state, is_translated};
 use crate::space::Dimension;
 
 /// What policy says at each base chain.
@@ -218,9 +218,17 @@ impl<'a> Stages<'a> {
     fn input(&mut self, logic: &mut Logic<'_>) -> Made {
         let undecided = logic.undecided()?;
         let workload = self.workload_to_host(logic)?;
-        self.dispatch(logic, Dimension::InInterface, undecided, workload, &mut |stages, logic, endpoint| {
-            stages.program(logic, Stage::S3, endpoint, None).map(Some)
-        })
+        let node =
+            self.dispatch(logic, Dimension::InInterface, undecided, workload, &mut |stages, logic, endpoint| {
+                stages.program(logic, Stage::S3, endpoint, None).map(Some)
+            })?;
+        if self.judges_workloads() {
+            return Ok(node);
+        }
+        // E-423.
+        let known = self.accepted(logic, Stage::S3, text(&Origin::ConnState))?;
+        let is_established = is_state(logic, Place::Input, &[ct_state::ESTABLISHED])?;
+        logic.choose(is_established, known, node)
     }
 
     /// S4, then S5 (E-450). No forwarded packet is for S8 (E-407).
@@ -295,13 +303,18 @@ impl<'a> Stages<'a> {
         logic.choose(is_judged, node, undecided)
     }
 
+    /// Whether what comes from workloads to the host is judged at all.
+    fn judges_workloads(&self) -> bool {
+        let action = self.policy.settings.endpoint_to_host_action;
+        self.policy.drops_unknown_workloads() || matches!(action, Some(HostAction::Drop | HostAction::Accept))
+    }
+
     /// What becomes of packets from workloads to the host (E-440, E-442).
     fn workload_to_host(&mut self, logic: &mut Logic<'_>) -> Made {
-        let settings = &self.policy.settings;
         let drops_unknown = self.policy.drops_unknown_workloads();
-        let action = settings.endpoint_to_host_action;
+        let action = self.policy.settings.endpoint_to_host_action;
         let undecided = logic.undecided()?;
-        if !drops_unknown && !matches!(action, Some(HostAction::Drop | HostAction::Accept)) {
+        if !self.judges_workloads() {
             return Ok(undecided);
         }
         let accept = self.accepted(logic, Stage::S3, text(&Origin::Workload))?;

@@ -182,7 +182,9 @@ impl Way<'_> {
     fn delivered(&mut self, packet: &Packet, in_interface: &str) {
         let world = self.world;
         let Some(is_marked) = self.arriving(in_interface, packet) else { return };
-        if world.is_workload(in_interface) {
+        if !self.judges_workloads() && self.translated(packet).state == ConnState::Established {
+            self.accept(Stage::S3, By::ConnState); // E-423
+        } else if world.is_workload(in_interface) {
             self.workload_to_host(in_interface, packet);
         } else if is_marked {
             self.accept(Stage::S3, By::AcceptedEarlier);
@@ -286,11 +288,16 @@ impl Way<'_> {
         self.take(Stage::S2, outcome)
     }
 
+    /// Whether what comes from workloads to the host is judged at all (E-440, E-442).
+    fn judges_workloads(&self) -> bool {
+        let action = self.world.settings.endpoint_to_host_action;
+        self.world.drops_unknown_workloads() || matches!(action, Some(HostAction::Drop | HostAction::Accept))
+    }
+
     /// E-440, E-442.
     fn workload_to_host(&mut self, interface: &str, packet: &Packet) {
-        let settings = self.world.settings;
-        let action = settings.endpoint_to_host_action;
-        if !self.world.drops_unknown_workloads() && !matches!(action, Some(HostAction::Drop | HostAction::Accept)) {
+        let action = self.world.settings.endpoint_to_host_action;
+        if !self.judges_workloads() {
             return;
         }
         let is_known_flow = matches!(packet.state, ConnState::Established | ConnState::Related);

@@ -105,3 +105,22 @@ fn an_endpoint_without_policy_denies_and_its_failsafes_stay_open_b1_b2() {
         assert_eq!(judged.reason.map(|reason| reason.stage), Some(stage), "port {port}");
     }
 }
+
+/// Established packets pass before dispatch, whatever their interface, where nothing of workloads is judged.
+#[test]
+fn established_packets_pass_the_input_chain_before_dispatch_e423() {
+    let mut world = world(3);
+    world.resources.clear();
+    (world.filter_allow_returns, world.polices_ipv6) = (false, true);
+    let mut sample = packet(&mut Random::new(7));
+    sample.route = Route::Delivered { in_interface: "eth7".to_owned() };
+    (sample.state, sample.dnat) = (ConnState::Established, None);
+    for (judges_workloads, expected) in [(false, Decision::Accept), (true, Decision::Unowned)] {
+        world.drops_unknown_workloads = judges_workloads;
+        world.drops_unknown_beside_known_only = false;
+        world.endpoint_to_host_action = None;
+        let found = interpret(&roads::ruleset(&world, tortie_rules::Classes::default()), &sample).unwrap();
+        assert_eq!(found.verdict, expected);
+        assert!(roads::agrees(&roads::judge(&world, &sample), &found), "{found:?}");
+    }
+}

@@ -3,7 +3,7 @@
 //! ```text
 //! raw-prerouting     S1  state bits cleared ─ iifname → map `raw-in-if` ─▶ raw-in/<endpoint>
 //! mangle-prerouting  S2  known flows pass ─── iifname → map `pre-if`, any → map `pre-any` ─▶ pre/<endpoint>
-//! input              S3  iifname → `in-if`, any → `in-any` ─▶ in/<endpoint>
+//! input              S3  established passes ─ iifname → `in-if`, any → `in-any` ─▶ in/<endpoint>
 //! forward        S4, S5  bit for S8 cleared
 //!                        iifname → `fwd-in-if`, `fwd-in-any` ─▶ fwd-in/<endpoint> ─▶ fwd-accepted or fwd-undecided
 //!                        oifname → `fwd-out-if`, `fwd-out-any` ─▶ fwd-out/<endpoint>
@@ -219,7 +219,15 @@ impl<'a> Layout<'a> {
             by_any(Stage::PreDnat),
         ];
         base(Stage::PreDnat, pre);
-        base(Stage::LocalIn, vec![by_interface(Stage::LocalIn), by_any(Stage::LocalIn)]);
+        let mut local_in = vec![by_interface(Stage::LocalIn), by_any(Stage::LocalIn)];
+        if !self.judges_workloads() {
+            // E-423: one comparison for most of all traffic.
+            let value = ct_state::ESTABLISHED.to_be_bytes().to_vec();
+            let is_established = Match::Equals { field: Field::CtState, invert: false, value };
+            let accept = go(Stage::LocalIn.accept(&self.policy.settings), "known flow");
+            local_in.insert(0, Rule { matches: vec![is_established], origin: Origin::ConnState, ..accept });
+        }
+        base(Stage::LocalIn, local_in);
 
         // S8 is not to judge what is forwarded, and where S1 has no chain foreign hands may have set its bit (E-407).
         let not_for_s8 = Statement::SetMark { mask: self.mark.translated, value: 0 };
