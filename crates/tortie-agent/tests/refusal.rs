@@ -16,7 +16,7 @@ use tortie_datastore::resources::{Change, Mode};
 use tortie_datastore::{Access, Embedded, Resources};
 use tortie_nftables::{CommitError, Kernel};
 use tortie_rules::plan::{Op, Transaction};
-use tortie_rules::ruleset::{Field, Match, Rule};
+use tortie_rules::ruleset::{Element, Field, Match, Origin, Rule};
 use tortie_testkit::sandbox::in_network_namespace;
 
 mod support;
@@ -148,11 +148,14 @@ impl Host {
     fn ports(&self) -> Vec<(String, u16)> {
         let ruleset = Kernel::open().unwrap().read().unwrap().ruleset.unwrap_or_default();
         let mut found = Vec::new();
-        for rule in ruleset.chains.values().flat_map(|chain| &chain.rules) {
-            let text = rule.origin.comment();
+        let rules = ruleset.chains.values().flat_map(|chain| &chain.rules);
+        let rules = rules.map(|rule| (rule.origin.comment(), port(rule)));
+        let elements = ruleset.sets.values().flat_map(|set| &set.origins);
+        let elements = elements.map(|(element, origins)| (origins[0].comment(), Some(port_of(element))));
+        for (text, port) in rules.chain(elements) {
             let Some(name) = text.strip_prefix("policy GlobalNetworkPolicy ") else { continue };
             let Some(name) = name.strip_suffix(" ingress[1]") else { continue };
-            found.push((name.to_owned(), port(rule).unwrap()));
+            found.push((name.to_owned(), port.unwrap()));
         }
         found.sort();
         found.dedup();
@@ -167,6 +170,11 @@ fn port(rule: &Rule) -> Option<u16> {
     })
 }
 
+/// The port at the end of a key.
+fn port_of(element: &Element) -> u16 {
+    u16::from_be_bytes(*element.first.last_chunk().unwrap())
+}
+
 impl Refusals {
     fn answer(&mut self, transaction: &Transaction) -> Option<CommitError> {
         self.tries += 1;
@@ -174,11 +182,15 @@ impl Refusals {
             self.memory -= 1;
             return Some(CommitError::RefusedWhole(io::Error::from_raw_os_error(nix::libc::ENOMEM)));
         }
+        let is_refused = |origin: &Origin, port: u16| {
+            let text = format!("{} to {port}", origin.comment());
+            self.words.iter().any(|word| text.contains(word))
+        };
         let op = transaction.ops.iter().position(|op| match op {
-            Op::AddRule { rule, .. } => {
-                let text = format!("{} to {}", rule.origin.comment(), port(rule).unwrap_or_default());
-                self.words.iter().any(|word| text.contains(word))
-            }
+            Op::AddRule { rule, .. } => is_refused(&rule.origin, port(rule).unwrap_or_default()),
+            Op::AddElements { shape, elements, .. } => elements.keys().any(|element| {
+                shape.origins.get(element).is_some_and(|origins| is_refused(&origins[0], port_of(element)))
+            }),
             _ => false,
         })?;
         let source = io::Error::from_raw_os_error(nix::libc::EINVAL);
@@ -267,7 +279,8 @@ fn several_offenders_among_many_are_found_with_few_questions_e711() {
         host.settled();
         let names: Vec<String> = (0..64).map(|n| format!("p{n:02}")).collect();
         host.refuse(&["GlobalNetworkPolicy p05", "GlobalNetworkPolicy p33", "GlobalNetworkPolicy p34"], false);
-        host.write(&names.iter().map(|name| policy(name, 7)).collect::<Vec<_>>());
+        let policies = names.iter().zip(1000..).map(|(name, port)| policy(name, port));
+        host.write(&policies.collect::<Vec<_>>());
         let refused: Vec<String> = host.refused().into_iter().map(|(object, ..)| object).collect();
         assert_eq!(refused, ["GlobalNetworkPolicy(p05)", "GlobalNetworkPolicy(p33)", "GlobalNetworkPolicy(p34)"]);
         assert_eq!(host.ports().len(), 61);
