@@ -1,4 +1,4 @@
-//! Fourth pass: what stands around policy.
+//! Sixth pass: what stands around policy.
 //!
 //! ```text
 //! raw-prerouting     S1  state bits cleared ─ iifname → map `raw-in-if` ─▶ raw-in/<endpoint>

@@ -1,4 +1,4 @@
-//! Third pass: the criteria of one rule and one address family become matches.
+//! Fourth pass: the criteria of one rule and one address family become matches.
 //!
 //! A rule whose criteria hold an "or" across fields becomes several kernel rules with the same end, its *parts*.
 

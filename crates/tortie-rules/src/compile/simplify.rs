@@ -1,4 +1,4 @@
-//! Second pass: what no packet can reach goes away, and sections that are entered by falling into them only are joined.
+//! Third pass: what no packet can reach goes away, and sections that are entered by falling into them only are joined.
 
 use std::collections::BTreeMap;
 

@@ -1,10 +1,10 @@
-//! Third pass: runs of rules that ask the peer's address and one destination become a few lookups, whatever their number
+//! Second pass: runs of rules that ask the peer's address and one destination become a few lookups, whatever their number
 //! (C-9).
 //!
-//! The peer's address space is cut where a criterion begins or ends ([`addresses`]). Addresses that satisfy the same
+//! The peer's address space is cut where a criterion begins or ends (`addresses`). Addresses that satisfy the same
 //! criteria meet the same rules, so the rules are resolved ahead of time into a function of protocol and port
-//! ([`function`]), tiers and `Pass` among them. What the function says beyond what it says for any address is kept in
-//! maps under the number of a class ([`encode`]). A packet costs two lookups for each map that it has to ask.
+//! (`function`), tiers and `Pass` among them. What the function says beyond what it says for any address is kept in
+//! maps under the number of a class (`encode`). A packet costs two lookups for each map that it has to ask.
 //!
 //! What a packet finds is decided in this order, each stage saying only what differs from the ones behind it: the class
 //! of the single address, the class of the networks it lies in, what holds for all addresses.
