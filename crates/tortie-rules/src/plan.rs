@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::ruleset::{
-    BaseChain, Chain, Data, Element, End, Holds, Match, Name, Rule, Ruleset, Set, Statement, Verdict,
+    BaseChain, Chain, Data, Element, End, Holds, Match, Name, Origin, Rule, Ruleset, Set, Statement, Verdict,
 };
 
 mod by_class;
@@ -149,24 +149,40 @@ pub fn plan(desired: &Ruleset, actual: Option<&Ruleset>) -> Result<Plan, PlanErr
     let choose = |renewed: &BTreeSet<&Name>| {
         let mut chosen = Choice::default();
         let is_instanced = |(name, set): &(&Name, &Arc<Set>)| is_instanced_set(desired, name, set);
-        for (name, set) in desired.sets.iter().filter(is_instanced).filter(|(_, set)| !set.is_by_class()) {
+        for (name, set) in desired.sets.iter().filter(is_instanced).filter(|(_, set)| set.holds != Holds::Verdicts) {
             let kept = (!renewed.contains(name)).then(|| instances.set(name, set, &live)).flatten();
             chosen.settle(name, kept, instances.next_set(name));
         }
         for name in &order {
             let chain = &desired.chains[name];
-            // What stands under a class never changes, so such a map is another one where a chain it leads to is.
             for name in chain.rules.iter().flat_map(Rule::sets) {
-                let is_open = |set: &&Arc<Set>| set.is_by_class() && !chosen.is_settled(name);
+                let is_open = |set: &&Arc<Set>| {
+                    set.holds == Holds::Verdicts && is_instanced_set(desired, name, set) && !chosen.is_settled(name)
+                };
                 let Some(set) = desired.sets.get(name).filter(is_open) else { continue };
-                let leads_to_new = set.elements.values().flatten().filter_map(Data::target).any(|to| chosen.is_new(to));
-                let kept = (!leads_to_new).then(|| instances.set(name, set, &live)).flatten();
+                // Verdicts are never edited where packets find them. What stands under a class comes and goes where
+                // none does, so such a map is another one only where a chain it leads to is.
+                let kept = if set.is_by_class() {
+                    let leads_to_new =
+                        set.elements.values().flatten().filter_map(Data::target).any(|to| chosen.is_new(to));
+                    (!leads_to_new).then(|| instances.set(name, set, &live)).flatten()
+                } else {
+                    let wanted = chosen.elements(set);
+                    let says_it = |there: &Set| there.elements == wanted && has_same_comments(there, set);
+                    instances.set(name, set, &live).filter(|kept| says_it(&actual.sets[kept]))
+                };
                 chosen.settle(name, kept, instances.next_set(name));
             }
             if chain.base.is_none() {
                 let is_same = |there: &Chain| chosen.same_rules(&chain.rules, &there.rules) && !uses_misshapen(there);
                 let kept = instances.chain(name, is_same, &live);
                 chosen.settle(name, kept, instances.next_chain(name));
+            }
+        }
+        // Maps that no chain asks.
+        for (name, set) in desired.sets.iter().filter(is_instanced) {
+            if !chosen.is_settled(name) {
+                chosen.settle(name, instances.set(name, set, &live), instances.next_set(name));
             }
         }
         let anchors = Anchors::compare(desired, actual, &chosen, &misshapen);
@@ -177,7 +193,8 @@ pub fn plan(desired: &Ruleset, actual: Option<&Ruleset>) -> Result<Plan, PlanErr
     // members change beside it. Their sets are built anew, and so are all chains that use them.
     if !anchors.turn.is_empty() {
         let changes = |(name, set): &(&Name, &Arc<Set>)| {
-            !set.is_by_class() && chosen.kept.get(*name).is_some_and(|kept| actual.sets[kept].elements != set.elements)
+            set.holds != Holds::Verdicts
+                && chosen.kept.get(*name).is_some_and(|kept| actual.sets[kept].elements != set.elements)
         };
         let renewed: BTreeSet<&Name> = desired.sets.iter().filter(changes).map(|(name, _)| name).collect();
         if !renewed.is_empty() {
@@ -530,6 +547,15 @@ fn has_same_shape(a: &Set, b: &Set) -> bool {
         && a.timeout_s == b.timeout_s
 }
 
+/// Whether the kernel keeps the same comments on the elements of both.
+fn has_same_comments(a: &Set, b: &Set) -> bool {
+    let comments = |set: &Set| -> Vec<(Element, Option<String>)> {
+        let first = |origins: &Arc<[Origin]>| origins.first().map(Origin::comment);
+        set.origins.iter().map(|(element, origins)| (element.clone(), first(origins))).collect()
+    };
+    comments(a) == comments(b)
+}
+
 /// Sets of one instance that are there with another shape than ours: foreign hands made them.
 fn misshapen(desired: &Ruleset, actual: &Ruleset) -> BTreeSet<Name> {
     let has_one_instance = |name: &Name, set: &Set| !is_instanced_set(desired, name, set);
@@ -708,7 +734,7 @@ fn members(desired: &Ruleset, actual: &Ruleset, chosen: &Choice) -> Vec<Op> {
     let mut ops = Vec::new();
     for (name, kept) in &chosen.kept {
         if let (Some(set), Some(there)) = (desired.sets.get(name), actual.sets.get(kept))
-            && !set.is_by_class()
+            && set.holds != Holds::Verdicts
             && !Arc::ptr_eq(set, there)
         {
             ops.extend(element_ops(kept, set, Some(&there.elements), &set.elements));

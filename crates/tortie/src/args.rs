@@ -255,19 +255,13 @@ pub(crate) struct ApplyArgs {
     pub(crate) wait: Option<Duration>,
     /// Let a Kubernetes API server merge the files into what is there, field by field; only a conflict with whoever else
     /// manages a field fails
-    #[arg(long, conflicts_with = "skip_exists", help_heading = "Server-side apply")]
+    #[arg(long, conflicts_with = "skip_exists", help_heading = "Safety")]
     pub(crate) server_side: bool,
     /// With `--server-side`: take over fields that others manage
-    #[arg(long, requires = "server_side", help_heading = "Server-side apply")]
+    #[arg(long, requires = "server_side", help_heading = "Safety")]
     pub(crate) force_conflicts: bool,
     /// With `--server-side`: in whose name the fields are managed
-    #[arg(
-        long,
-        value_name = "NAME",
-        default_value = "tortie",
-        requires = "server_side",
-        help_heading = "Server-side apply"
-    )]
+    #[arg(long, value_name = "NAME", default_value = "tortie", requires = "server_side", help_heading = "Safety")]
     pub(crate) field_manager: String,
 }
 

@@ -83,10 +83,7 @@ impl<'a> SetPool<'a> {
     /// A set whose name says its content, so that it never changes.
     pub(super) fn constant(&mut self, readable: &str, mut set: Set) -> Name {
         set.is_constant = true;
-        let mut content = format!("{:?} {:?} {:?} {:?}", set.key, set.ranges, set.holds, set.elements);
-        for origin in set.origins.values().flat_map(|origins| origins.iter()) {
-            content.push_str(&origin.comment());
-        }
+        let content = format!("{:?} {:?} {:?} {:?}", set.key, set.ranges, set.holds, set.elements);
         let name = Name::new(format!("k/{}", hashed(readable, &content)));
         self.sets.entry(name.clone()).or_insert_with(|| Arc::new(set));
         name

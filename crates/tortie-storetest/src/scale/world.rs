@@ -1,11 +1,13 @@
 //! The objects of the world, and changes of them.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::sleep;
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use tortie_api::{Kind, ResourceKey};
 use tortie_datastore::Store;
-use tortie_datastore::kv::TxnLimits;
+use tortie_datastore::kv::{FaultKind, KvError, TxnLimits};
 use tortie_datastore::store::{Commit, Select, Step};
 
 /// Networks of one set.
@@ -124,8 +126,19 @@ fn one_by_one(
     });
 }
 
+/// How often and after which pause a write is tried again while a server is not ready.
+const WRITE_TRIES_MAX: usize = 200;
+const WRITE_PAUSE: Duration = Duration::from_millis(50);
+
 fn write(store: &dyn Store, steps: &[Step]) {
-    let done = store.commit(steps).unwrap();
+    // A server tells a new definition before it can store its objects.
+    let mut tries = 0..WRITE_TRIES_MAX;
+    let done = loop {
+        match store.commit(steps) {
+            Err(KvError::Fault { kind: FaultKind::Unavailable, .. }) if tries.next().is_some() => sleep(WRITE_PAUSE),
+            done => break done.unwrap(),
+        }
+    };
     assert!(matches!(done, Commit::Done(_)), "{done:?}: somebody else writes");
 }
 

@@ -125,7 +125,7 @@ mod tests {
     use crate::args::Cli;
 
     /// Values that only the user knows.
-    const FREE: [&str; 6] = ["timeout", "selector", "patch", "wait", "nodes", "image"];
+    const FREE: [&str; 7] = ["timeout", "selector", "patch", "wait", "nodes", "image", "field_manager"];
 
     fn check(command: &Command, seen: &mut usize) {
         for argument in command.get_arguments().filter(|argument| argument.get_action().takes_values()) {

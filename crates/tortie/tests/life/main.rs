@@ -53,7 +53,7 @@ fn forty_tiers_are_enforced_and_changed_c2() {
         let tier = |n: usize| {
             let spec = format!(
                 "{{tier: t{n:02}, selector: \"role == 'web'\", \
-                 ingress: [{{action: Pass, protocol: UDP, destination: {{ports: [{}]}}}}]}}",
+                 ingress: [{{action: Allow, protocol: UDP, destination: {{ports: [{}]}}}}]}}",
                 1000 + n
             );
             format!(

@@ -284,7 +284,7 @@ impl Emitter<'_> {
         Name::new(format!("{}/{what}", self.name))
     }
 
-    /// What holds for all addresses: rules where they are few, else constant maps.
+    /// What holds for all addresses: rules where they are few, else maps.
     fn any(&self, rules: &mut Vec<Rule>, pool: &mut SetPool<'_>) {
         let pieces = &self.said.table.any;
         let ports = Ports::of(pieces.iter());
@@ -311,8 +311,10 @@ impl Emitter<'_> {
             for (range, piece) in pieces {
                 self.add(&mut map, kind.element(None, range), piece);
             }
-            let map = pool.constant(&format!("{}-{}", self.name, kind.name()), map);
-            rules.push(self.ask(kind, End::Map { key: kind.key(), map }));
+            // Not constant: it may lead to chains, which have instances.
+            let name = self.map(&format!("all-{}", kind.name()));
+            pool.insert(name.clone(), map);
+            rules.push(self.ask(kind, End::Map { key: kind.key(), map: name }));
         }
     }
 
