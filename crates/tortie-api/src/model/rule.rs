@@ -43,6 +43,14 @@ impl Family {
     pub fn of_net(net: IpNet) -> Family {
         Family::of(net.addr())
     }
+
+    /// The ICMP of the family.
+    pub const fn icmp(self) -> Protocol {
+        match self {
+            Family::V4 => Protocol::ICMP,
+            Family::V6 => Protocol::ICMPV6,
+        }
+    }
 }
 
 /// `icmp` or `notICMP`; a code never stands without a type (E-312).

@@ -28,13 +28,6 @@ pub(super) struct Place<'a> {
     pub(super) name_of: &'a dyn Fn(usize) -> Name,
 }
 
-impl Place<'_> {
-    /// Whether an allow is told to the caller of sections by a mark, because its verdict would only come back.
-    pub(super) fn is_told_by_mark(&self) -> bool {
-        self.stage.allow(self.settings).1 != Verdict::Accept
-    }
-}
-
 /// The chains that the rules of one section become.
 #[derive(Default)]
 pub(super) struct Lowered {
@@ -66,7 +59,7 @@ pub(super) fn lower(
         }
         FlatAction::Accept => {
             let (mut statements, mut verdict) = place.stage.allow(place.settings);
-            if place.is_called && place.is_told_by_mark() {
+            if place.is_called && place.stage.is_told_by_mark(place.settings) {
                 if !statements.contains(&mark.accept()) {
                     statements.push(mark.accept());
                 }
@@ -148,10 +141,7 @@ fn criteria(pool: &mut SetPool<'_>, rule: &ResolvedRule, family: Family) -> Vec<
     if let Some(protocol) = rule.not_protocol {
         all.and(protocol_is(protocol, true));
     }
-    let icmp_protocol = match family {
-        Family::V4 => Protocol::ICMP,
-        Family::V6 => Protocol::ICMPV6,
-    };
+    let icmp_protocol = family.icmp();
     if let Some(icmp) = rule.icmp {
         all.and(byte(Field::IcmpType, icmp.icmp_type, false));
         if let Some(code) = icmp.code {
@@ -293,16 +283,21 @@ pub(super) fn in_net(field: Field, net: IpNet, invert: bool) -> Match {
 fn port_in(pool: &mut SetPool<'_>, end: PacketEnd, ranges: &[PortRange], invert: bool) -> Match {
     let field = end.port();
     match ranges {
-        [range] if range.first() == range.last() => {
-            Match::Equals { field, invert, value: range.first().to_be_bytes().to_vec() }
-        }
-        [range] => Match::Range {
-            field,
-            invert,
-            first: range.first().to_be_bytes().to_vec(),
-            last: range.last().to_be_bytes().to_vec(),
-        },
+        [range] => in_ports(field, *range, invert),
         _ => Match::Lookup { key: vec![field], invert, set: pool.constant_ports(ranges) },
+    }
+}
+
+/// A port inside one range.
+pub(super) fn in_ports(field: Field, range: PortRange, invert: bool) -> Match {
+    if range.first() == range.last() {
+        return Match::Equals { field, invert, value: range.first().to_be_bytes().to_vec() };
+    }
+    Match::Range {
+        field,
+        invert,
+        first: range.first().to_be_bytes().to_vec(),
+        last: range.last().to_be_bytes().to_vec(),
     }
 }
 

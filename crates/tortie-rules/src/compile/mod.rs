@@ -111,7 +111,7 @@ fn sections(
         }
         let whole = simplify::simplify(classes::group(flat, pool, place, classes, false));
         // What called sections tell by a mark no element of a map can say.
-        if whole.len() <= SECTIONS_IN_A_ROW_MAX || stage.allow(settings).1 == Verdict::Accept {
+        if whole.len() <= SECTIONS_IN_A_ROW_MAX || !stage.is_told_by_mark(settings) {
             return whole;
         }
     }
@@ -190,7 +190,7 @@ impl Caller {
     /// Starts with `first`, what comes before all policy.
     fn new(place: &Place<'_>, mark: Mark, first: Vec<Rule>) -> Self {
         let mut rules = first;
-        if place.is_told_by_mark() {
+        if place.stage.is_told_by_mark(place.settings) {
             // A bit that foreign hands have set says nothing.
             let statements = vec![Statement::SetMark { mask: mark.accept, value: 0 }];
             let matches = vec![parts::has_bit(mark.accept)];
@@ -202,7 +202,7 @@ impl Caller {
     /// Calls one section; what it allowed without ending the base chain goes where allowed packets go.
     fn call(&mut self, place: &Place<'_>, mark: Mark, section: Name) {
         self.rules.push(go(Verdict::Jump(section), "tier"));
-        if place.is_told_by_mark() {
+        if place.stage.is_told_by_mark(place.settings) {
             let (_, verdict) = place.stage.allow(place.settings);
             self.rules.push(Rule { matches: vec![parts::has_bit(mark.accept)], ..go(verdict, "allowed") });
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tortie_api::model::Family;
+use tortie_calc::policy::Direction;
 
 use super::lower::byte;
 use super::sets::SetPool;
@@ -57,6 +58,16 @@ pub(super) fn has_bit(bit: u32) -> Match {
 pub(super) fn lacks_bit(bit: u32) -> Match {
     let bit = bit.to_be_bytes().to_vec();
     Match::Masked { field: Field::Mark, mask: bit, invert: false, value: vec![0; 4] }
+}
+
+/// The address of the other end of a packet.
+pub(super) const fn peer_address(direction: Direction, family: Family) -> Field {
+    match (direction, family) {
+        (Direction::Ingress, Family::V4) => Field::SourceV4,
+        (Direction::Ingress, Family::V6) => Field::SourceV6,
+        (Direction::Egress, Family::V4) => Field::DestinationV4,
+        (Direction::Egress, Family::V6) => Field::DestinationV6,
+    }
 }
 
 pub(super) fn is_family(family: Family) -> Match {

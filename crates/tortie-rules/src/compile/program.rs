@@ -10,7 +10,7 @@ use tortie_calc::settings::Failsafe;
 use super::frame::{Layout, is_open};
 use super::lower::{byte, in_net, protocol_is};
 use super::names::endpoint_chain;
-use super::parts::{NFPROTO, decide, go, has_bit, icmp_types, insert, is_family, known_flows};
+use super::parts::{NFPROTO, decide, go, has_bit, icmp_types, insert, is_family, known_flows, peer_address};
 use super::sets::SetPool;
 use super::stage::Stage;
 use crate::ruleset::{Chain, Element, Field, Match, Name, Origin, Rule, Ruleset, Set, Verdict, ct_state};
@@ -107,19 +107,13 @@ impl Layout<'_> {
         for failsafe in list {
             let Some(net) = failsafe.net else { continue };
             let family = Family::of_net(net);
-            let peer = match (direction, family) {
-                (Direction::Ingress, Family::V4) => Field::SourceV4,
-                (Direction::Ingress, Family::V6) => Field::SourceV6,
-                (Direction::Egress, Family::V4) => Field::DestinationV4,
-                (Direction::Egress, Family::V6) => Field::DestinationV6,
-            };
             let mut matches = vec![
                 is_family(family),
                 protocol_is(failsafe.protocol, false),
                 Match::Equals { field: port, invert: false, value: failsafe.port.to_be_bytes().to_vec() },
             ];
             if net.prefix_len() > 0 {
-                matches.push(in_net(peer, net.trunc(), false));
+                matches.push(in_net(peer_address(direction, family), net.trunc(), false));
             }
             rules.push(Rule { matches, ..decide(verdict.clone(), Origin::Failsafe(direction)) });
         }

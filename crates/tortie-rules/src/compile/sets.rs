@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::ops::Sub;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -156,14 +157,17 @@ fn ranges_set(field: Field, ranges: &[(u128, u128)]) -> Set {
 }
 
 /// Joins ranges that overlap or touch, and sorts them.
-pub(super) fn merge(ranges: impl IntoIterator<Item = (u128, u128)>) -> Vec<(u128, u128)> {
+pub(super) fn merge<T>(ranges: impl IntoIterator<Item = (T, T)>) -> Vec<(T, T)>
+where
+    T: Copy + Ord + Sub<Output = T> + From<u8>,
+{
     let mut sorted: Vec<_> = ranges.into_iter().collect();
     sorted.sort_unstable();
-    let mut merged: Vec<(u128, u128)> = Vec::with_capacity(sorted.len());
+    let mut merged: Vec<(T, T)> = Vec::with_capacity(sorted.len());
     for (first, last) in sorted {
         match merged.last_mut() {
             // No addition: the last address of IPv6 has no successor.
-            Some(before) if first <= before.1 || first - before.1 == 1 => before.1 = before.1.max(last),
+            Some(before) if first <= before.1 || first - before.1 == T::from(1) => before.1 = before.1.max(last),
             _ => merged.push((first, last)),
         }
     }

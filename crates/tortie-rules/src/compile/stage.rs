@@ -179,6 +179,12 @@ impl Stage {
         self.allow(settings).0 == [Statement::Counter] && self.deny(settings) == Verdict::Drop
     }
 
+    /// Whether an allow in a section that is called is told to the caller by a mark, because its verdict would only come
+    /// back.
+    pub(super) fn is_told_by_mark(self, settings: &Settings) -> bool {
+        self.allow(settings).1 != Verdict::Accept
+    }
+
     /// Where an undecided packet goes; `None` is the end of the base chain, without a verdict of ours.
     pub(super) fn undecided(self) -> Option<Name> {
         (self == Stage::ForwardIn).then(|| Name::new(FORWARD_UNDECIDED))

@@ -1,21 +1,20 @@
 //! The lookups that a table becomes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use tortie_api::model::Family;
-use tortie_calc::policy::Direction;
+use tortie_api::model::{Family, PortRange};
 
 use super::Table;
 use super::encode::{Level, Piece};
-use super::function::{Act, Fate};
+use super::function::{Act, Fate, FateId};
 use super::region::{Point, Range};
 use crate::compile::flatten::SectionEnd;
-use crate::compile::lower::{Place, byte};
-use crate::compile::parts::decide;
+use crate::compile::lower::{Place, byte, in_ports};
+use crate::compile::parts::{decide, peer_address};
 use crate::compile::sets::{SetPool, address_field, bytes};
-use crate::ruleset::{ClassId, Data, Element, End, Field, Holds, Match, Name, Origin, Ranges, Rule, Set, Verdict};
+use crate::ruleset::{ClassId, Data, Element, End, Field, Holds, Name, Origin, Ranges, Rule, Set, Verdict};
 
 /// Pieces for all addresses that are as cheap as rules of their own.
 const PLAIN_MAX: usize = 4;
@@ -37,57 +36,43 @@ pub(in crate::compile) fn emit(
     (table, targets): (&Table, &[usize]),
     end: &SectionEnd,
 ) {
-    let said = Saying { table, targets, place, end };
-    let emitter = Emitter { said, name, address: peer_address(place), icmp: icmp_of(place.family) };
+    let pieces = table.classes.iter().flatten().chain(&table.any);
+    let mut words = HashMap::new();
+    for piece in pieces {
+        words.entry(piece.fate).or_insert_with(|| Word::of(table.fates.get(piece.fate), place, table, targets, end));
+    }
+    let family = place.family;
+    let emitter = Emitter { table, words, name, family, address: peer_address(place.stage.direction(), family) };
     emitter.classes(rules, pool);
     emitter.any(rules, pool);
 }
 
-fn peer_address(place: &Place<'_>) -> Field {
-    match (place.stage.direction(), place.family) {
-        (Direction::Ingress, Family::V4) => Field::SourceV4,
-        (Direction::Ingress, Family::V6) => Field::SourceV6,
-        (Direction::Egress, Family::V4) => Field::DestinationV4,
-        (Direction::Egress, Family::V6) => Field::DestinationV6,
-    }
+/// A fate in the words of a ruleset.
+struct Word {
+    verdict: Verdict,
+    /// Its rules, the one that decided first.
+    origins: Arc<[Origin]>,
+    /// All of it as text, of which numbers of classes are made.
+    text: String,
 }
 
-const fn icmp_of(family: Family) -> u8 {
-    match family {
-        Family::V4 => 1,
-        Family::V6 => 58,
-    }
-}
-
-/// What fates are in the words of a ruleset.
-struct Saying<'a> {
-    table: &'a Table,
-    targets: &'a [usize],
-    place: &'a Place<'a>,
-    end: &'a SectionEnd,
-}
-
-impl Saying<'_> {
-    fn fate(&self, piece: &Piece) -> &Fate {
-        self.table.fates.get(piece.fate)
-    }
-
-    fn verdict(&self, fate: &Fate) -> Verdict {
-        let (stage, settings) = (self.place.stage, self.place.settings);
-        match (fate.act, self.end) {
+impl Word {
+    fn of(fate: &Fate, place: &Place<'_>, table: &Table, targets: &[usize], end: &SectionEnd) -> Self {
+        let (stage, settings) = (place.stage, place.settings);
+        let verdict = match (fate.act, end) {
             (Act::Accept, _) => stage.allow(settings).1,
             (Act::Drop, _) => stage.deny(settings),
             // Sections that are called are gone through one after the other.
-            (Act::To(_), _) if self.place.is_called => Verdict::Return,
-            (Act::To(target), _) => Verdict::Goto((self.place.name_of)(self.targets[target])),
+            (Act::To(_), _) if place.is_called => Verdict::Return,
+            (Act::To(target), _) => Verdict::Goto((place.name_of)(targets[target])),
             (Act::End, SectionEnd::NoForwardPolicy) => stage.pass(settings),
             (Act::End, _) => stage.undecided().map_or(Verdict::Return, Verdict::Goto),
-        }
-    }
-
-    /// The rules of a fate, the one that decided first.
-    fn origins(&self, fate: &Fate) -> Arc<[Origin]> {
-        fate.rules.iter().rev().map(|rule| self.table.origins[*rule as usize].clone()).collect()
+        };
+        let origins: Arc<[Origin]> =
+            fate.rules.iter().rev().map(|rule| table.origins[*rule as usize].clone()).collect();
+        let comments: Vec<String> = origins.iter().map(Origin::comment).collect();
+        let text = format!("{verdict:?} {comments:?}");
+        Self { verdict, origins, text }
     }
 }
 
@@ -211,16 +196,18 @@ struct Holders {
 }
 
 struct Emitter<'a> {
-    said: Saying<'a>,
+    table: &'a Table,
+    /// Those of all pieces.
+    words: HashMap<FateId, Word>,
     name: &'a Name,
+    family: Family,
     address: Field,
-    icmp: u8,
 }
 
 impl Emitter<'_> {
     /// The maps of addresses to classes, of classes to verdicts, and the rules that ask them.
     fn classes(&self, rules: &mut Vec<Rule>, pool: &mut SetPool<'_>) {
-        let table = self.said.table;
+        let table = self.table;
         let ports = Ports::of(table.classes.iter().flatten());
         let mut maps: BTreeMap<Kind, Set> = BTreeMap::new();
         let mut kinds_of: Vec<BTreeSet<Kind>> = Vec::with_capacity(table.classes.len());
@@ -239,7 +226,7 @@ impl Emitter<'_> {
             kinds_of.push(kinds);
             ids.push(id);
         }
-        let address = address_field(self.said.place.family);
+        let address = address_field(self.family);
         let value = |number: u128| bytes(number, address);
         let singles = table.singles.iter().map(|(single, class)| (Element::exact(value(*single)), *class)).collect();
         self.ask_by(
@@ -276,7 +263,7 @@ impl Emitter<'_> {
             rules.push(self.ask(kind, End::Class { address: self.address, classes, key: kind.key(), map }));
         }
         let elements = elements.into_iter().map(|(element, class)| (element, Some(Data::Class(ids[class])))).collect();
-        let key = vec![address_field(self.said.place.family)];
+        let key = vec![address_field(self.family)];
         pool.insert(self.map(what), Set { key, ranges, holds: Holds::Classes, elements, ..Set::default() });
     }
 
@@ -286,7 +273,7 @@ impl Emitter<'_> {
 
     /// What holds for all addresses: rules where they are few, else maps.
     fn any(&self, rules: &mut Vec<Rule>, pool: &mut SetPool<'_>) {
-        let pieces = &self.said.table.any;
+        let pieces = &self.table.any;
         let ports = Ports::of(pieces.iter());
         let mut by_kind: BTreeMap<Kind, Vec<(Range, &Piece)>> = BTreeMap::new();
         let is_few = pieces.iter().filter(|piece| piece.level == Level::Ports).count() <= PLAIN_MAX;
@@ -320,25 +307,25 @@ impl Emitter<'_> {
 
     /// Adds what a piece says under `element`.
     fn add(&self, map: &mut Set, element: Element, piece: &Piece) {
-        let fate = self.said.fate(piece);
-        let origins = self.said.origins(fate);
+        let Word { verdict, origins, .. } = &self.words[&piece.fate];
         if !origins.is_empty() {
-            map.origins.insert(element.clone(), origins);
+            map.origins.insert(element.clone(), origins.clone());
         }
-        map.elements.insert(element, Some(Data::Verdict(self.said.verdict(fate))));
+        map.elements.insert(element, Some(Data::Verdict(verdict.clone())));
     }
 
     fn ask(&self, kind: Kind, end: End) -> Rule {
         // Bytes at the place of an ICMP type stand in packets of other protocols too.
-        let matches = if kind == Kind::Icmp { vec![byte(Field::L4Proto, self.icmp, false)] } else { Vec::new() };
+        let matches =
+            if kind == Kind::Icmp { vec![byte(Field::L4Proto, self.family.icmp().0, false)] } else { Vec::new() };
         Rule { matches, statements: Vec::new(), end, origin: Origin::Frame("policy") }
     }
 
     /// One piece as a rule, if one is enough.
     fn plain(&self, kind: Kind, range: Range, piece: &Piece) -> Option<Rule> {
-        let fate = self.said.fate(piece);
-        let origin = self.said.origins(fate).first().cloned().unwrap_or(Origin::Frame("policy"));
-        let mut rule = decide(self.said.verdict(fate), origin);
+        let Word { verdict, origins, .. } = &self.words[&piece.fate];
+        let origin = origins.first().cloned().unwrap_or(Origin::Frame("policy"));
+        let mut rule = decide(verdict.clone(), origin);
         let [_, protocol, high, low] = range.0.to_be_bytes();
         let [.., last_high, last_low] = range.1.to_be_bytes();
         if kind != Kind::Any {
@@ -347,12 +334,9 @@ impl Emitter<'_> {
         match kind {
             Kind::Any | Kind::Protocols => {}
             Kind::Ports | Kind::PortRanges => {
-                let (field, first, last) = (Field::DestinationPort, vec![high, low], vec![last_high, last_low]);
-                rule.matches.push(if first == last {
-                    Match::Equals { field, invert: false, value: first }
-                } else {
-                    Match::Range { field, invert: false, first, last }
-                });
+                let (first, last) = (u16::from_be_bytes([high, low]), u16::from_be_bytes([last_high, last_low]));
+                let ports = PortRange::new(first, last).ok()?;
+                rule.matches.push(in_ports(Field::DestinationPort, ports, false));
             }
             Kind::Icmp if high != last_high => return None,
             Kind::Icmp => {
@@ -371,10 +355,7 @@ impl Emitter<'_> {
     fn id(&self, pieces: &[Piece]) -> ClassId {
         let mut hash = Sha256::new();
         for piece in pieces {
-            let fate = self.said.fate(piece);
-            let comments: Vec<String> = self.said.origins(fate).iter().map(Origin::comment).collect();
-            let verdict = self.said.verdict(fate);
-            hash.update(format!("{:?} {:?} {verdict:?} {comments:?}\n", piece.level, piece.range));
+            hash.update(format!("{:?} {:?} {}\n", piece.level, piece.range, self.words[&piece.fate].text));
         }
         let hash = hash.finalize();
         ClassId(hash.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte)))

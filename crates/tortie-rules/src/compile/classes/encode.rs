@@ -38,11 +38,7 @@ pub(super) struct Tracked {
 
 impl Tracked {
     pub(super) fn new(family: Family) -> Self {
-        let icmp = match family {
-            Family::V4 => Protocol::ICMP,
-            Family::V6 => Protocol::ICMPV6,
-        };
-        Self { icmp, protocols: BTreeSet::new() }
+        Self { icmp: family.icmp(), protocols: BTreeSet::new() }
     }
 
     pub(super) fn add(&mut self, rule: &ResolvedRule) {

@@ -65,26 +65,26 @@ pub(super) fn group(
     let can_be_class = |flat: &FlatRule| can_be_class(flat, family, direction);
     let cut = if in_parts { cut(sections, rules_min, can_be_class) } else { sections.to_vec() };
     let entered_from = entered_from(&cut);
-    let mut runs: Vec<Vec<Section>> = Vec::new();
-    let (mut is_open, mut start) = (false, 0);
+    // Sections that follow one another, and whether all their rules can become classes.
+    let mut runs: Vec<(bool, Vec<Section>)> = Vec::new();
+    let mut start = 0;
     for (position, section) in cut.into_iter().enumerate() {
         let is_plain = section.rules.iter().all(can_be_class);
         match runs.last_mut() {
             // A run is entered at its beginning only.
-            Some(run) if is_open && is_plain && entered_from[position] >= start => run.push(section),
+            Some((true, run)) if is_plain && entered_from[position] >= start => run.push(section),
             _ => {
-                runs.push(vec![section]);
+                runs.push((is_plain, vec![section]));
                 start = position;
             }
         }
-        is_open = is_plain;
     }
     let mut first = 0;
     let mut found: Vec<(usize, Section)> = Vec::new();
-    for run in runs {
+    for (is_plain, run) in runs {
         let len = run.len();
         let rules = run.iter().flat_map(|section| &section.rules).filter(|flat| flat.rule.exists_in(family)).count();
-        let is_worth = rules >= rules_min && run[0].rules.iter().all(can_be_class);
+        let is_worth = is_plain && rules >= rules_min;
         match is_worth.then(|| Table::of(&run, first, pool, family, direction)).flatten() {
             Some((table, targets)) => {
                 let end = run[len - 1].end.clone();
@@ -174,8 +174,7 @@ fn renumber(mut sections: Vec<Section>, position_of: impl Fn(usize) -> usize) ->
 /// Whether the rule can become a part of classes; one that does not exist in the family can.
 fn can_be_class(flat: &FlatRule, family: Family, direction: Direction) -> bool {
     let decides = matches!(flat.action, FlatAction::Accept | FlatAction::Drop | FlatAction::Continue(_));
-    let asks_what_classes_tell =
-        || asks_the_peer_only(&flat.rule, direction) && region::region(&flat.rule, family).is_some();
+    let asks_what_classes_tell = || asks_the_peer_only(&flat.rule, direction) && region::is_told(&flat.rule, family);
     !flat.rule.exists_in(family) || decides && asks_what_classes_tell()
 }
 

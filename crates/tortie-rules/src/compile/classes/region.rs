@@ -7,6 +7,8 @@
 use tortie_api::model::{Family, IcmpMatch, Protocol};
 use tortie_calc::policy::ResolvedRule;
 
+use crate::compile::sets::merge;
+
 /// A point: the protocol in the high byte of 24 bits, port or type and code in the others.
 pub(super) type Point = u32;
 
@@ -22,19 +24,20 @@ pub(super) const fn of_protocol(protocol: u8) -> Range {
     (first, first | 0xffff)
 }
 
-/// Where the rule can match, as sorted ranges that do not touch; `None` when it asks what no point tells.
-pub(super) fn region(rule: &ResolvedRule, family: Family) -> Option<Vec<Range>> {
-    let has_port_criterion = !rule.destination.ports.is_empty() || !rule.destination.not_ports.is_empty();
-    if has_port_criterion && !rule.protocol.is_some_and(Protocol::has_ports) {
-        return None;
-    }
-    let icmp = match family {
-        Family::V4 => Protocol::ICMP,
-        Family::V6 => Protocol::ICMPV6,
-    };
-    if rule.icmp.is_some() && rule.protocol != Some(icmp) {
-        return None;
-    }
+/// Whether points tell all that the rule asks of protocol, port and ICMP.
+pub(super) fn is_told(rule: &ResolvedRule, family: Family) -> bool {
+    let has_ports = rule.protocol.is_some_and(Protocol::has_ports);
+    (has_ports || !asks_port(rule)) && (rule.icmp.is_none() || rule.protocol == Some(family.icmp()))
+}
+
+fn asks_port(rule: &ResolvedRule) -> bool {
+    !rule.destination.ports.is_empty() || !rule.destination.not_ports.is_empty()
+}
+
+/// Where the rule can match, as sorted ranges that do not touch, if all it asks [`is_told`].
+pub(super) fn region(rule: &ResolvedRule, family: Family) -> Vec<Range> {
+    debug_assert!(is_told(rule, family), "{rule:?}");
+    let icmp = family.icmp();
     let mut region = match rule.protocol {
         Some(protocol) => vec![of_protocol(protocol.0)],
         None => vec![(0, LAST)],
@@ -51,7 +54,7 @@ pub(super) fn region(rule: &ResolvedRule, family: Family) -> Option<Vec<Range>> 
     {
         region = subtract(&region, of_icmp(icmp, matched));
     }
-    if let Some(protocol) = rule.protocol.filter(|_| has_port_criterion) {
+    if let Some(protocol) = rule.protocol.filter(|_| asks_port(rule)) {
         let of_port = |port: u16| of_protocol(protocol.0).0 | Point::from(port);
         if !rule.destination.ports.is_empty() {
             let ports = rule.destination.ports.iter().map(|range| (of_port(range.first()), of_port(range.last())));
@@ -62,7 +65,7 @@ pub(super) fn region(rule: &ResolvedRule, family: Family) -> Option<Vec<Range>> 
             region = subtract(&region, (of_port(range.first()), of_port(range.last())));
         }
     }
-    Some(merge(region))
+    merge(region)
 }
 
 fn of_icmp(protocol: Protocol, matched: IcmpMatch) -> Range {
@@ -93,19 +96,6 @@ fn subtract(region: &[Range], gone: Range) -> Vec<Range> {
         }
     }
     rest
-}
-
-fn merge(ranges: impl IntoIterator<Item = Range>) -> Vec<Range> {
-    let mut sorted: Vec<Range> = ranges.into_iter().collect();
-    sorted.sort_unstable();
-    let mut merged: Vec<Range> = Vec::with_capacity(sorted.len());
-    for (first, last) in sorted {
-        match merged.last_mut() {
-            Some(before) if first <= before.1.saturating_add(1) => before.1 = before.1.max(last),
-            _ => merged.push((first, last)),
-        }
-    }
-    merged
 }
 
 #[cfg(test)]
@@ -159,7 +149,8 @@ mod tests {
             (rule(|r| r.destination.not_ports = vec![ports(1, 1)]), None),
             (rule(|r| r.icmp = Some(IcmpMatch { icmp_type: 3, code: None })), None),
         ] {
-            assert_eq!(region(&given, Family::V4), expected, "{given:?}");
+            let found = is_told(&given, Family::V4).then(|| region(&given, Family::V4));
+            assert_eq!(found, expected, "{given:?}");
         }
     }
 }

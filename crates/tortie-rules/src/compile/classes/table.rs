@@ -170,7 +170,7 @@ fn list(
         return None;
     }
     let rule = overflow::close(&flat.rule, family, &|id, family| pool.is_too_large(id, family))?;
-    let region = region(&rule, family)?;
+    let region = region(&rule, family);
     let step = match flat.action {
         FlatAction::Accept => Step::Decide(decided(Act::Accept, &flat.origin, origins, fates)),
         FlatAction::Drop => Step::Decide(decided(Act::Drop, &flat.origin, origins, fates)),
