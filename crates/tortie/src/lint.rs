@@ -1,6 +1,7 @@
 //! Warnings about objects that are valid and may still surprise their author (enforcement.md section 9).
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 
 use serde_json::{Map, Value};
 use tortie_api::lint::{Lint, lint};
@@ -12,6 +13,9 @@ use tortie_datastore::{ResourceError, Resources, Store};
 use crate::args::Global;
 use crate::exit::{Code, Failure};
 use crate::store::resource_failure;
+
+/// The colour of warnings.
+const YELLOW: &str = "\x1b[1;33m";
 
 /// Kinds whose objects decide what a lint says. Workloads are read for policies only, which may select them.
 const READ: [Kind; 5] =
@@ -40,7 +44,7 @@ pub(crate) fn check<'a>(
     let lints = lint(&written, stored.as_deref());
     let (refused, warnings): (Vec<_>, Vec<_>) = lints.into_iter().partition(|lint| strict && lint.is_refused_by_strict);
     if !global.quiet {
-        print("warning", "\x1b[1;33m", global, &warnings);
+        print("warning", YELLOW, global, &warnings);
     }
     if refused.is_empty() {
         return Ok(());
@@ -81,12 +85,22 @@ fn tell_settings(global: &Global, written: &[Resource]) {
         Resource::FelixConfiguration(configuration) => settings::check(configuration),
         _ => Vec::new(),
     });
-    let (yellow, cyan, plain) = colors("\x1b[1;33m", global);
     for problem in problems {
-        eprintln!("{yellow}warning{plain}: setting {} of {}: {}", problem.name, problem.source, problem.message);
-        eprintln!(
-            "{cyan}help{plain}: correct it and write it again; agents that had a valid value of it keep that one"
-        );
+        let message = format!("setting {} of {}: {}", problem.name, problem.source, problem.message);
+        let help = "correct it and write it again; agents that had a valid value of it keep that one";
+        warn(global, message, Some(help));
+    }
+}
+
+/// A warning, and what helps, on standard error.
+pub(crate) fn warn(global: &Global, message: impl Display, help: Option<&str>) {
+    if global.quiet {
+        return;
+    }
+    let (yellow, cyan, plain) = colors(YELLOW, global);
+    eprintln!("{yellow}warning{plain}: {message}");
+    if let Some(help) = help {
+        eprintln!("{cyan}help{plain}: {help}");
     }
 }
 
@@ -95,9 +109,8 @@ pub(crate) fn warn_of_store(global: &Global, store: &dyn Store) {
     if global.quiet {
         return;
     }
-    let (yellow, _, plain) = colors("\x1b[1;33m", global);
     match store.warnings() {
-        Ok(warnings) => warnings.iter().for_each(|warning| eprintln!("{yellow}warning{plain}: {warning}")),
+        Ok(warnings) => warnings.iter().for_each(|warning| warn(global, warning, None)),
         // The command itself tells what it cannot do.
         Err(error) => tracing::debug!("cannot look for what is wrong with the store: {}", with_causes(&error)),
     }

@@ -12,7 +12,7 @@ use crate::docs::document;
 use crate::exit::{Code, Failure};
 use crate::jsonpath::{Shape, SortKey, Unknown};
 use crate::template::{self, Data, TemplateError};
-use crate::{input, jsonpath, table};
+use crate::{input, jsonpath, lint, table};
 
 /// How results are shown.
 #[derive(Debug)]
@@ -148,32 +148,22 @@ pub(crate) fn warn_of_unknown(global: &Global, format: &Format, order: Option<&S
     if let Format::JsonPath(template) = format {
         unknown.extend(template.unknown_fields(&shape(results), &as_kubectl(whole(results))));
     }
-    for results in results {
-        let objects: Vec<Value> = results.objects.iter().map(|object| Value::Object(object.value.clone())).collect();
-        let document = Shape::of_fields(&document(results.kind));
-        let fields = |order: &SortKey| match objects.as_slice() {
-            [] => order.unknown_fields(&document, &Value::Null),
+    if let Some(order) = order {
+        for results in results {
+            let document = Shape::of_fields(&document(results.kind));
+            let objects = results.objects.iter().map(|object| Value::Object(object.value.clone()));
             // What one object has is known.
-            objects => {
-                let found = objects.iter().map(|object| order.unknown_fields(&document, object));
-                found.min_by_key(Vec::len).unwrap_or_default()
-            }
-        };
-        unknown.extend(order.map(fields).unwrap_or_default());
+            let found = objects.map(|object| order.unknown_fields(&document, &object)).min_by_key(Vec::len);
+            unknown.extend(found.unwrap_or_else(|| order.unknown_fields(&document, &Value::Null)));
+        }
     }
     unknown.dedup();
-    if !global.quiet {
-        unknown.iter().for_each(|unknown| warn(global, unknown));
-    }
-}
-
-fn warn(global: &Global, unknown: &Unknown) {
-    let (yellow, cyan, plain) =
-        if global.color.is_on_stderr() { ("\x1b[1;33m", "\x1b[1;36m", "\x1b[0m") } else { ("", "", "") };
-    eprintln!("{yellow}warning{plain}: no object has a field `{}`", unknown.name);
-    match unknown.near {
-        Some(near) => eprintln!("{cyan}help{plain}: did you mean `{near}`?"),
-        None => eprintln!("{cyan}help{plain}: `tortie docs KIND --recursive` tells the fields"),
+    for Unknown { name, near } in unknown {
+        let help = match near {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "`tortie docs KIND --recursive` tells the fields".to_owned(),
+        };
+        lint::warn(global, format_args!("no object has a field `{name}`"), Some(&help));
     }
 }
 

@@ -12,7 +12,7 @@ use tortie_api::{nearest, with_causes};
 use super::{SetArgs, edit};
 use crate::args::Global;
 use crate::exit::{Code, Failure};
-use crate::store;
+use crate::{lint, store};
 
 /// The largest value of standard input, in bytes: as large as a file may be.
 const VALUE_LEN_MAX: u64 = store::CONFIG_FILE_LEN_MAX;
@@ -130,12 +130,11 @@ fn unwritten(file: &Path, error: &io::Error) -> Failure {
 /// A file that exists counts alone (datastore.md section 2.9): who had variables until now is told.
 fn warn_of_environment(global: &Global, file: &Path) {
     let variables = store::variables();
-    if global.quiet || variables.is_empty() {
-        return;
+    if !variables.is_empty() {
+        let (variables, file) = (variables.join(", "), file.display());
+        let message = format!("`{file}` counts alone from now on: {variables} of the environment no longer do");
+        lint::warn(global, message, None);
     }
-    let (yellow, plain) = if global.color.is_on_stderr() { ("\x1b[1;33m", "\x1b[0m") } else { ("", "") };
-    let (variables, file) = (variables.join(", "), file.display());
-    eprintln!("{yellow}warning{plain}: `{file}` counts alone from now on: {variables} of the environment no longer do");
 }
 
 #[cfg(test)]
