@@ -6,22 +6,7 @@ mod cli;
 
 use cli::Cli;
 
-const OBJECTS: &str = "\
-apiVersion: projectcalico.org/v3
-kind: HostEndpoint
-metadata: {name: web1-eth0, labels: {role: web}}
-spec: {node: web1, interfaceName: eth0}
----
-apiVersion: projectcalico.org/v3
-kind: NetworkSet
-metadata: {name: office, namespace: shop}
-spec: {nets: [10.0.0.0/8]}
----
-apiVersion: projectcalico.org/v3
-kind: Tier
-metadata: {name: security}
-spec: {order: 10}
-";
+const OBJECTS: &str = include_str!("support/words.yaml");
 
 /// A policy in which one field stands as it is given.
 fn policy(field: &str) -> String {

@@ -224,23 +224,20 @@ fn in_classes(set: &Set, kind: Kind, random: &mut Random) -> Option<Set> {
 }
 
 fn predecessor(value: &[u8]) -> Option<Box<[u8]>> {
-    let mut before: Box<[u8]> = value.into();
-    for byte in before.iter_mut().rev() {
-        let (difference, is_under) = byte.overflowing_sub(1);
-        *byte = difference;
-        if !is_under {
-            return Some(before);
-        }
-    }
-    None
+    neighbour(value, u8::overflowing_sub)
 }
 
 fn successor(value: &[u8]) -> Option<Box<[u8]>> {
+    neighbour(value, u8::overflowing_add)
+}
+
+/// The big-endian number one step away; `None` where there is none.
+fn neighbour(value: &[u8], step: fn(u8, u8) -> (u8, bool)) -> Option<Box<[u8]>> {
     let mut next: Box<[u8]> = value.into();
     for byte in next.iter_mut().rev() {
-        let (sum, is_over) = byte.overflowing_add(1);
-        *byte = sum;
-        if !is_over {
+        let (stepped, is_carried) = step(*byte, 1);
+        *byte = stepped;
+        if !is_carried {
             return Some(next);
         }
     }

@@ -11,27 +11,7 @@ use tortie_testkit::sandbox::die_with_parent;
 use crate::manual::commands;
 use crate::terminal::Terminal;
 
-const OBJECTS: &str = "\
-apiVersion: projectcalico.org/v3
-kind: HostEndpoint
-metadata: {name: web1-eth0}
-spec: {node: web1, interfaceName: eth0}
----
-apiVersion: projectcalico.org/v3
-kind: HostEndpoint
-metadata: {name: db1-eth0}
-spec: {node: db1, interfaceName: eth0}
----
-apiVersion: projectcalico.org/v3
-kind: NetworkSet
-metadata: {name: office, namespace: shop}
-spec: {nets: [10.0.0.0/8]}
----
-apiVersion: projectcalico.org/v3
-kind: Tier
-metadata: {name: security}
-spec: {order: 10}
-";
+const OBJECTS: &str = include_str!("../support/words.yaml");
 
 const KUBECONFIG: &str = "\
 apiVersion: v1
@@ -236,29 +216,34 @@ fn scripts_ask_the_program_by_the_variable_it_listens_to() {
     assert!(told("fish", &["datastore", "ch"]).starts_with("check\tCheck the integrity"));
 }
 
+/// What is typed at a prompt, and the line that a tabulator makes of it.
+const AT_ANY_PROMPT: [(&str, &str); 12] = [
+    ("tortie datast", "tortie datastore "),
+    ("tortie get hostend", "tortie get hostendpoints "),
+    ("tortie get hep w", "tortie get hep web1-eth0 "),
+    ("tortie get hep -o custom-columns=NAME,INT", "tortie get hep -o custom-columns=NAME,INTERFACE "),
+    ("tortie get hep -o cust", "tortie get hep -o custom-columns="),
+    ("tortie get hep --output=wi", "tortie get hep --output=wide "),
+    ("tortie --store emb", "tortie --store embedded:"),
+    ("tortie -n sho", "tortie -n shop "),
+    ("tortie get hep/w", "tortie get hep/web1-eth0 "),
+    ("tortie apply -f my", "tortie apply -f my\\ files/"),
+    ("tortie apply -f my\\ files/", "tortie apply -f my\\ files/a.yaml "),
+    ("tortie docs hep.spec.interf", "tortie docs hep.spec.interfaceName "),
+];
+
 #[test]
 fn bash_completes_at_its_prompt() {
     let user = User::new();
     std::fs::write(user.path("rc"), "source <(tortie completion bash)\nbind 'set bell-style none'\nbind -x '\"\\C-t\": echo \"<$READLINE_LINE>\"'\nPS1='ready'\"> \"\n").unwrap();
     let mut terminal = Terminal::start(&user, &["bash", "--noprofile", "--rcfile", "rc", "-i"]);
-    for (typed, line) in [
-        ("tortie datast", "tortie datastore "),
-        ("tortie get hostend", "tortie get hostendpoints "),
-        ("tortie get hep w", "tortie get hep web1-eth0 "),
-        ("tortie get hep -o custom-columns=NAME,INT", "tortie get hep -o custom-columns=NAME,INTERFACE "),
-        ("tortie get hep -o cust", "tortie get hep -o custom-columns="),
-        ("tortie get hep --output=wi", "tortie get hep --output=wide "),
+    let of_bash = [
         ("tortie --store=embedded:sto", "tortie --store=embedded:store.db"),
-        ("tortie --store emb", "tortie --store embedded:"),
-        ("tortie -n sho", "tortie -n shop "),
-        ("tortie get hep/w", "tortie get hep/web1-eth0 "),
-        ("tortie apply -f my", "tortie apply -f my\\ files/"),
-        ("tortie apply -f my\\ files/", "tortie apply -f my\\ files/a.yaml "),
         ("tortie apply -f 'my", "tortie apply -f 'my files/'"),
         ("tortie get hep --sort-by .sp", "tortie get hep --sort-by .spec."),
-        ("tortie docs hep.spec.interf", "tortie docs hep.spec.interfaceName "),
         ("A=1 tortie get hep w", "A=1 tortie get hep web1-eth0 "),
-    ] {
+    ];
+    for (typed, line) in AT_ANY_PROMPT.into_iter().chain(of_bash) {
         assert_eq!(terminal.completed(typed), line, "{typed}");
     }
 }
@@ -272,20 +257,7 @@ fn zsh_completes_at_its_prompt() {
     std::fs::write(user.path("site/_tortie"), script).unwrap();
     std::fs::write(user.path(".zshrc"), "fpath=($HOME/site $fpath)\nautoload -Uz compinit && compinit -u -D\nunsetopt BEEP\nshow() { print -r -- \"<$BUFFER>\" }\nzle -N show\nbindkey '^T' show\nPS1='ready'\"> \"\n").unwrap();
     let mut terminal = Terminal::start(&user, &["zsh", "-o", "no_global_rcs", "-i"]);
-    for (typed, line) in [
-        ("tortie datast", "tortie datastore "),
-        ("tortie get hostend", "tortie get hostendpoints "),
-        ("tortie get hep w", "tortie get hep web1-eth0 "),
-        ("tortie get hep -o custom-columns=NAME,INT", "tortie get hep -o custom-columns=NAME,INTERFACE "),
-        ("tortie get hep -o cust", "tortie get hep -o custom-columns="),
-        ("tortie get hep --output=wi", "tortie get hep --output=wide "),
-        ("tortie --store emb", "tortie --store embedded:"),
-        ("tortie -n sho", "tortie -n shop "),
-        ("tortie get hep/w", "tortie get hep/web1-eth0 "),
-        ("tortie apply -f my", "tortie apply -f my\\ files/"),
-        ("tortie apply -f my\\ files/", "tortie apply -f my\\ files/a.yaml "),
-        ("tortie docs hep.spec.interf", "tortie docs hep.spec.interfaceName "),
-    ] {
+    for (typed, line) in AT_ANY_PROMPT {
         assert_eq!(terminal.completed(typed), line, "{typed}");
     }
 }
