@@ -9,10 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::ruleset::{
-    BaseChain, Chain, Data, Element, End, Holds, Match, Name, Origin, Rule, Ruleset, Set, Statement, Verdict,
+    BaseChain, Chain, Data, Element, End, Holds, Match, Name, Rule, Ruleset, Set, Statement, Verdict,
 };
 
 mod by_class;
+mod same;
 
 use by_class::ByClass;
 
@@ -168,7 +169,7 @@ pub fn plan(desired: &Ruleset, actual: Option<&Ruleset>) -> Result<Plan, PlanErr
                     (!leads_to_new).then(|| instances.set(name, set, &live)).flatten()
                 } else {
                     let wanted = chosen.elements(set);
-                    let says_it = |there: &Set| there.elements == wanted && has_same_comments(there, set);
+                    let says_it = |there: &Set| there.elements == wanted && there.has_same_comments(set);
                     instances.set(name, set, &live).filter(|kept| says_it(&actual.sets[kept]))
                 };
                 chosen.settle(name, kept, instances.next_set(name));
@@ -316,14 +317,6 @@ fn uses(chain: &Chain, set: &Name) -> bool {
 }
 
 impl Rule {
-    /// Whether a kernel could not tell the two rules apart: all is equal, and the origins have the same comment.
-    pub fn is_same_in_kernel(&self, other: &Rule) -> bool {
-        self.matches == other.matches
-            && self.statements == other.statements
-            && self.end == other.end
-            && (self.origin == other.origin || self.origin.comment() == other.origin.comment())
-    }
-
     /// The sets and maps it looks up.
     pub fn sets(&self) -> impl Iterator<Item = &Name> {
         let matched = self.matches.iter().filter_map(|criterion| match criterion {
@@ -519,7 +512,7 @@ impl<'a> Instances<'a> {
     /// The instance of a set that has the wanted shape; one in use is preferred, then one with the wanted elements.
     fn set(&self, logical: &Name, wanted: &Set, live: &BTreeSet<Name>) -> Option<Name> {
         let candidates = self.sets.get(logical.as_str())?;
-        let same = candidates.iter().filter(|name| has_same_shape(&self.actual.sets[**name], wanted));
+        let same = candidates.iter().filter(|name| self.actual.sets[**name].has_same_shape(wanted));
         let key = |name: &&&Name| (live.contains(**name), self.actual.sets[**name].elements == wanted.elements);
         same.max_by_key(key).map(|name| (*name).clone())
     }
@@ -538,28 +531,10 @@ fn next(logical: &Name, instances: Option<&Vec<&Name>>) -> Name {
     logical.with_instance(highest.map_or(1, |number| number.wrapping_add(1)))
 }
 
-fn has_same_shape(a: &Set, b: &Set) -> bool {
-    let keys = |set: &Set| set.key.iter().map(|field| field.as_key()).collect::<Vec<_>>();
-    keys(a) == keys(b)
-        && a.ranges == b.ranges
-        && a.holds == b.holds
-        && a.is_counted == b.is_counted
-        && a.timeout_s == b.timeout_s
-}
-
-/// Whether the kernel keeps the same comments on the elements of both.
-fn has_same_comments(a: &Set, b: &Set) -> bool {
-    let comments = |set: &Set| -> Vec<(Element, Option<String>)> {
-        let first = |origins: &Arc<[Origin]>| origins.first().map(Origin::comment);
-        set.origins.iter().map(|(element, origins)| (element.clone(), first(origins))).collect()
-    };
-    comments(a) == comments(b)
-}
-
 /// Sets of one instance that are there with another shape than ours: foreign hands made them.
 fn misshapen(desired: &Ruleset, actual: &Ruleset) -> BTreeSet<Name> {
     let has_one_instance = |name: &Name, set: &Set| !is_instanced_set(desired, name, set);
-    let wrong = |name: &Name, set: &Set| actual.sets.get(name).is_some_and(|there| !has_same_shape(there, set));
+    let wrong = |name: &Name, set: &Set| actual.sets.get(name).is_some_and(|there| !there.has_same_shape(set));
     let found = desired.sets.iter().filter(|(name, set)| has_one_instance(name, set) && wrong(name, set));
     found.map(|(name, _)| name.clone()).collect()
 }
@@ -632,7 +607,7 @@ impl Anchors {
         let mut missing = BTreeSet::new();
         for (name, set) in desired.sets.iter().filter(|(name, _)| is_anchor(desired, name)) {
             let wanted = chosen.elements(set);
-            let there = actual.sets.get(name).filter(|there| has_same_shape(there, set));
+            let there = actual.sets.get(name).filter(|there| there.has_same_shape(set));
             if there.is_none() {
                 missing.insert(name.clone());
             }
@@ -702,7 +677,7 @@ fn build(
             (anchors.missing.contains(name), false)
         } else if set.is_constant {
             (
-                actual.sets.get(name).is_none_or(|there| !has_same_shape(there, set) || there.elements != set.elements),
+                actual.sets.get(name).is_none_or(|there| !there.has_same_shape(set) || there.elements != set.elements),
                 true,
             )
         } else {

@@ -241,17 +241,17 @@ fn same(one: &str, a: Option<&Ruleset>, other: &str, b: Option<&Ruleset>) -> Res
                 && chain.rules.iter().zip(&other.rules).all(|(rule, other)| rule.is_same_in_kernel(other))
         })
     };
-    // A kernel knows what a set holds, not from which end of the packet it is asked.
-    let fields = |set: &Set| -> Vec<_> { set.key.iter().map(|field| field.as_key()).collect() };
-    let is_same_set = |(name, set): (_, &Arc<Set>)| {
-        b.sets.get::<Name>(name).is_some_and(|other| {
-            fields(set) == fields(other) && Set { key: other.key.clone(), ..Set::clone(set) } == **other
-        })
-    };
+    let is_same_set =
+        |(name, set): (_, &Arc<Set>)| b.sets.get::<Name>(name).is_some_and(|other| set.is_same_in_kernel(other));
     let chains = a.chains.iter().filter(|entry| !is_same_chain(*entry)).map(|(name, _)| name);
     let sets = a.sets.iter().filter(|entry| !is_same_set(*entry)).map(|(name, _)| name);
     let only_b = b.chains.keys().chain(b.sets.keys());
     let more = only_b.filter(|name| !a.chains.contains_key(*name) && !a.sets.contains_key(*name));
-    let different: Vec<String> = chains.chain(sets).chain(more).map(ToString::to_string).collect();
-    if different.is_empty() { Ok(()) } else { Err(format!("{one} and {other} differ in {different:?}")) }
+    let shown = |ruleset: &Ruleset, name: &Name| {
+        let (chain, set) = (ruleset.chains.get(name), ruleset.sets.get(name));
+        chain.map(|chain| format!("{chain:#?}")).or_else(|| set.map(|set| format!("{set:#?}"))).unwrap_or_default()
+    };
+    let both = |name| format!("{name}: {}\nagainst {}", shown(a, name), shown(b, name));
+    let different: Vec<String> = chains.chain(sets).chain(more).map(both).collect();
+    if different.is_empty() { Ok(()) } else { Err(format!("{one} and {other} differ in {}", different.join("\n"))) }
 }
