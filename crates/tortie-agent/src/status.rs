@@ -300,12 +300,12 @@ pub struct Counters {
     pub counters: Vec<CounterStatus>,
 }
 
-/// What one kernel rule, or one element of a map, has counted since it was made.
+/// What one rule has counted in one chain or map since that was made.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CounterStatus {
     /// The chain or map, with the number of its instance.
     pub chain: String,
-    /// Where the rule or element comes from.
+    /// Where the rule comes from.
     pub comment: String,
     /// How much.
     #[serde(flatten)]

@@ -242,6 +242,54 @@ fn status_tells_classes_conflicts_policies_and_counters_e742() {
     });
 }
 
+/// Rules that lie in one element of a map are told apart by what they counted.
+#[test]
+fn a_rule_that_passes_packets_on_counts_them_c7() {
+    in_namespace(|host| {
+        let _agent = host.agent(&[]);
+        let wildcard =
+            endpoint("all", "\"*\"").replace("node: n1", "node: n1, profiles: [projectcalico-default-allow]");
+        let police = felix("{}")
+            .replace("metadata: {name", "metadata: {annotations: {tortie.dev/wildcardLoopback: Police}, name");
+        let policies = "\
+---
+apiVersion: projectcalico.org/v3
+kind: Tier
+metadata: {name: first}
+spec: {order: 10, defaultAction: Pass}
+---
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkPolicy
+metadata: {name: first.on}
+spec: {tier: first, selector: \"role == 'web'\", ingress: [{action: Pass, protocol: UDP, destination: {ports: [7001]}}]}
+---
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkPolicy
+metadata: {name: both}
+spec: {selector: \"role == 'web'\", ingress: [{action: Allow, protocol: UDP, destination: {ports: [\"7001:7002\"]}}]}
+";
+        host.apply(&(wildcard + &police + policies));
+        host.settle();
+        for (port, count) in [(7001, 3), (7002, 2)] {
+            let receiver = std::net::UdpSocket::bind(("127.0.0.1", port)).unwrap();
+            receiver.set_read_timeout(Some(PATIENCE)).unwrap();
+            for _ in 0..count {
+                let sender = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+                sender.send_to(b"x", receiver.local_addr().unwrap()).unwrap();
+                assert_eq!(receiver.recv(&mut [0; 8]).unwrap(), 1);
+            }
+        }
+        let stream = UnixStream::connect(host.folder.path().join("agent.sock")).unwrap();
+        let counters: serde_json::Value = serde_json::from_str(&http(stream, "/v1/counters").unwrap().1).unwrap();
+        let packets = |comment: &str| -> u64 {
+            let all = counters["counters"].as_array().unwrap();
+            all.iter().filter(|c| c["comment"] == comment).map(|c| c["packets"].as_u64().unwrap()).sum()
+        };
+        assert_eq!(packets("policy GlobalNetworkPolicy first.on ingress[0]"), 3, "{counters:#}");
+        assert_eq!(packets("policy GlobalNetworkPolicy both ingress[0]"), 5, "{counters:#}");
+    });
+}
+
 /// Real packets against a staged deny: nothing is dropped, and everything is told.
 #[test]
 fn staged_policies_tell_what_they_would_have_done_d6() {

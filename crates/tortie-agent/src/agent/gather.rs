@@ -180,7 +180,7 @@ impl Loop {
     }
 
     pub(super) fn counters(&mut self) -> Result<Counters, String> {
-        Ok(Counters { counters: view::counter_list(&self.read_counters()?) })
+        Ok(Counters { counters: view::counter_list(&self.read_counters()?, self.desired.as_ref()) })
     }
 
     fn read_counters(&mut self) -> Result<Vec<Counter>, String> {

@@ -1,5 +1,6 @@
 //! What the kernel counted, told by the origin of each rule.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -7,22 +8,41 @@ use tortie_api::model::Action;
 use tortie_calc::HostPolicy;
 use tortie_calc::policy::{Direction, PolicyId, PolicyRules};
 use tortie_nftables::Counter;
+use tortie_rules::Ruleset;
 use tortie_rules::compile::flatten::note;
 use tortie_rules::compile::names::endpoint_chain;
 use tortie_rules::compile::stage::Stage;
-use tortie_rules::ruleset::Origin;
+use tortie_rules::ruleset::{Name, Origin};
 
 use super::key_of;
 use crate::status::{CounterStatus, StagedStatus, StagedVerdict, Traffic};
 
-/// Every counter, for `GET /v1/counters`.
-pub(crate) fn counter_list(counters: &[Counter]) -> Vec<CounterStatus> {
-    let to_status = |counter: &Counter| CounterStatus {
-        chain: counter.place.to_string(),
-        comment: counter.comment.clone(),
-        traffic: Traffic { packets: counter.packets, bytes: counter.bytes },
+/// What every rule counted, for `GET /v1/counters`: by chain or map, and by comment.
+///
+/// An element of a map counts for the rule that decides and, as `programmed` says, for those that sent the packet on to it
+/// (C-7): each has what it would have counted in a list of its own.
+pub(crate) fn counter_list(counters: &[Counter], programmed: Option<&Ruleset>) -> Vec<CounterStatus> {
+    let mut by_rule: BTreeMap<(&Name, Cow<'_, str>), Traffic> = BTreeMap::new();
+    for counter in counters {
+        add(by_rule.entry((&counter.place, Cow::from(&counter.comment))).or_default(), counter);
+        for origin in sent_on(counter, programmed) {
+            add(by_rule.entry((&counter.place, Cow::from(origin.comment()))).or_default(), counter);
+        }
+    }
+    let to_status = |((chain, comment), traffic): ((&Name, Cow<'_, str>), Traffic)| CounterStatus {
+        chain: chain.to_string(),
+        comment: comment.into_owned(),
+        traffic,
     };
-    counters.iter().map(to_status).collect()
+    by_rule.into_iter().map(to_status).collect()
+}
+
+/// The rules that sent on what an element counted.
+fn sent_on<'a>(counter: &Counter, programmed: Option<&'a Ruleset>) -> &'a [Origin] {
+    let set = |ruleset: &'a Ruleset| ruleset.sets.get(counter.place.logical());
+    let origins = programmed.and_then(set).zip(counter.element.as_ref());
+    let origins = origins.and_then(|(set, element)| set.origins.get(element));
+    origins.and_then(|origins| origins.split_first()).map_or(&[], |(_, others)| others)
 }
 
 /// Packets dropped for their connection state (E-421), by endpoint (T-13).
@@ -121,7 +141,8 @@ fn action_name(action: Action) -> &'static str {
 mod tests {
     use tortie_api::Kind;
     use tortie_calc::policy::{ClassPolicy, EndpointPolicy, ResolvedRule, TierEnd, TierPolicies};
-    use tortie_rules::ruleset::Name;
+
+    use tortie_rules::ruleset::{Element, Set};
 
     use super::*;
     use crate::view::bare;
@@ -140,6 +161,31 @@ mod tests {
         let ingress = ClassPolicy { tiers: vec![TierPolicies { name: "t".to_owned(), end: TierEnd::Deny, policies }] };
         let policy = EndpointPolicy { normal_ingress: ingress.clone(), forward_ingress: ingress, ..bare(endpoint) };
         HostPolicy { endpoints: [(endpoint.to_owned(), Arc::new(policy))].into(), ..HostPolicy::default() }
+    }
+
+    #[test]
+    fn an_element_counts_for_all_rules_it_stands_for_c7() {
+        let element = |port| Element::exact(vec![17, port]);
+        let origin = |text: &str| Origin::Comment(text.into());
+        let origins = [
+            (element(1), Arc::from([origin("decides"), origin("passes")])),
+            (element(2), Arc::from([origin("decides")])),
+        ];
+        let map = Set { origins: origins.into(), ..Set::default() };
+        let programmed = Ruleset { sets: [(Name::new("in4/a"), Arc::new(map))].into(), ..Ruleset::default() };
+        let of = |port, packets| Counter { element: Some(element(port)), ..counter("in4/a..3", "decides", packets) };
+        let counters = [of(1, 1), of(2, 2), counter("in4/a..3", "passes", 4), counter("in4/b..1", "decides", 8)];
+        let found = |programmed| -> Vec<(String, String, u64)> {
+            let list = counter_list(&counters, programmed);
+            list.into_iter().map(|c| (c.chain, c.comment, c.traffic.packets)).collect()
+        };
+        let row = |chain: &str, comment: &str, packets| (chain.to_owned(), comment.to_owned(), packets);
+        let other = row("in4/b..1", "decides", 8);
+        assert_eq!(
+            found(Some(&programmed)),
+            [row("in4/a..3", "decides", 3), row("in4/a..3", "passes", 5), other.clone()]
+        );
+        assert_eq!(found(None), [row("in4/a..3", "decides", 3), row("in4/a..3", "passes", 4), other]);
     }
 
     #[test]
