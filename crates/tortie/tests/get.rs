@@ -5,6 +5,7 @@
 mod support;
 
 use std::io::{BufRead, BufReader, Lines};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use serde_json::Value;
@@ -127,6 +128,17 @@ impl Drop for Watching {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Whoever presses Ctrl-C ends it at once, with what a shell calls 130 (cli.md 2.2).
+#[test]
+fn an_interrupt_ends_a_watch() {
+    let cli = filled();
+    let mut watching = Watching::start(&cli, &["gnp", "-o", "name"]);
+    watching.line();
+    let pid = nix::unistd::Pid::from_raw(watching.child.id().cast_signed());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+    assert_eq!(watching.child.wait().unwrap().signal(), Some(nix::libc::SIGINT));
 }
 
 /// Each change once, as soon as it is stored; what leaves a selector is gone for who asked by it.
