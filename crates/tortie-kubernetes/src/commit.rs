@@ -1,6 +1,8 @@
 //! Changes one after the other, as if they were one: all are tried first, and what was done is undone when a later one
 //! fails.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use tortie_datastore::KvError;
 use tortie_datastore::kv::FaultKind;
@@ -14,6 +16,11 @@ use crate::server::{Ask, Server};
 
 /// What is being done, in messages.
 const WRITE: &str = "write";
+
+/// Times admission is asked about a request that what was done before it made possible.
+const ADMISSION_TRIES: u32 = 50;
+/// Between two of them: 5 s in all.
+const ADMISSION_PAUSE: Duration = Duration::from_millis(100);
 
 /// How one request ended that did not fail.
 enum Outcome {
@@ -39,7 +46,11 @@ pub(crate) async fn commit(server: &Server, steps: &[Step]) -> Result<Commit, Kv
     }
     let mut done: Vec<(&Request, Value)> = Vec::with_capacity(requests.len());
     for (step, request) in requests.iter().enumerate() {
-        let ended = match outcome(server, request, request.ask.clone()).await {
+        let outcome = match request.depends_on(&requests[..step]) {
+            true => patient_outcome(server, request).await,
+            false => outcome(server, request, request.ask.clone()).await,
+        };
+        let ended = match outcome {
             Ok(Outcome::Done(answer)) => match write_status(server, request, &answer).await {
                 Ok(newer) => {
                     done.push((request, newer.unwrap_or(answer)));
@@ -141,6 +152,24 @@ async fn outcome(server: &Server, request: &Request, ask: Ask) -> Result<Outcome
         true => Ok(Outcome::Refused),
         false => Err(failure),
     }
+}
+
+/// The outcome of a request that something done just now made possible: admission follows the server's objects, and may not
+/// have heard of it yet.
+async fn patient_outcome(server: &Server, request: &Request) -> Result<Outcome, Failure> {
+    let mut tries = 1;
+    loop {
+        match outcome(server, request, request.ask.clone()).await {
+            Err(failure) if is_denied(&failure) && tries < ADMISSION_TRIES => tries += 1,
+            ended => return ended,
+        }
+        tokio::time::sleep(ADMISSION_PAUSE).await;
+    }
+}
+
+/// Whether a policy or a webhook of admission says no.
+fn is_denied(failure: &Failure) -> bool {
+    matches!(failure, Failure::Answered(answer) if ["denied request", "denied the request"].iter().any(|text| answer.message.contains(text)))
 }
 
 fn knows_no_trial(failure: &Failure) -> bool {
