@@ -163,12 +163,32 @@ impl<'a> Runner<'a> {
     ) -> Made {
         match verdict {
             Verdict::Return => Ok(end),
-            Verdict::Jump(target) => self.chain(logic, run, target, next),
-            Verdict::Goto(target) => self.chain(logic, run, target, end),
+            Verdict::Jump(target) => self.go(logic, run, target, reason, next),
+            Verdict::Goto(target) => self.go(logic, run, target, reason, end),
             Verdict::Accept | Verdict::Drop | Verdict::Reject => {
                 let decision = Decision::of(verdict).expect("a verdict that ends the chain");
                 logic.decided(decision, reason)
             }
+        }
+    }
+
+    /// A chain that was gone to for this reason, with `end` behind it.
+    fn go(&mut self, logic: &mut Logic<'_>, run: &mut Run, target: &Name, reason: Rc<str>, end: Node) -> Made {
+        let Some(Rule { statements, end: End::Verdict(verdict), .. }) = self.told(target) else {
+            return self.chain(logic, run, target, end);
+        };
+        let mut does = self.verdict(logic, run, verdict, reason, end, end)?;
+        for statement in statements.iter().rev() {
+            does = self.statement(logic, statement, does)?;
+        }
+        Ok(does)
+    }
+
+    /// The only rule of a chain that carries out what led there, for the reason of that.
+    fn told(&self, name: &Name) -> Option<&'a Rule> {
+        match self.ruleset.chains.get(name)?.rules.as_slice() {
+            [rule] if rule.matches.is_empty() && rule.origin.comment() == Origin::AsTold.comment() => Some(rule),
+            _ => None,
         }
     }
 

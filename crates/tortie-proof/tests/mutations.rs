@@ -85,6 +85,8 @@ fn is_met(right: &Ruleset, wrong: &Ruleset, difference: &Difference) -> bool {
     // A verdict of a base chain may be hidden behind that of a later one.
     differs(right, wrong)
         || differs(&up_to(right, difference.chain), &up_to(wrong, difference.chain))
+        // An answer to what is dropped shows in no verdict.
+        || [difference.expected.decision, difference.found.decision].iter().filter(|d| **d == Decision::Reject).count() == 1
         // No verdict shows these: a packet that is not tracked, and a bit of others that was written (E-403).
         || difference.expected.is_no_track != difference.found.is_no_track
         || difference.found.effects.contains(&Effect::ForeignMark)

@@ -162,6 +162,9 @@ fn run(
 ) -> Result<Option<(Verdict, Origin)>, InterpretError> {
     let mut stack: Vec<(Name, &Chain, usize)> = Vec::new();
     let (mut name, mut chain, mut position) = (base.clone(), chain, 0);
+    let as_told = Origin::AsTold.comment();
+    // What led to this chain.
+    let mut before: Option<&Origin> = None;
     for _ in 0..STEPS_MAX {
         let Some(rule) = chain.rules.get(position) else {
             match stack.pop() {
@@ -203,7 +206,8 @@ fn run(
         let origin = origin.unwrap_or(&rule.origin);
         let target = match verdict {
             Verdict::Accept | Verdict::Drop | Verdict::Reject => {
-                return Ok(Some((verdict.clone(), origin.clone())));
+                let is_told = origin.comment() == as_told;
+                return Ok(Some((verdict.clone(), before.filter(|_| is_told).unwrap_or(origin).clone())));
             }
             Verdict::Return => {
                 match stack.pop() {
@@ -218,6 +222,7 @@ fn run(
             }
             Verdict::Goto(target) => target,
         };
+        before = Some(origin);
         let next = ruleset
             .chains
             .get(target)

@@ -479,6 +479,8 @@ impl Element {
 pub enum Origin {
     /// The frame around policy: dispatch, jumps between chains.
     Frame(&'static str),
+    /// What led here says why: an element of a map, or a rule.
+    AsTold,
     /// Connection state (E-420, E-421).
     ConnState,
     /// Failsafe ports (section 5).
@@ -578,6 +580,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Origin::Frame(what) => f.write_str(what),
+            Origin::AsTold => f.write_str("as the element says"),
             Origin::ConnState => f.write_str("connection state"),
             Origin::Failsafe(direction) => write!(f, "failsafe {direction}"),
             Origin::Ipv6Essentials => f.write_str("ipv6 essentials"),

@@ -141,6 +141,11 @@ features! { OF_WORLDS, "Features of worlds.", fn(&Drawn<'_>) -> bool,
     "pass classes" "a packet that another rule sent on" |drawn| {
         drawn.ruleset.sets.values().flat_map(|set| set.origins.values()).any(|origins| origins.len() > 1)
     };
+    "pass classes" "an element that leads to a mark" |drawn| drawn.has_told(|rule| !rule.statements.is_empty());
+    "pass classes" "an element that leads to an answer" |drawn| drawn.has_told(|rule| rule.end == End::Verdict(ruleset::Verdict::Reject));
+    "pass classes" "a section that tells by a mark what an element allows" |drawn| {
+        drawn.has_told(|rule| rule.end == End::Verdict(ruleset::Verdict::Return))
+    };
     "pass classes" "a list that is a table in part" |drawn| drawn.ruleset.chains.iter().any(|(name, chain)| {
         let is_class = |rule: &ruleset::Rule| matches!(rule.end, End::Class { .. });
         chain.rules.iter().any(is_class) && name.as_str().matches('/').count() > 1
@@ -288,6 +293,11 @@ impl Drawn<'_> {
             End::Class { classes, map, .. } => [classes, map].into_iter().any(|name| name.as_str().ends_with(kind)),
             _ => false,
         })
+    }
+
+    /// Whether elements lead to a rule that does more than a verdict says.
+    fn has_told(&self, is_it: impl Fn(&ruleset::Rule) -> bool) -> bool {
+        self.rules().any(|rule| rule.origin == Origin::AsTold && is_it(rule))
     }
 
     fn has_rule(&self, is_it: impl Fn(&Origin) -> bool) -> bool {

@@ -5,12 +5,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tortie_api::ResourceKey;
 use tortie_api::facts::Links;
 use tortie_api::model::Resource;
 use tortie_api::packet::Packet;
+use tortie_api::{ResourceKey, with_causes};
 use tortie_calc::{Engine, Settings};
-use tortie_nftables::Kernel;
+use tortie_nftables::{CommitError, Kernel};
 use tortie_rules::interpret::Decision;
 use tortie_rules::ruleset::{Chain, Name, Set};
 use tortie_rules::{Classes, Ruleset, compile_with, interpret, plan};
@@ -173,7 +173,13 @@ impl Walk {
         for transaction in plan.transactions {
             if let Some(kernel) = &mut self.host.kernel {
                 let done = kernel.commit(&transaction, None);
-                done.map_err(|error| format!("the kernel refuses {:?}: {error}", transaction.phase))?;
+                done.map_err(|error| {
+                    let op = match &error {
+                        CommitError::Refused { op, .. } => transaction.ops.get(*op),
+                        _ => None,
+                    };
+                    format!("the kernel refuses {:?}: {}: {op:?}", transaction.phase, with_causes(&error))
+                })?;
             }
             let known = self.host.known.get_or_insert_default();
             known.record(&transaction);

@@ -2,6 +2,8 @@
 //!
 //! A rule whose criteria hold an "or" across fields becomes several kernel rules with the same end, its *parts*.
 
+use std::collections::BTreeMap;
+
 use ipnet::IpNet;
 use tortie_api::model::{Family, PortRange, Protocol};
 use tortie_calc::Settings;
@@ -28,12 +30,21 @@ pub(super) struct Place<'a> {
     pub(super) name_of: &'a dyn Fn(usize) -> Name,
 }
 
+impl Place<'_> {
+    /// Whether an allow is told to whoever called the section by a mark.
+    pub(super) fn tells_by_mark(&self) -> bool {
+        self.is_called && self.stage.is_told_by_mark(self.settings)
+    }
+}
+
 /// The chains that the rules of one section become.
 #[derive(Default)]
 pub(super) struct Lowered {
     pub(super) rules: Vec<Rule>,
-    /// Chains of staged policies.
-    pub(super) staged: Vec<(Name, Chain)>,
+    /// Chains beside them: of staged policies, and those that elements of tables lead to.
+    pub(super) chains: BTreeMap<Name, Chain>,
+    /// How many staged policies there are.
+    staged: usize,
     /// How many tables there are.
     tables: usize,
 }
@@ -53,13 +64,15 @@ pub(super) fn lower(
     }
     let (statements, end) = match &flat.action {
         FlatAction::Table { table, targets } => {
-            let name = table_name(place.stage, place.family, place.endpoint, lowered.tables);
+            let rejects = place.stage.deny(place.settings) == Verdict::Reject;
+            let name = table_name(place.stage, place.family, place.endpoint, lowered.tables, rejects);
             lowered.tables += 1;
-            return classes::emit(&mut lowered.rules, pool, place, &name, (table, targets), end);
+            let Lowered { rules, chains, .. } = lowered;
+            return classes::emit((rules, chains), pool, place, &name, (table, targets), end);
         }
         FlatAction::Accept => {
             let (mut statements, mut verdict) = place.stage.allow(place.settings);
-            if place.is_called && place.stage.is_told_by_mark(place.settings) {
+            if place.tells_by_mark() {
                 if !statements.contains(&mark.accept()) {
                     statements.push(mark.accept());
                 }
@@ -81,11 +94,11 @@ pub(super) fn lower(
             ([Some(Statement::Counter), limit, Some(log)].into_iter().flatten().collect(), End::Next)
         }
         FlatAction::Count { rules, .. } => {
-            let number = lowered.staged.len();
-            let name = staged_chain(place.stage, place.family, place.endpoint, number);
+            let name = staged_chain(place.stage, place.family, place.endpoint, lowered.staged);
+            lowered.staged += 1;
             let chain = staged(pool, place.family, rules, &flat.origin);
             let jump = go(Verdict::Jump(name.clone()), "staged policy");
-            lowered.staged.push((name, chain));
+            lowered.chains.insert(name, chain);
             lowered.rules.push(jump);
             return;
         }

@@ -13,8 +13,8 @@
 use std::sync::Arc;
 
 use tortie_api::model::Family;
+use tortie_calc::HostPolicy;
 use tortie_calc::policy::{Direction, EndpointPolicy, ProfileRules};
-use tortie_calc::{HostPolicy, Settings};
 
 use crate::ruleset::{Chain, End, Name, Origin, Rule, Ruleset, Statement, Verdict};
 
@@ -95,27 +95,12 @@ fn last(endpoint: &EndpointPolicy, stage: Stage) -> SectionEnd {
 const SECTIONS_IN_A_ROW_MAX: usize = 4;
 
 /// The sections that become chains: with as much of them in tables as can be.
-fn sections(
-    flat: &[Section],
-    pool: &SetPool<'_>,
-    stage: Stage,
-    family: Family,
-    settings: &Settings,
-    classes: Classes,
-) -> Vec<Section> {
-    let place = (family, stage.direction());
-    if stage.has_plain_verdicts(settings) {
-        let in_parts = simplify::simplify(classes::group(flat, pool, place, classes, true));
-        if in_parts.len() <= SECTIONS_IN_A_ROW_MAX {
-            return in_parts;
-        }
-        let whole = simplify::simplify(classes::group(flat, pool, place, classes, false));
-        // What called sections tell by a mark no element of a map can say.
-        if whole.len() <= SECTIONS_IN_A_ROW_MAX || !stage.is_told_by_mark(settings) {
-            return whole;
-        }
+fn sections(flat: &[Section], pool: &SetPool<'_>, place: (Family, Direction), classes: Classes) -> Vec<Section> {
+    let in_parts = simplify::simplify(classes::group(flat, pool, place, classes, true));
+    if in_parts.len() <= SECTIONS_IN_A_ROW_MAX {
+        return in_parts;
     }
-    simplify::simplify(flat.to_vec())
+    simplify::simplify(classes::group(flat, pool, place, classes, false))
 }
 
 /// Policy chains of one endpoint, stage and family, one for each section.
@@ -133,7 +118,7 @@ fn endpoint_chains(
     let settings = &layout.policy.settings;
     let class = stage.class(endpoint);
     let flat = flatten::flatten(class, profiles(endpoint, stage), stage.direction(), settings, last(endpoint, stage));
-    let sections = sections(&flat, pool, stage, family, settings, classes);
+    let sections = sections(&flat, pool, (family, stage.direction()), classes);
     let is_called = sections.len() > SECTIONS_IN_A_ROW_MAX;
     let name_of =
         |section: usize| endpoint_chain(stage, Some(family), &endpoint.name, section + usize::from(is_called));
@@ -178,7 +163,7 @@ fn endpoint_chains(
         let name = endpoint_chain(stage, Some(family), &endpoint.name, 0);
         ruleset.chains.insert(name, Arc::new(Chain { base: None, rules: caller.rules }));
     }
-    ruleset.chains.extend(lowered.staged.into_iter().map(|(name, chain)| (name, Arc::new(chain))));
+    ruleset.chains.extend(lowered.chains.into_iter().map(|(name, chain)| (name, Arc::new(chain))));
 }
 
 /// The chain that calls sections one after the other.

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use tortie_api::model::Family;
 
 /// The longest part of a name that is taken from a resource as it stands.
-const READABLE_LEN_MAX: usize = 80;
+const READABLE_LEN_MAX: usize = 78;
 
 /// The chain of one endpoint and stage: its entry without a family, else section `section` of its policy.
 pub fn endpoint_chain(stage: Stage, family: Option<Family>, endpoint: &str, section: usize) -> Name {
@@ -27,9 +27,16 @@ pub(crate) fn staged_chain(stage: Stage, family: Family, endpoint: &str, number:
 }
 
 /// What the names of the maps of table number `number` of one endpoint, stage and family begin with.
-pub(crate) fn table_name(stage: Stage, family: Family, endpoint: &str, number: usize) -> Name {
+///
+/// Maps that lead to an answer are others than those that do not: the kernel takes no way to an answer at hooks where none
+/// can be sent, and a map that turns from one to the other holds both for a moment.
+pub(crate) fn table_name(stage: Stage, family: Family, endpoint: &str, number: usize, rejects: bool) -> Name {
     let base = endpoint_chain(stage, Some(family), endpoint, 0);
-    if number == 0 { base } else { Name::new(format!("{base}/table-{number}")) }
+    match (rejects, number) {
+        (false, 0) => base,
+        (false, _) => Name::new(format!("{base}/table-{number}")),
+        (true, _) => Name::new(format!("{base}/reject-{number}")),
+    }
 }
 
 /// `4` or `6`.

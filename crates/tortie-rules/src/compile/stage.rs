@@ -174,11 +174,6 @@ impl Stage {
         }
     }
 
-    /// Whether what policy does here is a verdict that a map can hold: no mark is set beside it and nobody is answered.
-    pub(super) fn has_plain_verdicts(self, settings: &Settings) -> bool {
-        self.allow(settings).0 == [Statement::Counter] && self.deny(settings) == Verdict::Drop
-    }
-
     /// Whether an allow in a section that is called is told to the caller by a mark, because its verdict would only come
     /// back.
     pub(super) fn is_told_by_mark(self, settings: &Settings) -> bool {

@@ -10,11 +10,12 @@ use super::Table;
 use super::encode::{Level, Piece};
 use super::function::{Act, Fate, FateId};
 use super::region::{Point, Range};
+use super::said::Said;
 use crate::compile::flatten::SectionEnd;
 use crate::compile::lower::{Place, byte, in_ports};
 use crate::compile::parts::{decide, peer_address};
 use crate::compile::sets::{SetPool, address_field, bytes};
-use crate::ruleset::{ClassId, Data, Element, End, Field, Holds, Name, Origin, Ranges, Rule, Set, Verdict};
+use crate::ruleset::{Chain, ClassId, Data, Element, End, Field, Holds, Name, Origin, Ranges, Rule, Set, Verdict};
 
 /// Pieces for all addresses that are as cheap as rules of their own.
 const PLAIN_MAX: usize = 4;
@@ -27,9 +28,10 @@ const EXACT_PER_RANGE: usize = 16;
 const WIDENED_PER_EXACT: u64 = 2;
 const WIDENED_MIN: u64 = 256;
 
-/// Appends the rules of a table whose maps have names that begin with `name`; behind all sections stands `end`.
+/// Appends the rules of a table whose maps have names that begin with `name`, and the chains that its elements lead to;
+/// behind all sections stands `end`.
 pub(in crate::compile) fn emit(
-    rules: &mut Vec<Rule>,
+    (rules, chains): (&mut Vec<Rule>, &mut BTreeMap<Name, Chain>),
     pool: &mut SetPool<'_>,
     place: &Place<'_>,
     name: &Name,
@@ -39,7 +41,9 @@ pub(in crate::compile) fn emit(
     let pieces = table.classes.iter().flatten().chain(&table.any);
     let mut words = HashMap::new();
     for piece in pieces {
-        words.entry(piece.fate).or_insert_with(|| Word::of(table.fates.get(piece.fate), place, table, targets, end));
+        words
+            .entry(piece.fate)
+            .or_insert_with(|| Word::of(table.fates.get(piece.fate), place, table, targets, end, chains));
     }
     let family = place.family;
     let emitter = Emitter { table, words, name, family, address: peer_address(place.stage.direction(), family) };
@@ -57,11 +61,22 @@ struct Word {
 }
 
 impl Word {
-    fn of(fate: &Fate, place: &Place<'_>, table: &Table, targets: &[usize], end: &SectionEnd) -> Self {
+    fn of(
+        fate: &Fate,
+        place: &Place<'_>,
+        table: &Table,
+        targets: &[usize],
+        end: &SectionEnd,
+        chains: &mut BTreeMap<Name, Chain>,
+    ) -> Self {
         let (stage, settings) = (place.stage, place.settings);
+        let mut said = |said: Said| {
+            chains.extend(said.chain);
+            said.verdict
+        };
         let verdict = match (fate.act, end) {
-            (Act::Accept, _) => stage.allow(settings).1,
-            (Act::Drop, _) => stage.deny(settings),
+            (Act::Accept, _) => said(Said::allow(place)),
+            (Act::Drop, _) => said(Said::deny(stage, settings)),
             // Sections that are called are gone through one after the other.
             (Act::To(_), _) if place.is_called => Verdict::Return,
             (Act::To(target), _) => Verdict::Goto((place.name_of)(targets[target])),

@@ -24,6 +24,7 @@ mod emit;
 mod encode;
 mod function;
 mod region;
+mod said;
 mod table;
 
 pub(super) use emit::emit;
