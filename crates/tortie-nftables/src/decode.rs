@@ -5,13 +5,15 @@
 
 use std::collections::BTreeMap;
 
-use tortie_rules::ruleset::{BaseChain, End, Field, Hook, Match, Name, Origin, Rule, Statement, Verdict};
+use tortie_rules::ruleset::{BaseChain, ClassOf, End, Field, Hook, Match, Name, Origin, Rule, Statement, Verdict};
 
 use crate::consts::*;
 use crate::encode::{CLASS_PADDING, COVER_LEN, COVER_OFFSET, FIELDS, Source, registers, source_of, to_kernel};
 use crate::wire::Attributes;
 
 mod set;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use self::set::{Elements, RawElement, elements, raw_element, set};
 
@@ -62,7 +64,7 @@ pub(crate) fn rule(attributes: Attributes<'_>) -> Result<(Rule, Counted), Decode
         let data = element.nested(NFTA_EXPR_DATA).unwrap_or(Attributes(&[]));
         reader.expression(name, data)?;
     }
-    if reader.class.is_some() || reader.cover.is_some() {
+    if reader.class.is_some() || reader.own.is_some() || reader.cover.is_some() {
         return Err(odd("a class that no map is asked with"));
     }
     // Each of ours has one, so this equals none of them; but what it does is known.
@@ -105,7 +107,9 @@ struct RuleReader {
     end: Option<End>,
     counted: Counted,
     /// The address whose class was looked up, and where. The next thing is the map under that class.
-    class: Option<(Field, Name)>,
+    class: Option<ClassOf>,
+    /// The same of the other end, where both are asked. The next thing is the class of the first.
+    own: Option<ClassOf>,
     /// Where a register is made ready for a class.
     cover: Option<u32>,
 }
@@ -125,7 +129,7 @@ impl RuleReader {
         }
         let is_key = matches!(name, "ct" | "fib" | "payload" | "lookup")
             || name == "meta" && data.find(NFTA_META_SREG).is_none();
-        if self.class.is_some() && !is_key {
+        if (self.class.is_some() || self.own.is_some()) && (!is_key || name == "payload" && is_cover(data)) {
             return Err(odd("an expression behind a class"));
         }
         match name {
@@ -137,7 +141,9 @@ impl RuleReader {
                 self.load(data.u32(NFTA_FIB_DREG), flags.map(Source::Fib), None)
             }
             "payload" if is_cover(data) => {
-                self.cover = data.u32(NFTA_PAYLOAD_DREG).map(register_32);
+                let first = data.u32(NFTA_PAYLOAD_DREG).map(register_32).ok_or_else(|| odd("a load"))?;
+                self.clear(first, first + COVER_LEN / 4);
+                self.cover = Some(first);
                 Ok(())
             }
             "payload" => {
@@ -201,9 +207,13 @@ impl RuleReader {
     /// A field is in a register now, and nothing else that lay there.
     fn put(&mut self, register: u32, field: Field) {
         let first = register_32(register);
-        let end = first + registers(field);
-        self.loaded.retain(|at, loaded| at + registers(loaded.field) <= first || end <= *at);
+        self.clear(first, first + registers(field));
         self.loaded.insert(first, Loaded { field, mask: None, xor: None });
+    }
+
+    /// What lay in these registers is there no more.
+    fn clear(&mut self, first: u32, end: u32) {
+        self.loaded.retain(|at, loaded| at + registers(loaded.field) <= first || end <= *at);
     }
 
     fn at(&self, register: Option<u32>) -> Result<&Loaded, DecodeError> {
@@ -285,29 +295,57 @@ impl RuleReader {
     fn lookup(&mut self, data: Attributes<'_>) -> Result<(), DecodeError> {
         let set = Name::new(data.text(NFTA_LOOKUP_SET).ok_or_else(|| odd("a lookup"))?);
         let from = data.u32(NFTA_LOOKUP_SREG).ok_or_else(|| odd("a lookup"))?;
+        let own_class = self.own.as_ref().and(self.cover).map(|class| class + registers(Field::Class));
+        let has_own_class = own_class.is_some_and(|at| self.loaded.get(&at).is_some_and(Loaded::is_class));
         let key = self.key(Some(from)).ok_or_else(|| odd("a lookup"))?;
         match (data.u32(NFTA_LOOKUP_DREG), key.as_slice(), self.class.take()) {
-            (Some(NFT_REG_VERDICT), [Field::Class, rest @ ..], Some((address, classes))) => {
-                self.end = Some(End::Class { address, classes, key: rest.to_vec(), map: set });
+            (Some(NFT_REG_VERDICT), [Field::Class, rest @ ..], Some(ClassOf { address, classes })) => {
+                let (own, key) = match (self.own.take(), rest) {
+                    (Some(own), [Field::Class, rest @ ..]) => (Some(own), rest.to_vec()),
+                    (None, rest) => (None, rest.to_vec()),
+                    (Some(_), _) => return Err(odd("a lookup of one class of two")),
+                };
+                self.end = Some(End::Class { address, classes, own, key, map: set });
             }
             (_, _, Some(_)) => return Err(odd("a lookup behind a class")),
-            (None, _, None) => {
+            (_, _, None) if self.own.is_some() && !has_own_class => return Err(odd("a lookup behind a class")),
+            (None, _, None) if self.own.is_none() => {
                 let invert = data.u32(NFTA_LOOKUP_FLAGS).unwrap_or(0) & NFT_LOOKUP_F_INV != 0;
                 self.matches.push(Match::Lookup { key, invert, set });
             }
-            (Some(NFT_REG_VERDICT), _, None) => self.end = Some(End::Map { key, map: set }),
-            (Some(register), [address], None) => {
-                let class = register_32(register) + CLASS_PADDING;
-                let has_cover = self.cover.take().map_or(register_32(from) == class, |cover| cover == class);
-                if !has_cover {
-                    return Err(odd("a class"));
-                }
-                self.class = Some((*address, set));
-                self.put(class, Field::Class);
+            (Some(NFT_REG_VERDICT), _, None) if self.own.is_none() => self.end = Some(End::Map { key, map: set }),
+            (Some(register), [address], None) if register != NFT_REG_VERDICT => {
+                let found = ClassOf { address: *address, classes: set };
+                self.class_at(register_32(register) + CLASS_PADDING, register_32(from), found)?;
             }
-            (Some(_), _, None) => return Err(odd("a map")),
+            (_, _, None) => return Err(odd("a map")),
         }
         Ok(())
+    }
+
+    /// The class of an address whose value lay at `from` is in a register now.
+    fn class_at(&mut self, register: u32, from: u32, found: ClassOf) -> Result<(), DecodeError> {
+        let behind = |class: u32| class + registers(Field::Class);
+        match self.cover {
+            Some(class) if self.own.is_none() && register == behind(class) => self.own = Some(found),
+            Some(class) if register == class => {
+                self.cover = None;
+                if self.own.is_some() {
+                    self.put(behind(class), Field::Class);
+                }
+                self.class = Some(found);
+            }
+            None if register == from => self.class = Some(found),
+            _ => return Err(odd("a class")),
+        }
+        self.put(register, Field::Class);
+        Ok(())
+    }
+}
+
+impl Loaded {
+    fn is_class(&self) -> bool {
+        self.field == Field::Class
     }
 }
 
@@ -316,8 +354,9 @@ impl RuleReader {
     fn key(&mut self, register: Option<u32>) -> Option<Vec<Field>> {
         let mut register = register_32(register?);
         let mut key = Vec::new();
+        let classes = if self.class.is_some() { 1 + usize::from(self.own.is_some()) } else { 0 };
         while let Some(loaded) = self.loaded.remove(&register) {
-            if loaded.mask.is_some() || (loaded.field == Field::Class) != (key.is_empty() && self.class.is_some()) {
+            if loaded.mask.is_some() || loaded.is_class() != (key.len() < classes) {
                 return None;
             }
             key.push(loaded.field);
@@ -372,130 +411,5 @@ fn verdict(data: Attributes<'_>) -> Result<Verdict, DecodeError> {
         Some(NFT_JUMP) => Ok(Verdict::Jump(chain()?)),
         Some(NFT_GOTO) => Ok(Verdict::Goto(chain()?)),
         _ => Err(odd("a verdict")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::encode::{expression, expressions, look_up};
-    use crate::wire::Writer;
-
-    /// A rule that asks for the class of an address, as expressions one by one.
-    fn by_class(address: Field) -> Vec<Vec<u8>> {
-        let (classes, map) = (Name::new("classes"), Name::new("map"));
-        let end = End::Class { address, classes, key: vec![Field::L4Proto, Field::DestinationPort], map };
-        let origin = Origin::Comment("".into());
-        let mut writer = Writer::default();
-        expressions(&mut writer, &Rule { matches: Vec::new(), statements: Vec::new(), end, origin });
-        let bytes = writer.into_bytes();
-        let list = Attributes(&bytes).nested(NFTA_RULE_EXPRESSIONS).unwrap();
-        list.map(|(_, bytes)| bytes.to_vec()).collect()
-    }
-
-    fn one(name: &str, content: impl FnOnce(&mut Writer)) -> Vec<u8> {
-        let mut writer = Writer::default();
-        expression(&mut writer, name, content);
-        let bytes = writer.into_bytes();
-        Attributes(&bytes).next().unwrap().1.to_vec()
-    }
-
-    fn read(list: &[Vec<u8>]) -> Result<Rule, DecodeError> {
-        let mut writer = Writer::default();
-        let nest = writer.nest(NFTA_RULE_EXPRESSIONS);
-        for bytes in list {
-            writer.bytes(NFTA_LIST_ELEM, bytes);
-        }
-        writer.unnest(nest);
-        rule(Attributes(&writer.into_bytes())).map(|(rule, _)| rule)
-    }
-
-    /// Meta key `key` into a register.
-    fn meta(key: u32, register: u32) -> Vec<u8> {
-        one("meta", |w| {
-            w.u32(NFTA_META_DREG, register);
-            w.u32(NFTA_META_KEY, key);
-        })
-    }
-
-    #[test]
-    fn a_rule_that_asks_for_a_class_is_read_as_it_was_written() {
-        for (address, count) in [(Field::SourceV4, 6), (Field::DestinationV6, 5)] {
-            let list = by_class(address);
-            assert_eq!(list.len(), count);
-            let End::Class { address: read, classes, key, map } = self::read(&list).unwrap().end else {
-                panic!("another end");
-            };
-            assert_eq!((read, classes.as_str(), map.as_str()), (address, "classes", "map"));
-            assert_eq!(key, [Field::L4Proto, Field::DestinationPort]);
-        }
-    }
-
-    #[test]
-    fn a_rule_that_asks_for_a_class_in_another_way_is_none_of_ours_e721() {
-        let v4 = by_class(Field::SourceV4);
-        let counter = || one("counter", |_| {});
-        let masked = |register| {
-            one("bitwise", |w| {
-                w.u32(NFTA_BITWISE_SREG, register);
-                w.u32(NFTA_BITWISE_DREG, register);
-                w.u32(NFTA_BITWISE_LEN, 4);
-                for (kind, value) in [(NFTA_BITWISE_MASK, [255, 255, 0, 0]), (NFTA_BITWISE_XOR, [0; 4])] {
-                    let nest = w.nest(kind);
-                    w.bytes(NFTA_DATA_VALUE, &value);
-                    w.unnest(nest);
-                }
-            })
-        };
-        let with = |at: usize, more: Vec<u8>| {
-            let mut list = v4.clone();
-            list.insert(at, more);
-            list
-        };
-        let class = NFT_REG32_00 + CLASS_PADDING;
-        let other_map = |from| one("lookup", |w| w_lookup(w, "other", from));
-        for (what, list) in [
-            ("nothing behind the class", v4[..3].to_vec()),
-            ("only a load behind the class", v4[..5].to_vec()),
-            ("no cover", v4[1..].to_vec()),
-            ("only a cover", v4[..1].to_vec()),
-            ("a counter that counts classes", with(3, counter())),
-            ("a masked address", with(2, masked(class + 4))),
-            ("a masked class", with(3, masked(class))),
-            ("half of the class is overwritten", with(3, meta(NFT_META_MARK, class + 1))),
-            ("the class is overwritten", with(3, meta(NFT_META_MARK, class))),
-            ("another lookup behind the class", with(5, other_map(class + 2))),
-            ("the class is asked for as a match", with(5, other_map(class))),
-        ] {
-            assert!(read(&list).is_err(), "{what}: {:?}", read(&list));
-        }
-        // What comes before, or is loaded and overwritten, changes nothing.
-        assert_eq!(read(&with(3, meta(NFT_META_MARK, class + 2))).unwrap().end, read(&v4).unwrap().end);
-        assert_eq!(read(&with(0, counter())).unwrap().statements, [Statement::Counter]);
-    }
-
-    fn w_lookup(w: &mut Writer, set: &str, from: u32) {
-        w.text(NFTA_LOOKUP_SET, set);
-        w.u32(NFTA_LOOKUP_SREG, from);
-    }
-
-    #[test]
-    fn a_key_that_is_masked_or_partly_overwritten_is_none_of_ours_e721() {
-        let load = |field: Field| {
-            let Some(Source::Payload { base, offset }) = source_of(field) else { panic!("not in a header") };
-            one("payload", |w| {
-                w.u32(NFTA_PAYLOAD_DREG, NFT_REG32_00);
-                w.u32(NFTA_PAYLOAD_BASE, base);
-                w.u32(NFTA_PAYLOAD_OFFSET, offset);
-                w.u32(NFTA_PAYLOAD_LEN, field.width() as u32);
-            })
-        };
-        let mut writer = Writer::default();
-        look_up(&mut writer, &Name::new("map"), NFT_REG32_00, NFT_REG_VERDICT);
-        let bytes = writer.into_bytes();
-        let lookup = Attributes(&bytes).next().unwrap().1.to_vec();
-        assert!(read(&[load(Field::SourceV6), lookup.clone()]).is_ok());
-        let overwritten = [load(Field::SourceV6), meta(NFT_META_MARK, NFT_REG32_00 + 2), lookup];
-        assert!(read(&overwritten).is_err());
     }
 }

@@ -266,14 +266,19 @@ pub(crate) fn expressions(w: &mut Writer, rule: &Rule) {
             load_all(w, key, NFT_REG32_00);
             look_up(w, map, NFT_REG32_00, NFT_REG_VERDICT);
         }
-        End::Class { address, classes, key, map } => {
-            let at = ClassRegisters::of(*address, key);
+        End::Class { address, classes, own, key, map } => {
+            let at = ClassRegisters::of(*address, own.is_some(), key);
             if at.address != at.class {
                 expression(w, "payload", |w| cover(w, at.class));
             }
+            // The padding of the class behind would hide the one before it, so it is looked up first.
+            if let Some(own) = own {
+                load(w, own.address, at.address);
+                look_up(w, &own.classes, at.address, at.class + registers(Field::Class) - CLASS_PADDING);
+            }
             load(w, *address, at.address);
             look_up(w, classes, at.address, at.class - CLASS_PADDING);
-            load_all(w, key, at.class + registers(Field::Class));
+            load_all(w, key, at.key);
             look_up(w, map, at.class, NFT_REG_VERDICT);
         }
     }
@@ -341,19 +346,23 @@ pub(crate) const CLASS_PADDING: u32 = 1;
 /// the next lookup: it ends with a failed assertion (`netlink_parse_concat_expr`). So the key begins at a register that
 /// `nft` takes for something else. What the map of classes holds begins one register earlier, and for `nft` is there only.
 /// In the register of the class it sees what was loaded before, and believes that this is the whole key, because it is
-/// as wide: an IPv6 address, or before an IPv4 address a part of the header that is overwritten at once ([`cover`]).
+/// as wide: an IPv6 address, or before an IPv4 address a part of the header that is overwritten at once ([`cover`]). Two
+/// classes are as wide as the cover, and what else the key has is seen behind it as it is.
 pub(crate) struct ClassRegisters {
     pub(crate) address: u32,
     pub(crate) class: u32,
+    /// What the key has behind its classes.
+    pub(crate) key: u32,
 }
 
 impl ClassRegisters {
-    pub(crate) fn of(address: Field, key: &[Field]) -> Self {
+    pub(crate) fn of(address: Field, is_pair: bool, key: &[Field]) -> Self {
         let class = NFT_REG32_00 + CLASS_PADDING;
-        let key_end = class + registers(Field::Class) + key.iter().map(|field| registers(*field)).sum::<u32>();
-        let is_wide = registers(address) >= COVER_LEN / 4;
+        let behind = class + registers(Field::Class) * if is_pair { 2 } else { 1 };
+        let key_end = behind + key.iter().map(|field| registers(*field)).sum::<u32>();
+        let is_wide = registers(address) >= COVER_LEN / 4 && !is_pair;
         let address = if is_wide { class } else { key_end.max(class + COVER_LEN / 4) };
-        Self { address, class }
+        Self { address, class, key: behind }
     }
 }
 

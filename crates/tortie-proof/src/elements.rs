@@ -1,6 +1,6 @@
 //! Elements of sets as ranges of each field of the key.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 use tortie_rules::ruleset::{ClassId, Data, Element, Field, Name, Ranges as Kind, Set};
@@ -36,9 +36,9 @@ impl Group {
 
 pub(crate) type Shape = Rc<[Group]>;
 
-/// The addresses of a class, and the elements under it, whose keys are without the class.
+/// The addresses of a class, or of each class of a pair, and the elements under it, whose keys are without the classes.
 pub(crate) struct Class {
-    pub(crate) addresses: Ranges,
+    pub(crate) addresses: Vec<Ranges>,
     pub(crate) elements: Shape,
 }
 
@@ -46,7 +46,7 @@ pub(crate) struct Class {
 #[derive(Default)]
 pub(crate) struct Shapes<'a> {
     sets: HashMap<&'a Name, Shape>,
-    classes: HashMap<(&'a Name, &'a Name), Rc<[Class]>>,
+    classes: HashMap<(Vec<&'a Name>, &'a Name), Rc<[Class]>>,
 }
 
 impl<'a> Shapes<'a> {
@@ -66,46 +66,63 @@ impl<'a> Shapes<'a> {
         Some(shape)
     }
 
-    /// The classes that addresses have, and what each says; the name of the set of whose key an element is no value.
+    /// The classes that addresses have, and what each says, or each pair of them where two sets of classes are asked; the
+    /// name of the set of whose key an element is no value. Classes under which nothing stands are left out.
     ///
     /// Elements are sorted by their class first, so that each is looked at once however many classes there are.
     pub(crate) fn classes(
         &mut self,
         pool: &mut Pool,
         comments: &Comments,
-        (classes_name, classes): (&'a Name, &'a Set),
+        ends: &[(&'a Name, &'a Set)],
         (map_name, map): (&'a Name, &'a Set),
     ) -> Result<Rc<[Class]>, &'a Name> {
-        if let Some(known) = self.classes.get(&(classes_name, map_name)) {
+        let key = (ends.iter().map(|(name, _)| *name).collect(), map_name);
+        if let Some(known) = self.classes.get(&key) {
             return Ok(known.clone());
         }
-        let mut addresses: BTreeMap<ClassId, Vec<Range>> = BTreeMap::new();
-        for (element, data) in &classes.elements {
-            let Some(Data::Class(class)) = data else { continue };
-            for area in areas(element, classes).ok_or(classes_name)? {
-                addresses.entry(*class).or_default().extend(area);
-            }
+        let mut addresses = Vec::with_capacity(ends.len());
+        for (name, classes) in ends {
+            let of_end = addresses_of(classes).ok_or(*name)?;
+            let to_ranges = |(class, addresses)| (class, pool.ranges(addresses));
+            addresses.push(of_end.into_iter().map(to_ranges).collect::<BTreeMap<ClassId, Ranges>>());
         }
-        let has_address: BTreeSet<ClassId> = addresses.keys().copied().collect();
-        let mut elements: BTreeMap<ClassId, Groups<'_>> = BTreeMap::new();
+        let mut elements: BTreeMap<Vec<ClassId>, Groups<'_>> = BTreeMap::new();
         for (element, data) in &map.elements {
             let reason = reason(comments, map, element);
             for mut area in areas(element, map).ok_or(map_name)? {
-                let (first, last) = area.remove(0);
-                let class = |number: u128| ClassId(u64::try_from(number).unwrap_or(u64::MAX));
-                for class in has_address.range(class(first)..=class(last)) {
-                    elements.entry(*class).or_default().add(area.clone(), data, reason.clone());
+                let mut under = vec![Vec::new()];
+                for (of_end, (first, last)) in addresses.iter().zip(area.drain(..addresses.len())) {
+                    let class = |number: u128| ClassId(u64::try_from(number).unwrap_or(u64::MAX));
+                    let met = || of_end.range(class(first)..=class(last)).map(|(class, _)| *class);
+                    let longer = |before: Vec<ClassId>| met().map(move |class| [&before[..], &[class]].concat());
+                    under = under.into_iter().flat_map(longer).collect();
+                }
+                for classes in under {
+                    elements.entry(classes).or_default().add(area.clone(), data, reason.clone());
                 }
             }
         }
-        let to_class = |(class, addresses)| Class {
-            addresses: pool.ranges(addresses),
-            elements: elements.remove(&class).unwrap_or_default().shape(pool),
+        let to_class = |(classes, elements): (Vec<ClassId>, Groups<'_>)| Class {
+            addresses: addresses.iter().zip(&classes).map(|(of_end, class)| of_end[class]).collect(),
+            elements: elements.shape(pool),
         };
-        let found: Rc<[Class]> = addresses.into_iter().map(to_class).collect();
-        self.classes.insert((classes_name, map_name), found.clone());
+        let found: Rc<[Class]> = elements.into_iter().map(to_class).collect();
+        self.classes.insert(key, found.clone());
         Ok(found)
     }
+}
+
+/// The addresses of each class; `None` where an element is no value of the set's key.
+fn addresses_of(classes: &Set) -> Option<BTreeMap<ClassId, Vec<Range>>> {
+    let mut addresses: BTreeMap<ClassId, Vec<Range>> = BTreeMap::new();
+    for (element, data) in &classes.elements {
+        let Some(Data::Class(class)) = data else { continue };
+        for area in areas(element, classes)? {
+            addresses.entry(*class).or_default().extend(area);
+        }
+    }
+    Some(addresses)
 }
 
 /// The comment of the rule for which an element stands.

@@ -126,8 +126,10 @@ impl<'a> Runner<'a> {
                 let node = self.element_of(logic, run, key, &shape, Asks { rule, next, end }, next)?;
                 logic.choose(loads, node, next)?
             }
-            End::Class { address, classes, key, map } => {
-                let asked = Asked { address: *address, classes, key, map };
+            End::Class { address, classes, own, key, map } => {
+                let own = own.as_ref().map(|own| (own.address, &own.classes));
+                let ends = std::iter::once((*address, classes)).chain(own).collect();
+                let asked = Asked { ends, key, map };
                 self.class(logic, run, asked, Asks { rule, next, end })?
             }
         };

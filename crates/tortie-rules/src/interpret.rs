@@ -193,12 +193,16 @@ fn run(
                 let set = find_set(ruleset, &name, map)?;
                 view.load_all(key, skb).and_then(|value| verdict_of(set, &value))
             }
-            End::Class { address, classes, key, map } => {
-                let classes = find_set(ruleset, &name, classes)?;
-                let class = view.load(*address, skb).and_then(|value| class_of(classes, &value));
+            End::Class { address, classes, own, key, map } => {
+                let mut value = Some(Vec::new());
+                let own = own.as_ref().map(|own| (&own.address, &own.classes));
+                for (address, classes) in std::iter::once((address, classes)).chain(own) {
+                    let classes = find_set(ruleset, &name, classes)?;
+                    let class = view.load(*address, skb).and_then(|value| class_of(classes, &value));
+                    value = value.zip(class).map(|(value, class)| [&value[..], &class.0.to_be_bytes()].concat());
+                }
                 let map = find_set(ruleset, &name, map)?;
-                let value = class.zip(view.load_all(key, skb));
-                let value = value.map(|(class, rest)| [&class.0.to_be_bytes()[..], &rest].concat());
+                let value = value.zip(view.load_all(key, skb)).map(|(classes, rest)| [classes, rest].concat());
                 value.and_then(|value| verdict_of(map, &value))
             }
         };

@@ -192,7 +192,7 @@ pub fn plan(desired: &Ruleset, actual: Option<&Ruleset>) -> Result<Plan, PlanErr
     let (mut chosen, mut anchors) = choose(&BTreeSet::new());
     // A packet meets several stages, and all that changes with one plan shows at once (E-232): where something turns, no
     // members change beside it. Their sets are built anew, and so are all chains that use them.
-    if !anchors.turn.is_empty() {
+    if !anchors.turn.is_empty() || by_class::are_torn(desired, actual, &chosen) {
         let changes = |(name, set): &(&Name, &Arc<Set>)| {
             set.holds != Holds::Verdicts
                 && chosen.kept.get(*name).is_some_and(|kept| actual.sets[kept].elements != set.elements)
@@ -327,12 +327,12 @@ impl Rule {
             Statement::Refresh { set, .. } => Some(set),
             _ => None,
         });
-        let (classes, map) = match &self.end {
-            End::Map { map, .. } => (None, Some(map)),
-            End::Class { classes, map, .. } => (Some(classes), Some(map)),
-            End::Next | End::Verdict(_) => (None, None),
+        let (classes, own, map) = match &self.end {
+            End::Map { map, .. } => (None, None, Some(map)),
+            End::Class { classes, own, map, .. } => (Some(classes), own.as_ref().map(|own| &own.classes), Some(map)),
+            End::Next | End::Verdict(_) => (None, None, None),
         };
-        matched.chain(refreshed).chain(classes).chain(map)
+        matched.chain(refreshed).chain(classes).chain(own).chain(map)
     }
 
     /// The chain it goes to by itself, if any.
@@ -358,8 +358,11 @@ impl Rule {
         }
         match &mut rule.end {
             End::Map { map, .. } => *map = rename(map),
-            End::Class { classes, map, .. } => {
+            End::Class { classes, own, map, .. } => {
                 *classes = rename(classes);
+                if let Some(own) = own {
+                    own.classes = rename(&own.classes);
+                }
                 *map = rename(map);
             }
             End::Verdict(verdict) => *verdict = verdict.renamed(rename),

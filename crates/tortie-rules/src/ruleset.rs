@@ -156,7 +156,7 @@ pub enum Field {
     /// Whether any route leads back to the source: 1 byte, 0 or 1.
     ReversePathLoose,
     /// The class of an address, as a map of addresses gives it: 8 bytes, [`ClassId`]. In keys of maps only, which are
-    /// asked by [`End::Class`].
+    /// asked by [`End::Class`]. A key that begins with two is that of a pair.
     Class,
 }
 
@@ -330,11 +330,22 @@ pub enum End {
         address: Field,
         /// A set with classes, over the address alone.
         classes: Name,
-        /// What is looked up beside the class.
+        /// The address of the other end of the packet, where the verdict is that of a pair of classes.
+        own: Option<ClassOf>,
+        /// What is looked up beside the classes.
         key: Vec<Field>,
-        /// A set with verdicts, over [`Field::Class`] and `key`.
+        /// A set with verdicts, over [`Field::Class`] for each end that is asked, and `key`.
         map: Name,
     },
+}
+
+/// An address, and where its class is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ClassOf {
+    /// The address.
+    pub address: Field,
+    /// A set with classes, over the address alone.
+    pub classes: Name,
 }
 
 /// What becomes of a packet.
@@ -395,6 +406,11 @@ impl Set {
     /// finds yet is added before a change turns, and what none finds any more removed after it.
     pub fn is_by_class(&self) -> bool {
         self.key.first() == Some(&Field::Class)
+    }
+
+    /// Whether its elements stand under the classes of both ends of a packet.
+    pub fn is_by_pair(&self) -> bool {
+        self.key.starts_with(&[Field::Class, Field::Class])
     }
 }
 

@@ -290,10 +290,12 @@ pub fn crowded(seed: u64) -> World {
     world
 }
 
-/// A crowded world whose rules ask nothing but the peer's address, the protocol and the destination port, and decide or
-/// pass: the compiler may make classes of all of them.
+/// A crowded world whose rules ask nothing but addresses, the protocol and the destination port, and decide or pass: the
+/// compiler may make classes of all of them. In every other one rules ask for the host's own address as well.
 pub fn peerwise(seed: u64) -> World {
     let mut world = crowded(seed);
+    let mut random = Random::new(seed ^ 0xb07);
+    let asks_both_ends = random.one_in(2);
     world.rejects = false;
     for resource in &mut world.resources {
         let (ingress, egress) = match resource {
@@ -304,18 +306,17 @@ pub fn peerwise(seed: u64) -> World {
         for (rules, is_ingress) in [(ingress, true), (egress, false)] {
             for rule in rules {
                 let rule = Arc::make_mut(rule);
-                let (peer, own) = if is_ingress {
-                    (rule.source.clone(), &rule.destination)
-                } else {
-                    (rule.destination.clone(), &rule.source)
-                };
                 let is_number = |port: &&Port| matches!(port, Port::Range(_));
                 let ports = |list: &[Port]| list.iter().filter(is_number).cloned().collect();
-                let of = if is_ingress { own } else { &peer };
-                let (asked, not_asked) = (ports(&of.ports), ports(&of.not_ports));
-                let peer = Entity { ports: Vec::new(), not_ports: Vec::new(), services: None, ..peer };
-                (rule.source, rule.destination) =
-                    if is_ingress { (peer, Entity::default()) } else { (Entity::default(), peer) };
+                let (asked, not_asked) = (ports(&rule.destination.ports), ports(&rule.destination.not_ports));
+                for (end, is_own) in [(&mut rule.source, !is_ingress), (&mut rule.destination, is_ingress)] {
+                    (end.ports, end.not_ports, end.services) = (Vec::new(), Vec::new(), None);
+                    if is_own && !asks_both_ends {
+                        *end = Entity::default();
+                    } else if asks_both_ends && *end == Entity::default() && random.one_in(2) {
+                        end.nets = some(&mut random, 3, net);
+                    }
+                }
                 if rule.protocol.is_some_and(Protocol::has_ports) {
                     (rule.destination.ports, rule.destination.not_ports) = (asked, not_asked);
                 }

@@ -138,6 +138,13 @@ features! { OF_WORLDS, "Features of worlds.", fn(&Drawn<'_>) -> bool,
     "pass classes" "a class with types of ICMP" |drawn| drawn.asks("/icmp");
     "pass classes" "a class with whole protocols" |drawn| drawn.asks("/protocols");
     "pass classes" "a class with everything" |drawn| drawn.asks("/any");
+    "pass classes" "a class of own addresses" |drawn| drawn.asks("/own-addresses");
+    "pass classes" "a pair of classes" |drawn| drawn.asks("/pair-own");
+    "pass classes" "a pair of classes with single ports" |drawn| drawn.asks("/pair-ports");
+    "pass classes" "a pair of classes with ranges of ports" |drawn| drawn.asks("/pair-port-ranges");
+    "pass classes" "a pair of classes with types of ICMP" |drawn| drawn.asks("/pair-icmp");
+    "pass classes" "a pair of classes with whole protocols" |drawn| drawn.asks("/pair-protocols");
+    "pass classes" "a pair of classes with everything" |drawn| drawn.asks("/pair-any");
     "pass classes" "a packet that another rule sent on" |drawn| {
         drawn.ruleset.sets.values().flat_map(|set| set.origins.values()).any(|origins| origins.len() > 1)
     };
@@ -290,7 +297,10 @@ impl Drawn<'_> {
     /// Whether a map of this kind is asked for a class, or for what it says.
     fn asks(&self, kind: &str) -> bool {
         self.rules().any(|rule| match &rule.end {
-            End::Class { classes, map, .. } => [classes, map].into_iter().any(|name| name.as_str().ends_with(kind)),
+            End::Class { classes, own, map, .. } => {
+                let own = own.as_ref().map(|own| &own.classes);
+                [classes, map].into_iter().chain(own).any(|name| name.as_str().ends_with(kind))
+            }
             _ => false,
         })
     }

@@ -7,7 +7,7 @@ use tortie_api::model::Resource;
 use tortie_api::packet::Packet;
 use tortie_rules::interpret::Outcome;
 use tortie_rules::plan::{Op, Phase, Transaction, plan};
-use tortie_rules::ruleset::{ClassId, Data, Element, End, Name, Rule};
+use tortie_rules::ruleset::{ClassId, Data, Element, End, Name};
 use tortie_rules::{Classes, Ruleset, compile_with, interpret};
 use tortie_testkit::generators::{Random, World, packet, world};
 use tortie_verdicts::roads;
@@ -126,14 +126,18 @@ fn removes(op: &Op) -> Option<&Name> {
 
 /// Whether a packet may find `element` of `set`: always, but for maps under classes, where an address needs the class.
 fn leads_to(kernel: &Ruleset, set: &Name, element: &Element) -> bool {
-    let class = element.first.first_chunk().map(|class| Data::Class(ClassId(u64::from_be_bytes(*class))));
-    let asked_by = |rule: &Rule| match &rule.end {
-        End::Class { classes, map, .. } if map == set => Some(classes.clone()),
-        _ => None,
-    };
-    let holders = kernel.chains.values().flat_map(|chain| &chain.rules).filter_map(asked_by);
-    let mut held = holders.flat_map(|classes| kernel.sets[&classes].elements.values().flatten().cloned());
-    !kernel.sets[set].is_by_class() || held.any(|data| Some(data) == class)
+    let class = |bytes: &[u8]| bytes.first_chunk().map(|class| Data::Class(ClassId(u64::from_be_bytes(*class))));
+    let is_held =
+        |classes: &Name, bytes: &[u8]| kernel.sets[classes].elements.values().any(|data| *data == class(bytes));
+    let mut rules = kernel.chains.values().flat_map(|chain| &chain.rules);
+    !kernel.sets[set].is_by_class()
+        || rules.any(|rule| match &rule.end {
+            End::Class { classes, own, map, .. } if map == set => {
+                is_held(classes, &element.first)
+                    && own.as_ref().is_none_or(|own| is_held(&own.classes, &element.first[8..]))
+            }
+            _ => false,
+        })
 }
 
 /// The laws of `docs/design.md` section 3 that a plan alone can break.

@@ -55,7 +55,9 @@ fn key_of(attributes: Attributes<'_>, flags: u32) -> Option<Vec<Field>> {
         return (!is_range_of_key || !has_fields(&key)).then_some(key);
     }
     let text = comment(attributes.find(NFTA_SET_USERDATA)?, NFTNL_UDATA_SET_COMMENT)?;
-    let key = key_of_text(text).filter(|key| is_range_of_key && has_fields(key))?;
+    let is_pair = |key: &[Field]| key.starts_with(&[Field::Class, Field::Class]);
+    let is_range = |key: &[Field]| is_range_of_key && has_fields(key);
+    let key = key_of_text(text).filter(|key| is_range(key) || is_pair(key) && flags & NFT_SET_INTERVAL == 0)?;
     (key_len(&key) == len).then_some(key)
 }
 

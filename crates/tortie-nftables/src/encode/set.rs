@@ -135,7 +135,7 @@ pub(super) fn header(w: &mut Writer, name: &Name, set: &Set, id: u32) {
     w.text(NFTA_SET_TABLE, TABLE);
     w.text(NFTA_SET_NAME, name.as_str());
     w.u32(NFTA_SET_FLAGS, flags);
-    let key_type = if is_one_number(set) { TYPE_BYTES } else { key_type(&set.key) };
+    let key_type = if is_bytes(set) { TYPE_BYTES } else { key_type(&set.key) };
     w.u32(NFTA_SET_KEY_TYPE, key_type);
     w.u32(NFTA_SET_KEY_LEN, key_len(&set.key) as u32);
     let data = match set.holds {
@@ -184,7 +184,7 @@ fn user_data(set: &Set) -> Vec<u8> {
     const HOST: u32 = 1;
     const BIG: u32 = 2;
     let order = match set.key.as_slice() {
-        _ if is_one_number(set) => BIG,
+        _ if is_bytes(set) => BIG,
         [Field::Class] => 0,
         [field] if field.is_host_endian() || field.width() == 16 && data_type(*field) == 41 => HOST,
         [_] => BIG,
@@ -192,16 +192,18 @@ fn user_data(set: &Set) -> Vec<u8> {
     };
     let mut bytes = vec![NFTNL_UDATA_SET_KEYBYTEORDER, 4];
     bytes.extend(order.to_ne_bytes());
-    if is_one_number(set) {
+    if is_bytes(set) {
         bytes.extend(comment(NFTNL_UDATA_SET_COMMENT, &key_text(&set.key)));
     }
     bytes
 }
 
-/// Whether the key has several fields for `nft`, of which a class is two, and is a range as a whole. `nft` dies of such a set where it knows of the fields
-/// (`concat_range_aggregate`), so it sees bytes, and for people and for reading back the fields as a comment.
-fn is_one_number(set: &Set) -> bool {
-    set.ranges == Ranges::OfKey && (set.key.len() > 1 || set.is_by_class())
+/// Whether `nft` sees bytes, and for people and for reading back the fields as a comment.
+///
+/// It dies of a set whose key has several fields for it, of which a class is two, and is a range as a whole
+/// (`concat_range_aggregate`); and the type of a key has room for five fields, of which two classes are four.
+fn is_bytes(set: &Set) -> bool {
+    set.is_by_pair() || set.ranges == Ranges::OfKey && (set.key.len() > 1 || set.is_by_class())
 }
 
 /// The fields of a key, as the comment of a set says them.

@@ -9,10 +9,10 @@ use crate::field::{loads, within};
 use crate::logic::{Logic, Made, Stop};
 use crate::place::Place;
 
-/// What a rule asks for a class.
+/// What a rule asks for a class, or for a pair of them.
 pub(super) struct Asked<'a> {
-    pub(super) address: Field,
-    pub(super) classes: &'a Name,
+    /// Addresses, and the sets of their classes.
+    pub(super) ends: Vec<(Field, &'a Name)>,
     pub(super) key: &'a [Field],
     pub(super) map: &'a Name,
 }
@@ -55,35 +55,45 @@ impl<'a> Runner<'a> {
         Ok(node)
     }
 
-    /// The map under the class of an address.
+    /// The map under the class of an address, or under those of both.
     pub(super) fn class(&mut self, logic: &mut Logic<'_>, run: &mut Run, asked: Asked<'_>, asks: Asks<'a>) -> Made {
-        let classes = self.set(asked.classes)?;
         let map = self.set(asked.map)?;
-        if !is_asked_by(classes.1, &[asked.address]) {
-            return Err(other_key(classes.0));
+        let mut loads_all = Node::TRUE;
+        let mut sets = Vec::with_capacity(asked.ends.len());
+        for (address, classes) in &asked.ends {
+            let classes = self.set(classes)?;
+            if !is_asked_by(classes.1, &[*address]) {
+                return Err(other_key(classes.0));
+            }
+            if classes.1.holds != Holds::Classes {
+                return Err(Stop::Broken(format!("map `{}` is asked for classes and holds none", classes.0)));
+            }
+            sets.push(classes);
+            let loads = loads(logic, run.place, *address)?;
+            loads_all = logic.and(loads_all, loads)?;
         }
-        let key: Vec<Field> = std::iter::once(Field::Class).chain(asked.key.iter().copied()).collect();
-        if !is_asked_by(map.1, &key) || !map.1.is_by_class() {
+        let classes = vec![Field::Class; sets.len()];
+        if !is_asked_by(map.1, &[&classes, asked.key].concat()) || !map.1.key.starts_with(&classes) {
             return Err(other_key(map.0));
-        }
-        if classes.1.holds != Holds::Classes {
-            return Err(Stop::Broken(format!("map `{}` is asked for classes and holds none", classes.0)));
         }
         if map.1.holds != Holds::Verdicts {
             return Err(Stop::Broken(format!("map `{}` is asked for verdicts and holds none", map.0)));
         }
-        let found = self.shapes.classes(logic.pool, &self.comments, classes, map).map_err(no_value)?;
+        let found = self.shapes.classes(logic.pool, &self.comments, &sets, map).map_err(no_value)?;
         // What follows the rule is put in at the end, once: every class may miss, and what follows may be large.
         let miss = logic.placeholder()?;
         let mut each = Vec::with_capacity(found.len());
         for class in found.iter() {
-            let has_class = within(logic, run.place, asked.address, class.addresses)?;
+            let mut has_class = Node::TRUE;
+            for ((address, _), addresses) in asked.ends.iter().zip(&class.addresses) {
+                let is_there = within(logic, run.place, *address, *addresses)?;
+                has_class = logic.and(has_class, is_there)?;
+            }
             each.push((has_class, self.element_of(logic, run, asked.key, &class.elements, asks, miss)?));
         }
         let (has_class, node) = one_of(logic, &each)?;
-        let mut loads = loads(logic, run.place, asked.address)?;
         let rest_loads = all_load(logic, run.place, asked.key)?;
-        loads = logic.and(loads, rest_loads)?;
+        let loads = logic.and(loads_all, rest_loads)?;
         let is_found = logic.and(loads, has_class)?;
         let node = logic.choose(is_found, node, miss)?;
         logic.put_in(node, asks.next)

@@ -70,6 +70,14 @@ pub(super) const fn peer_address(direction: Direction, family: Family) -> Field 
     }
 }
 
+/// The address of the host's end of a packet.
+pub(super) const fn own_address(direction: Direction, family: Family) -> Field {
+    match direction {
+        Direction::Ingress => peer_address(Direction::Egress, family),
+        Direction::Egress => peer_address(Direction::Ingress, family),
+    }
+}
+
 pub(super) fn is_family(family: Family) -> Match {
     let number = match family {
         Family::V4 => NFPROTO[0].1,

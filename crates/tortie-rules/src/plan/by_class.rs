@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Choice, Op, element_ops};
-use crate::ruleset::{ClassId, Data, Element, Ruleset};
+use crate::ruleset::{ClassId, Data, Element, End, Name, Ruleset, Set};
 
 /// Changes of maps by class that stay: none of them shows, because no address has a class that comes or goes.
 pub(super) struct ByClass {
@@ -40,9 +40,36 @@ impl ByClass {
     }
 }
 
+/// Whether a packet that looks the classes of both its ends up, one before addresses move and the other after it, could
+/// find a pair of which neither policy speaks.
+///
+/// The class of a peer speaks of all classes there are at the other end. So nothing is torn where one of the two sets
+/// stays, or the classes of the other end do.
+pub(super) fn are_torn(desired: &Ruleset, actual: &Ruleset, chosen: &Choice) -> bool {
+    let ends = |end: &End| match end {
+        End::Class { classes, own: Some(own), .. } => Some((classes.clone(), own.classes.clone())),
+        _ => None,
+    };
+    let asked: BTreeSet<(Name, Name)> =
+        desired.chains.values().flat_map(|chain| &chain.rules).filter_map(|rule| ends(&rule.end)).collect();
+    let both = |name: &Name| -> Option<(&Set, &Set)> {
+        let there = chosen.kept.get(name).and_then(|kept| actual.sets.get(kept))?;
+        desired.sets.get(name).map(|set| (set.as_ref(), there.as_ref()))
+    };
+    asked
+        .iter()
+        .filter_map(|(peers, own)| both(peers).zip(both(own)))
+        .any(|(peers, own)| peers.0.elements != peers.1.elements && classes_of(own.0) != classes_of(own.1))
+}
+
 /// The classes that addresses have.
 fn classes_in(ruleset: &Ruleset) -> BTreeSet<ClassId> {
-    let data = ruleset.sets.values().flat_map(|set| set.elements.values().flatten());
+    ruleset.sets.values().flat_map(|set| classes_of(set)).collect()
+}
+
+/// The classes that the addresses of a set have.
+fn classes_of(set: &Set) -> BTreeSet<ClassId> {
+    let data = set.elements.values().flatten();
     data.filter_map(|data| if let Data::Class(class) = data { Some(*class) } else { None }).collect()
 }
 

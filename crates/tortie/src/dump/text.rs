@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use tortie_api::model::Protocol;
 use tortie_rules::Ruleset;
 use tortie_rules::ruleset::{
-    Data, Element, End, Field, Holds, Hook, Match, Origin, Ranges, Rule, Set, Statement, TABLE, Verdict, ct_state,
+    Data, Element, End, Field, Holds, Hook, Match, Name, Origin, Ranges, Rule, Set, Statement, TABLE, Verdict, ct_state,
 };
 
 /// The whole table.
@@ -107,9 +107,11 @@ fn of_rule(rule: &Rule) -> String {
         End::Next => {}
         End::Verdict(verdict) => words.push(of_verdict(verdict)),
         End::Map { key, map } => words.push(format!("{} vmap @{map}", keys(key))),
-        End::Class { address, classes, key, map } => {
-            let class = format!("{} map @{classes}", field(*address));
-            let key = std::iter::once(class).chain(key.iter().map(|key| field(*key).to_owned()));
+        End::Class { address, classes, own, key, map } => {
+            let class = |address: Field, classes: &Name| format!("{} map @{classes}", field(address));
+            let own = own.as_ref().map(|own| class(own.address, &own.classes));
+            let classes = std::iter::once(class(*address, classes)).chain(own);
+            let key = classes.chain(key.iter().map(|key| field(*key).to_owned()));
             words.push(format!("{} vmap @{map}", key.collect::<Vec<_>>().join(" . ")));
         }
     }
@@ -253,7 +255,7 @@ fn plain(bytes: &[u8]) -> String {
 mod tests {
     use std::sync::Arc;
 
-    use tortie_rules::ruleset::{Chain, ClassId, Name};
+    use tortie_rules::ruleset::{Chain, ClassId, ClassOf};
 
     use super::*;
 
@@ -285,6 +287,7 @@ mod tests {
         let end = End::Class {
             address: Field::SourceV4,
             classes: Name::new("classes"),
+            own: Some(ClassOf { address: Field::DestinationV4, classes: Name::new("own") }),
             key: vec![Field::L4Proto, Field::DestinationPort],
             map: Name::new("map"),
         };
@@ -300,7 +303,7 @@ mod tests {
              map map {\n  typeof class . meta l4proto . th sport : verdict\n  flags interval\n  counter\n  \
              elements = { 0x0000000000000000 . tcp . 0-0x0000000000000000 . udp . 1,\n        \
              0x0123456789abcdef . tcp . 80-90 comment \"policy p\" : accept }\n }\n \
-             chain c {\n  ip saddr map @classes . meta l4proto . th dport vmap @map comment \"policy\"\n }\n}\n"
+             chain c {\n  ip saddr map @classes . ip daddr map @own . meta l4proto . th dport vmap @map comment \"policy\"\n }\n}\n"
         );
     }
 }

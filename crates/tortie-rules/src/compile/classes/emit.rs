@@ -7,15 +7,19 @@ use sha2::{Digest, Sha256};
 use tortie_api::model::{Family, PortRange};
 
 use super::Table;
+use super::addresses::Span;
 use super::encode::{Level, Piece};
 use super::function::{Act, Fate, FateId};
+use super::pairs::class_id;
 use super::region::{Point, Range};
 use super::said::Said;
 use crate::compile::flatten::SectionEnd;
 use crate::compile::lower::{Place, byte, in_ports};
-use crate::compile::parts::{decide, peer_address};
+use crate::compile::parts::{decide, own_address, peer_address};
 use crate::compile::sets::{SetPool, address_field, bytes};
 use crate::ruleset::{Chain, ClassId, Data, Element, End, Field, Holds, Name, Origin, Ranges, Rule, Set, Verdict};
+
+mod pairs;
 
 /// Pieces for all addresses that are as cheap as rules of their own.
 const PLAIN_MAX: usize = 4;
@@ -38,15 +42,17 @@ pub(in crate::compile) fn emit(
     (table, targets): (&Table, &[usize]),
     end: &SectionEnd,
 ) {
-    let pieces = table.classes.iter().flatten().chain(&table.any);
     let mut words = HashMap::new();
-    for piece in pieces {
+    for piece in table.pieces() {
         words
             .entry(piece.fate)
             .or_insert_with(|| Word::of(table.fates.get(piece.fate), place, table, targets, end, chains));
     }
     let family = place.family;
-    let emitter = Emitter { table, words, name, family, address: peer_address(place.stage.direction(), family) };
+    let direction = place.stage.direction();
+    let (address, own) = (peer_address(direction, family), own_address(direction, family));
+    let emitter = Emitter { table, words, name, family, address, own };
+    emitter.pairs(rules, pool);
     emitter.classes(rules, pool);
     emitter.any(rules, pool);
 }
@@ -147,9 +153,9 @@ impl Kind {
         }
     }
 
-    fn element(self, class: Option<ClassId>, range: Range) -> Element {
-        let class = class.map_or(Vec::new(), |class| class.0.to_be_bytes().to_vec());
-        let value = |point| [class.clone(), self.bytes(point)].concat();
+    fn element(self, classes: &[ClassId], range: Range) -> Element {
+        let classes: Vec<u8> = classes.iter().flat_map(|class| class.0.to_be_bytes()).collect();
+        let value = |point| [classes.clone(), self.bytes(point)].concat();
         match self {
             Kind::Protocols | Kind::Any => Element::exact(value(range.0)),
             _ => Element::range(value(range.0), value(range.1)),
@@ -204,10 +210,10 @@ impl Ports {
 }
 
 /// Addresses with the positions of their classes.
-struct Holders {
+struct Holders<'a> {
     what: &'static str,
-    ranges: Ranges,
-    elements: Vec<(Element, usize)>,
+    address: Field,
+    spans: &'a [(Span, usize)],
 }
 
 struct Emitter<'a> {
@@ -217,6 +223,8 @@ struct Emitter<'a> {
     name: &'a Name,
     family: Family,
     address: Field,
+    /// The address of the host's own end.
+    own: Field,
 }
 
 impl Emitter<'_> {
@@ -234,26 +242,21 @@ impl Emitter<'_> {
                 for (kind, range) in ports.split(piece) {
                     let key = || [vec![Field::Class], kind.key()].concat();
                     let map = maps.entry(kind).or_insert_with(|| verdicts(key(), kind));
-                    self.add(map, kind.element(Some(id), range), piece);
+                    self.add(map, kind.element(&[id], range), piece);
                     kinds.insert(kind);
                 }
             }
             kinds_of.push(kinds);
             ids.push(id);
         }
-        let address = address_field(self.family);
-        let value = |number: u128| bytes(number, address);
-        let singles = table.singles.iter().map(|(single, class)| (Element::exact(value(*single)), *class)).collect();
-        self.ask_by(
-            rules,
-            pool,
-            Holders { what: "addresses", ranges: Ranges::None, elements: singles },
-            &kinds_of,
-            &ids,
-        );
-        let spans = table.spans.iter();
-        let spans = spans.map(|((first, last), class)| (Element::range(value(*first), value(*last)), *class)).collect();
-        self.ask_by(rules, pool, Holders { what: "networks", ranges: Ranges::OfKey, elements: spans }, &kinds_of, &ids);
+        let singles: Vec<(Span, usize)> = table.singles.iter().map(|(one, class)| ((*one, *one), *class)).collect();
+        for (what, address, spans) in [
+            ("addresses", self.address, &singles),
+            ("networks", self.address, &table.spans),
+            ("own-addresses", self.own, &table.own),
+        ] {
+            self.ask_by(rules, pool, Holders { what, address, spans }, &kinds_of, &ids);
+        }
         for (kind, map) in maps {
             pool.insert(self.map(kind.name()), map);
         }
@@ -264,22 +267,37 @@ impl Emitter<'_> {
         &self,
         rules: &mut Vec<Rule>,
         pool: &mut SetPool<'_>,
-        holders: Holders,
+        holders: Holders<'_>,
         kinds_of: &[BTreeSet<Kind>],
         ids: &[ClassId],
     ) {
-        let Holders { what, ranges, elements } = holders;
-        if elements.is_empty() {
+        let Holders { what, address, spans } = holders;
+        if spans.is_empty() {
             return;
         }
-        let kinds: BTreeSet<Kind> = elements.iter().flat_map(|(_, class)| &kinds_of[*class]).copied().collect();
+        let kinds: BTreeSet<Kind> = spans.iter().flat_map(|(_, class)| &kinds_of[*class]).copied().collect();
         for kind in Kind::ALL.into_iter().filter(|kind| kinds.contains(kind)) {
             let (classes, map) = (self.map(what), self.map(kind.name()));
-            rules.push(self.ask(kind, End::Class { address: self.address, classes, key: kind.key(), map }));
+            rules.push(self.ask(kind, End::Class { address, classes, own: None, key: kind.key(), map }));
         }
-        let elements = elements.into_iter().map(|(element, class)| (element, Some(Data::Class(ids[class])))).collect();
-        let key = vec![address_field(self.family)];
-        pool.insert(self.map(what), Set { key, ranges, holds: Holds::Classes, elements, ..Set::default() });
+        pool.insert(self.map(what), self.holders(spans, ids));
+    }
+
+    /// The map of addresses to classes: a hash where all are single ones.
+    fn holders(&self, spans: &[(Span, usize)], ids: &[ClassId]) -> Set {
+        let address = address_field(self.family);
+        let value = |number: u128| bytes(number, address);
+        let is_exact = spans.iter().all(|((first, last), _)| first == last);
+        let elements = spans.iter().map(|((first, last), class)| {
+            (Element::range(value(*first), value(*last)), Some(Data::Class(ids[*class])))
+        });
+        Set {
+            key: vec![address],
+            ranges: if is_exact { Ranges::None } else { Ranges::OfKey },
+            holds: Holds::Classes,
+            elements: elements.collect(),
+            ..Set::default()
+        }
     }
 
     fn map(&self, what: &str) -> Name {
@@ -311,7 +329,7 @@ impl Emitter<'_> {
             }
             let mut map = verdicts(kind.key(), kind);
             for (range, piece) in pieces {
-                self.add(&mut map, kind.element(None, range), piece);
+                self.add(&mut map, kind.element(&[], range), piece);
             }
             // Not constant: it may lead to chains, which have instances.
             let name = self.map(&format!("all-{}", kind.name()));
@@ -369,11 +387,14 @@ impl Emitter<'_> {
     /// The number of a class: a hash of all that it says. Two classes that say the same have the same number.
     fn id(&self, pieces: &[Piece]) -> ClassId {
         let mut hash = Sha256::new();
+        self.say(&mut hash, pieces);
+        class_id(hash)
+    }
+
+    fn say(&self, hash: &mut Sha256, pieces: &[Piece]) {
         for piece in pieces {
             hash.update(format!("{:?} {:?} {}\n", piece.level, piece.range, self.words[&piece.fate].text));
         }
-        let hash = hash.finalize();
-        ClassId(hash.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte)))
     }
 }
 

@@ -103,6 +103,23 @@ impl Function {
         })
     }
 
+    /// What `one` says in these ranges, which are sorted and do not touch, and `other` everywhere else.
+    pub(super) fn first_of(one: &Function, ranges: &[Range], other: &Function) -> Self {
+        let mut parts: Vec<(Point, FateId)> = Vec::new();
+        let mut next = Some(0);
+        for (first, last) in ranges {
+            if let Some(from) = next.filter(|from| from < first) {
+                parts.extend(other.within((from, first - 1)).map(|((first, _), fate)| (first, fate)));
+            }
+            parts.extend(one.within((*first, *last)).map(|((first, _), fate)| (first, fate)));
+            next = last.checked_add(1).filter(|next| *next <= LAST);
+        }
+        parts.extend(
+            next.into_iter().flat_map(|from| other.within((from, LAST))).map(|((first, _), fate)| (first, fate)),
+        );
+        Self::from_parts(parts)
+    }
+
     /// Where this one differs from another, with what this one says.
     pub(super) fn difference(&self, other: &Function) -> Vec<(Range, FateId)> {
         let mut found: Vec<(Range, FateId)> = Vec::new();

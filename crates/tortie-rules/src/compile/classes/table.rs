@@ -9,6 +9,7 @@ use tortie_calc::policy::{Direction, Peer, SetId};
 
 use super::addresses::{self, Addresses, Span};
 use super::function::{Act, Fate, Fates, Function, Step, first_match};
+use super::pairs::{self, Pairs};
 use super::region::{Range, region};
 use super::{Signature, encode, peers};
 use crate::compile::flatten::{FlatAction, FlatRule, Section, SectionEnd};
@@ -25,7 +26,7 @@ const WORK_MAX: usize = 8_000_000;
 const SINGLES_MIN: usize = 16;
 const SPANS_PER_SINGLE: usize = 4;
 
-/// What rules with the peer's address and the destination port as criteria do.
+/// What rules with addresses and the destination port as criteria do.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Table {
     /// The rules and ends, by number.
@@ -39,37 +40,64 @@ pub struct Table {
     pub(super) singles: Vec<(u128, usize)>,
     /// The classes of spans.
     pub(super) spans: Vec<(Span, usize)>,
+    /// The classes of the host's own addresses, asked where that of the peer says nothing.
+    pub(super) own: Vec<(Span, usize)>,
+    /// What is said of both ends, before all else.
+    pub(super) pairs: Pairs,
 }
 
-/// A criterion on the peer's address.
-#[derive(PartialEq, Eq, Hash)]
+/// A criterion on an address.
+#[derive(Debug, PartialEq, Eq, Hash)]
 enum Criterion {
     Nets(Vec<IpNet>),
     Set(SetId),
 }
 
+/// What a rule asks of an address.
+#[derive(Default)]
+pub(super) struct Asked {
+    /// Criteria that must hold.
+    pub(super) with: Vec<u32>,
+    /// Criteria that must not.
+    pub(super) without: Vec<u32>,
+}
+
+impl Asked {
+    /// Whether addresses that satisfy these criteria are asked for.
+    pub(super) fn fits(&self, signature: &[u32]) -> bool {
+        let holds = |criterion: &u32| signature.binary_search(criterion).is_ok();
+        self.with.iter().all(holds) && !self.without.iter().any(holds)
+    }
+
+    fn is_any(&self) -> bool {
+        self.with.is_empty() && self.without.is_empty()
+    }
+}
+
 /// A rule of the run.
-struct Listed {
+pub(super) struct Listed {
     section: usize,
     region: Vec<Range>,
     step: Step,
-    /// Criteria that must hold.
-    with: Vec<u32>,
-    /// Criteria that must not.
-    without: Vec<u32>,
+    pub(super) peer: Asked,
+    /// Of the host's own end.
+    pub(super) own: Asked,
 }
 
 /// What is known of a run before any class.
-struct Run {
-    listed: Vec<Listed>,
+pub(super) struct Run {
+    pub(super) listed: Vec<Listed>,
     /// What the end of each section does.
     ends: Vec<RunEnd>,
     /// The position of the first section.
     first: usize,
-    /// The rules that ask for a criterion first, by its number.
-    asking: HashMap<u32, Vec<usize>>,
+    /// The rules that ask for a criterion of the peer first, by its number; those that ask for one of the own end are not
+    /// among them.
+    pub(super) asking: HashMap<u32, Vec<usize>>,
     /// The rules that ask for none.
     asking_nothing: Vec<usize>,
+    /// The rules about the own end.
+    pub(super) of_own: pairs::Index,
     /// What stands at positions outside of the run, as far as the run goes there.
     outside: BTreeMap<usize, Function>,
 }
@@ -94,7 +122,7 @@ impl Table {
     ) -> Option<(Table, Vec<usize>)> {
         let mut origins = Vec::new();
         let mut fates = Fates::default();
-        let mut criteria = Criteria { family, numbers: HashMap::new(), spans: Vec::new() };
+        let mut criteria = [Criteria::of_family(family), Criteria::of_family(family)];
         let mut run = Run::at(first);
         let mut tracked = encode::Tracked::new(family);
         let inside = first..first + sections.len();
@@ -125,23 +153,33 @@ impl Table {
         }
         run.index();
 
-        let mut addresses = addresses::cut(&criteria.spans, WORK_MAX)?;
+        let [peer, own] = &criteria;
+        let mut addresses = addresses::cut(&peer.spans, WORK_MAX)?;
         let singles = addresses.singles.len();
         if singles < SINGLES_MIN && !addresses.spans.is_empty() || singles * SPANS_PER_SINGLE < addresses.spans.len() {
             addresses.fold();
         }
-        let mut maker = Maker { run: &run, fates, tracked, known: HashMap::new(), work: 0 };
+        let mut own_addresses = addresses::cut(&own.spans, WORK_MAX)?;
+        if !own_addresses.spans.is_empty() {
+            own_addresses.fold();
+        }
+        let mut maker = Maker { run: &run, fates, tracked, known: HashMap::new(), classes: HashMap::new(), work: 0 };
         let mut table = maker.classes(&addresses)?;
+        pairs::make(&mut maker, &mut table, &addresses, &own_addresses, &own.texts())?;
         table.origins = origins;
         table.fates = maker.fates;
         let targets = table.number_targets();
         Some((table, targets))
     }
 
+    /// All pieces.
+    pub(super) fn pieces(&self) -> impl Iterator<Item = &encode::Piece> {
+        self.pairs.pieces().chain(self.classes.iter().flatten()).chain(&self.any)
+    }
+
     /// The positions that its pieces speak of, each of which becomes the number of its place in this list.
     fn number_targets(&mut self) -> Vec<usize> {
-        let pieces = self.classes.iter().flatten().chain(&self.any);
-        let acts = pieces.map(|piece| self.fates.get(piece.fate).act);
+        let acts = self.pieces().map(|piece| self.fates.get(piece.fate).act);
         let targets: BTreeSet<usize> =
             acts.filter_map(|act| if let Act::To(position) = act { Some(position) } else { None }).collect();
         let targets: Vec<usize> = targets.into_iter().collect();
@@ -160,12 +198,12 @@ fn list(
     flat: &FlatRule,
     section: usize,
     pool: &SetPool<'_>,
-    criteria: &mut Criteria,
+    criteria: &mut [Criteria; 2],
     direction: Direction,
     origins: &mut Vec<Origin>,
     fates: &mut Fates,
 ) -> Option<Listed> {
-    let family = criteria.family;
+    let family = criteria[0].family;
     if !flat.rule.exists_in(family) {
         return None;
     }
@@ -180,9 +218,9 @@ fn list(
         }
         FlatAction::Log(_) | FlatAction::Count { .. } | FlatAction::Table { .. } => return None,
     };
-    let (peer, _) = peers(&rule, direction);
-    let (with, without) = criteria.of(peer, pool);
-    Some(Listed { section, region, step, with, without })
+    let (peer, own) = peers(&rule, direction);
+    let [peer, own] = [criteria[0].of(peer, pool), criteria[1].of(own, pool)];
+    Some(Listed { section, region, step, peer, own })
 }
 
 /// Criteria by number, with the addresses that satisfy them.
@@ -193,8 +231,21 @@ struct Criteria {
 }
 
 impl Criteria {
-    /// The criteria of an end of a packet: those that must hold, and those that must not.
-    fn of(&mut self, peer: &Peer, pool: &SetPool<'_>) -> (Vec<u32>, Vec<u32>) {
+    fn of_family(family: Family) -> Self {
+        Self { family, numbers: HashMap::new(), spans: Vec::new() }
+    }
+
+    /// What each criterion asks for, by its number.
+    fn texts(&self) -> Vec<String> {
+        let mut texts = vec![String::new(); self.spans.len()];
+        for (criterion, number) in &self.numbers {
+            texts[*number as usize] = format!("{criterion:?}");
+        }
+        texts
+    }
+
+    /// The criteria of an end of a packet.
+    fn of(&mut self, peer: &Peer, pool: &SetPool<'_>) -> Asked {
         let family = self.family;
         let mut nets = |nets: &[IpNet]| {
             let nets: Vec<IpNet> = nets.iter().filter(|net| Family::of_net(**net) == family).copied().collect();
@@ -203,7 +254,9 @@ impl Criteria {
         let (with, without) = (nets(&peer.nets), nets(&peer.not_nets));
         let mut set = |id: &Option<SetId>| id.clone().map(|id| self.number(Criterion::Set(id), pool));
         let (with_set, without_set) = (set(&peer.set), set(&peer.not_set));
-        (with.into_iter().chain(with_set).collect(), without.into_iter().chain(without_set).collect())
+        let [with, without] = [(with, with_set), (without, without_set)]
+            .map(|(nets, set)| nets.into_iter().chain(set).collect::<Vec<u32>>());
+        Asked { with, without }
     }
 
     fn number(&mut self, criterion: Criterion, pool: &SetPool<'_>) -> u32 {
@@ -227,6 +280,7 @@ impl Run {
             first,
             asking: HashMap::new(),
             asking_nothing: Vec::new(),
+            of_own: pairs::Index::default(),
             outside: BTreeMap::new(),
         }
     }
@@ -241,35 +295,42 @@ impl Run {
 
     fn index(&mut self) {
         for (position, rule) in self.listed.iter().enumerate() {
-            match rule.with.first() {
+            if !rule.own.is_any() || !rule.peer.without.is_empty() {
+                self.of_own.add(position, rule);
+            }
+            match rule.peer.with.first() {
+                // Packets to any other of the own addresses never meet it.
+                _ if !rule.own.with.is_empty() => {}
                 Some(criterion) => self.asking.entry(*criterion).or_default().push(position),
                 None => self.asking_nothing.push(position),
             }
         }
     }
 
-    /// The rules that match addresses with this signature, in order.
-    fn rules_of(&self, signature: &[u32]) -> Vec<usize> {
-        let holds = |criterion: &u32| signature.binary_search(criterion).is_ok();
+    /// The rules that match packets between addresses with these signatures, in order, and how many were looked at.
+    fn rules_of(&self, signature: &[u32], own: &[u32]) -> (Vec<usize>, usize) {
         let asking = signature.iter().filter_map(|criterion| self.asking.get(criterion)).flatten();
-        let candidates = asking.chain(&self.asking_nothing).copied();
-        let mut rules: Vec<usize> = candidates
-            .filter(|position| {
-                let rule = &self.listed[*position];
-                rule.with.iter().all(holds) && !rule.without.iter().any(holds)
-            })
-            .collect();
+        let mut rules = self.of_own.candidates(signature, own);
+        rules.extend(asking.chain(&self.asking_nothing));
+        let candidates = rules.len();
+        rules.retain(|position| {
+            let rule = &self.listed[*position];
+            rule.peer.fits(signature) && rule.own.fits(own)
+        });
         rules.sort_unstable();
-        rules
+        (rules, candidates)
     }
 }
 
 /// Makes the functions of signatures, each once.
-struct Maker<'a> {
-    run: &'a Run,
+pub(super) struct Maker<'a> {
+    pub(super) run: &'a Run,
     fates: Fates,
-    tracked: encode::Tracked,
+    pub(super) tracked: encode::Tracked,
+    /// Of packets between peers with a signature and own addresses that satisfy no criterion.
     known: HashMap<Signature, Arc<Function>>,
+    /// The numbers of classes, by the signatures of peers and of what stands around them.
+    classes: HashMap<(Signature, Signature), Option<usize>>,
     work: usize,
 }
 
@@ -287,15 +348,16 @@ impl Maker<'_> {
             classes: Vec::new(),
             singles: Vec::new(),
             spans: Vec::new(),
+            own: Vec::new(),
+            pairs: Pairs::default(),
         };
-        let mut numbers = HashMap::new();
         for (span, signature) in &addresses.spans {
-            let class = self.class(&mut table, &mut numbers, signature, &nothing)?;
+            let class = self.class(&mut table, signature, &nothing)?;
             table.spans.extend(class.map(|class| (*span, class)));
         }
         for (address, signature) in &addresses.singles {
             let around = Signature::from(addresses.around(*address));
-            let class = self.class(&mut table, &mut numbers, signature, &around)?;
+            let class = self.class(&mut table, signature, &around)?;
             table.singles.extend(class.map(|class| (*address, class)));
         }
         Some(table)
@@ -304,38 +366,55 @@ impl Maker<'_> {
     /// The number of the class of addresses with `signature` that are looked for under `around` where it says nothing;
     /// `None` inside when it has nothing to say.
     #[expect(clippy::option_option, reason = "the outer one is the end of all work")]
-    fn class(
-        &mut self,
-        table: &mut Table,
-        numbers: &mut HashMap<(Signature, Signature), Option<usize>>,
-        signature: &Signature,
-        around: &Signature,
-    ) -> Option<Option<usize>> {
+    fn class(&mut self, table: &mut Table, signature: &Signature, around: &Signature) -> Option<Option<usize>> {
         let key = (signature.clone(), around.clone());
-        if let Some(known) = numbers.get(&key) {
+        if let Some(known) = self.classes.get(&key) {
             return Some(*known);
         }
         let (function, behind) = (self.function(signature)?, self.function(around)?);
-        let pieces = self.tracked.pieces(&function, Some(&behind));
-        self.work += pieces.len();
-        let class = (!pieces.is_empty()).then(|| {
-            table.classes.push(pieces);
-            table.classes.len() - 1
-        });
-        numbers.insert(key, class);
-        (self.work <= WORK_MAX).then_some(class)
+        let class = self.says(table, &function, &behind)?;
+        self.classes.insert(key, class);
+        Some(class)
     }
 
-    fn function(&mut self, signature: &Signature) -> Option<Arc<Function>> {
+    /// The number of a new class that says what `function` says beyond `behind`; `None` inside when that is nothing.
+    #[expect(clippy::option_option, reason = "the outer one is the end of all work")]
+    pub(super) fn says(&mut self, table: &mut Table, function: &Function, behind: &Function) -> Option<Option<usize>> {
+        let pieces = self.tracked.pieces(function, Some(behind));
+        self.spend(pieces.len())?;
+        Some((!pieces.is_empty()).then(|| {
+            table.classes.push(pieces);
+            table.classes.len() - 1
+        }))
+    }
+
+    /// Where the class of addresses with `signature` says something, if they have one.
+    pub(super) fn said(&self, table: &Table, signature: &Signature, around: &Signature) -> Vec<Range> {
+        let class = self.classes.get(&(signature.clone(), around.clone())).copied().flatten();
+        class.map_or(Vec::new(), |class| table.classes[class].iter().map(|piece| piece.range).collect())
+    }
+
+    /// Counts work; `None` when it is too much.
+    pub(super) fn spend(&mut self, work: usize) -> Option<()> {
+        self.work += work;
+        (self.work <= WORK_MAX).then_some(())
+    }
+
+    /// What happens to packets of peers with this signature where no rule asks for the own address.
+    pub(super) fn function(&mut self, signature: &Signature) -> Option<Arc<Function>> {
         if let Some(known) = self.known.get(signature) {
             return Some(known.clone());
         }
+        let function = Arc::new(self.resolve(signature, &[])?);
+        self.known.insert(signature.clone(), function.clone());
+        Some(function)
+    }
+
+    /// What happens to packets between addresses with these signatures.
+    pub(super) fn resolve(&mut self, signature: &[u32], own: &[u32]) -> Option<Function> {
         let run = self.run;
-        let rules = run.rules_of(signature);
-        self.work += rules.len() + run.ends.len();
-        if self.work > WORK_MAX {
-            return None;
-        }
+        let (rules, candidates) = run.rules_of(signature, own);
+        self.spend(candidates + run.ends.len())?;
         let mut rest = &rules[..];
         // The functions of the sections from the last one on.
         let mut functions: Vec<Function> = Vec::with_capacity(run.ends.len());
@@ -355,9 +434,6 @@ impl Maker<'_> {
             functions.push(function);
             rest = &rest[..from];
         }
-        let function = functions.pop().expect("a run has a section");
-        let function = Arc::new(function);
-        self.known.insert(signature.clone(), function.clone());
-        Some(function)
+        Some(functions.pop().expect("a run has a section"))
     }
 }

@@ -10,10 +10,12 @@ use tortie_nftables::{Counter, Kernel};
 use tortie_rules::Ruleset;
 use tortie_rules::plan::{Op, Phase, Transaction, plan};
 use tortie_rules::ruleset::{
-    BaseChain, Chain, ClassId, Data, Element, End, Field, Holds, Hook, Match, Name, Origin, Ranges, Rule, Set,
+    BaseChain, Chain, ClassId, ClassOf, Data, Element, End, Field, Holds, Hook, Match, Name, Origin, Ranges, Rule, Set,
     Statement, Verdict,
 };
 use tortie_testkit::sandbox::in_network_namespace;
+
+mod pairs;
 
 fn sh(script: &str) -> String {
     let output = Command::new("sh").args(["-ec", script]).output().unwrap();
@@ -84,7 +86,7 @@ fn counted(matches: Vec<Match>, end: End, comment: &str) -> Rule {
 
 /// Asks for the class of an address, and the map under it by `key`.
 fn by_class(address: Field, classes: &str, key: &[Field], map: &str) -> Rule {
-    let end = End::Class { address, classes: Name::new(classes), key: key.to_vec(), map: Name::new(map) };
+    let end = End::Class { address, classes: Name::new(classes), own: None, key: key.to_vec(), map: Name::new(map) };
     Rule { statements: vec![], ..counted(vec![], end, "by class") }
 }
 
@@ -288,9 +290,12 @@ fn addresses() {
 
 /// What the kernel says to whoever sends: it drops in the output hook with an error.
 fn send(to: &str, port: u16) -> &'static str {
+    send_from(if to.contains(':') { "::1" } else { "127.0.0.1" }, to, port)
+}
+
+fn send_from(from: &str, to: &str, port: u16) -> &'static str {
     let to = SocketAddr::new(to.parse().unwrap(), port);
-    let any: IpAddr = if to.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() };
-    let socket = UdpSocket::bind((any, 0)).unwrap();
+    let socket = UdpSocket::bind((from, 0)).unwrap();
     match socket.send_to(b"probe", to) {
         Ok(_) => "sent",
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => "dropped",

@@ -1,0 +1,282 @@
+//! What is said of pairs of classes: that of the peer, and that of the host's own address.
+//!
+//! The own addresses are cut by the criteria on them as the peers' are. A peer has a row: what is said of each class of own
+//! addresses that neither the class of the peer nor that of the own address says by itself. Most pairs have nothing to
+//! say, so only those are looked at of which a rule that the peer meets and no other does speaks.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use sha2::{Digest, Sha256};
+
+use super::Signature;
+use super::addresses::{Addresses, Span};
+use super::encode::Piece;
+use super::function::Function;
+use super::region::Range;
+use super::table::{Listed, Maker, Run, Table};
+use crate::compile::sets::merge;
+use crate::ruleset::ClassId;
+
+/// Work that one pair is, and each thing that is said of it: it becomes an element of its own.
+const PAIR_WORK: usize = 16;
+
+/// What is said of both ends of packets.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Pairs {
+    /// Rows, by position: what they say of the own address's class of this position.
+    pub(super) rows: Vec<Vec<(usize, Vec<Piece>)>>,
+    /// The rows of peers.
+    pub(super) peers: Vec<(Span, usize)>,
+    /// The classes of own addresses, by position. The number of one says which criteria it satisfies, and nothing of
+    /// what rules do.
+    pub(super) own_ids: Vec<ClassId>,
+    /// The classes of own addresses.
+    pub(super) own: Vec<(Span, usize)>,
+}
+
+impl Pairs {
+    /// All pieces.
+    pub(super) fn pieces(&self) -> impl Iterator<Item = &Piece> {
+        self.rows.iter().flatten().flat_map(|(_, pieces)| pieces)
+    }
+}
+
+/// The rules of a run that ask for own addresses, or not for some of the peers.
+#[derive(Default)]
+pub(super) struct Index {
+    /// Those that must have a criterion at both ends, by the first of the peer.
+    by_peer: HashMap<u32, Vec<usize>>,
+    /// The same, by the first of the own end.
+    by_own: HashMap<u32, Vec<usize>>,
+    /// Those that must have one at the own end alone.
+    of_own_alone: HashMap<u32, Vec<usize>>,
+    /// All that ask for own addresses, and not for a criterion of the peer.
+    any_peer: Vec<usize>,
+    /// Those of all peers but some, by the criteria of these.
+    but: HashMap<u32, Vec<usize>>,
+}
+
+impl Index {
+    pub(super) fn add(&mut self, position: usize, rule: &Listed) {
+        let put = |index: &mut HashMap<u32, Vec<usize>>, criterion: u32| {
+            index.entry(criterion).or_default().push(position);
+        };
+        match (rule.peer.with.first(), rule.own.with.first()) {
+            (Some(peer), Some(own)) => {
+                put(&mut self.by_peer, *peer);
+                put(&mut self.by_own, *own);
+            }
+            (None, Some(own)) => put(&mut self.of_own_alone, *own),
+            (_, None) => {}
+        }
+        if rule.peer.with.is_empty() {
+            rule.peer.without.iter().for_each(|criterion| put(&mut self.but, *criterion));
+            if !rule.own.with.is_empty() || !rule.own.without.is_empty() {
+                self.any_peer.push(position);
+            }
+        }
+    }
+
+    /// Rules that must have a criterion at the own end and may match packets between these signatures: by the end at
+    /// which fewer do.
+    pub(super) fn candidates(&self, signature: &[u32], own: &[u32]) -> Vec<usize> {
+        let len = |index, signature| -> usize { met(index, signature).map(Vec::len).sum() };
+        let of_peer = len(&self.by_peer, signature);
+        let is_by_peer = !own.is_empty() && (of_peer <= own.len() || of_peer < len(&self.by_own, own));
+        let both = if is_by_peer { met(&self.by_peer, signature) } else { met(&self.by_own, own) };
+        both.chain(met(&self.of_own_alone, own)).flatten().copied().collect()
+    }
+}
+
+/// What an index has under the criteria of a signature, which may be longer than the index.
+fn met<'a>(index: &'a HashMap<u32, Vec<usize>>, signature: &'a [u32]) -> Box<dyn Iterator<Item = &'a Vec<usize>> + 'a> {
+    if index.len() < signature.len() {
+        let holds = |criterion: &u32| signature.binary_search(criterion).is_ok();
+        return Box::new(index.iter().filter(move |(criterion, _)| holds(criterion)).map(|(_, rules)| rules));
+    }
+    Box::new(signature.iter().filter_map(|criterion| index.get(criterion)))
+}
+
+/// The classes of own addresses.
+struct Own {
+    signatures: Vec<Signature>,
+    /// Those that satisfy a criterion.
+    with: HashMap<u32, Vec<usize>>,
+    /// Those of which a rule speaks whoever the peer is.
+    of_any_peer: BTreeSet<usize>,
+}
+
+impl Own {
+    fn of(addresses: &Addresses, run: &Run) -> Self {
+        let distinct: BTreeSet<&Signature> = addresses.spans.values().chain(addresses.singles.values()).collect();
+        let signatures: Vec<Signature> = distinct.into_iter().cloned().collect();
+        let mut with: HashMap<u32, Vec<usize>> = HashMap::new();
+        for (position, signature) in signatures.iter().enumerate() {
+            signature.iter().for_each(|criterion| with.entry(*criterion).or_default().push(position));
+        }
+        let mut own = Self { signatures, with, of_any_peer: BTreeSet::new() };
+        let mut of_any_peer = BTreeSet::new();
+        for position in &run.of_own.any_peer {
+            own.spoken_of(&run.listed[*position], &mut of_any_peer);
+        }
+        own.of_any_peer = of_any_peer;
+        own
+    }
+
+    /// Adds the classes whose packets a rule treats in another way than those of all other own addresses. Whether it
+    /// speaks of all others too.
+    fn spoken_of(&self, rule: &Listed, found: &mut BTreeSet<usize>) -> bool {
+        let criteria = match rule.own.with.first() {
+            Some(first) => std::slice::from_ref(first),
+            None => rule.own.without.as_slice(),
+        };
+        found.extend(criteria.iter().filter_map(|criterion| self.with.get(criterion)).flatten());
+        rule.own.with.is_empty()
+    }
+
+    /// The classes with which a peer may be another pair than the two are alone. `says_alone` is whether the peer's
+    /// class says something of all own addresses.
+    fn met_by(&self, run: &Run, signature: &Signature, says_alone: bool) -> BTreeSet<usize> {
+        let mut found = BTreeSet::new();
+        let mut speaks_of_all = says_alone;
+        let of = |index| met(index, signature).flatten().copied().collect::<Vec<usize>>();
+        let asking = [of(&run.asking), of(&run.of_own.by_peer)].concat();
+        let asking = asking.into_iter().filter(|position| run.listed[*position].peer.fits(signature));
+        for position in asking.chain(of(&run.of_own.but)) {
+            speaks_of_all |= self.spoken_of(&run.listed[position], &mut found);
+        }
+        if speaks_of_all {
+            found.extend(&self.of_any_peer);
+        }
+        found
+    }
+}
+
+/// Adds to a table of peers what it has to say of own addresses; `texts` says what the criteria on them are. `None` when
+/// that would take too much.
+pub(super) fn make(
+    maker: &mut Maker<'_>,
+    table: &mut Table,
+    peers: &Addresses,
+    own_addresses: &Addresses,
+    texts: &[String],
+) -> Option<()> {
+    let own = Own::of(own_addresses, maker.run);
+    if own.signatures.is_empty() {
+        return Some(());
+    }
+    let nothing = Signature::from([]);
+    let any = maker.function(&nothing)?;
+    let mut classes = Vec::with_capacity(own.signatures.len());
+    let mut alone = Vec::with_capacity(own.signatures.len());
+    for signature in &own.signatures {
+        let function = maker.resolve(&nothing, signature)?;
+        classes.push(maker.says(table, &function, &any)?);
+        alone.push(function);
+    }
+    let number_of = |signature: &Signature| own.signatures.binary_search(signature).ok();
+    let own_spans = || {
+        let singles = own_addresses.singles.iter().map(|(address, signature)| ((*address, *address), signature));
+        let spans = own_addresses.spans.iter().map(|(span, signature)| (*span, signature)).chain(singles);
+        spans.filter_map(|(span, signature)| Some((span, number_of(signature)?)))
+    };
+    table.own = own_spans().filter_map(|(span, number)| Some((span, classes[number]?))).collect();
+
+    let mut rows = Rows { own: &own, alone: &alone, found: Vec::new(), known: HashMap::new() };
+    let mut of_spans: BTreeMap<Span, usize> = BTreeMap::new();
+    for (span, signature) in &peers.spans {
+        of_spans.extend(rows.of(maker, table, signature, &nothing)?.map(|row| (*span, row)));
+    }
+    let mut of_singles = Vec::new();
+    for (address, signature) in &peers.singles {
+        let around = Signature::from(peers.around(*address));
+        of_singles.extend(rows.of(maker, table, signature, &around)?.map(|row| ((*address, *address), row)));
+    }
+    let rows = rows.found;
+    let mut holders: Vec<(Span, usize)> =
+        of_spans.into_iter().flat_map(|(span, row)| without(span, peers).map(move |part| (part, row))).collect();
+    holders.extend(of_singles);
+    holders.sort_unstable();
+    let met: BTreeSet<usize> = rows.iter().flatten().map(|(number, _)| *number).collect();
+    table.pairs = Pairs {
+        rows,
+        peers: holders,
+        own_ids: own.signatures.iter().map(|signature| id(signature, texts)).collect(),
+        own: own_spans().filter(|(_, number)| met.contains(number)).collect(),
+    };
+    Some(())
+}
+
+/// A span without the single addresses that are looked for before it.
+fn without(span: Span, peers: &Addresses) -> impl Iterator<Item = Span> {
+    let inside: Vec<u128> = peers.singles.range(span.0..=span.1).map(|(address, _)| *address).collect();
+    let firsts = std::iter::once(Some(span.0)).chain(inside.clone().into_iter().map(|address| address.checked_add(1)));
+    let lasts = inside.into_iter().map(|address| address.checked_sub(1)).chain([Some(span.1)]);
+    firsts.zip(lasts).filter_map(|(first, last)| first.zip(last)).filter(|(first, last)| first <= last)
+}
+
+/// The number of a class of own addresses: a hash of the criteria it satisfies.
+fn id(signature: &Signature, texts: &[String]) -> ClassId {
+    let mut criteria: Vec<&String> = signature.iter().map(|criterion| &texts[*criterion as usize]).collect();
+    criteria.sort_unstable();
+    let mut hash = Sha256::new();
+    for text in criteria {
+        hash.update(format!("{text}\n"));
+    }
+    class_id(hash)
+}
+
+/// The first 64 bits of a hash.
+pub(super) fn class_id(hash: Sha256) -> ClassId {
+    ClassId(hash.finalize().iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte)))
+}
+
+/// Makes the rows of peers, each once.
+struct Rows<'a> {
+    own: &'a Own,
+    /// What happens to packets of all other peers, by class of the own address.
+    alone: &'a [Function],
+    found: Vec<Vec<(usize, Vec<Piece>)>>,
+    known: HashMap<(Signature, Signature), Option<usize>>,
+}
+
+impl Rows<'_> {
+    /// The row of peers with this signature, behind whose class that of `around` is asked; `None` inside when it would be
+    /// empty.
+    #[expect(clippy::option_option, reason = "the outer one is the end of all work")]
+    fn of(
+        &mut self,
+        maker: &mut Maker<'_>,
+        table: &Table,
+        signature: &Signature,
+        around: &Signature,
+    ) -> Option<Option<usize>> {
+        let key = (signature.clone(), around.clone());
+        if let Some(known) = self.known.get(&key) {
+            return Some(*known);
+        }
+        let nothing = Signature::from([]);
+        let said = [maker.said(table, signature, around), maker.said(table, around, &nothing)].concat();
+        let said: Vec<Range> = merge(said);
+        let met = self.own.met_by(maker.run, signature, !said.is_empty());
+        maker.spend(met.len() * PAIR_WORK)?;
+        let peer_alone = maker.function(signature)?;
+        let mut row = Vec::new();
+        for number in met {
+            let function = maker.resolve(signature, &self.own.signatures[number])?;
+            // What both classes would say: first that of the peer is asked.
+            let behind = Function::first_of(&peer_alone, &said, &self.alone[number]);
+            let pieces = maker.tracked.pieces(&function, Some(&behind));
+            maker.spend(pieces.len() * PAIR_WORK)?;
+            if !pieces.is_empty() {
+                row.push((number, pieces));
+            }
+        }
+        let number = (!row.is_empty()).then(|| {
+            self.found.push(row);
+            self.found.len() - 1
+        });
+        self.known.insert(key, number);
+        Some(number)
+    }
+}
