@@ -64,7 +64,7 @@ pub(crate) fn rule(attributes: Attributes<'_>) -> Result<(Rule, Counted), Decode
         let data = element.nested(NFTA_EXPR_DATA).unwrap_or(Attributes(&[]));
         reader.expression(name, data)?;
     }
-    if reader.class.is_some() || reader.own.is_some() || reader.cover.is_some() {
+    if reader.class.is_some() || reader.other.is_some() || reader.cover.is_some() {
         return Err(odd("a class that no map is asked with"));
     }
     // Each of ours has one, so this equals none of them; but what it does is known.
@@ -109,7 +109,7 @@ struct RuleReader {
     /// The address whose class was looked up, and where. The next thing is the map under that class.
     class: Option<ClassOf>,
     /// The same of the other end, where both are asked. The next thing is the class of the first.
-    own: Option<ClassOf>,
+    other: Option<ClassOf>,
     /// Where a register is made ready for a class.
     cover: Option<u32>,
 }
@@ -129,7 +129,7 @@ impl RuleReader {
         }
         let is_key = matches!(name, "ct" | "fib" | "payload" | "lookup")
             || name == "meta" && data.find(NFTA_META_SREG).is_none();
-        if (self.class.is_some() || self.own.is_some()) && (!is_key || name == "payload" && is_cover(data)) {
+        if (self.class.is_some() || self.other.is_some()) && (!is_key || name == "payload" && is_cover(data)) {
             return Err(odd("an expression behind a class"));
         }
         match name {
@@ -295,25 +295,25 @@ impl RuleReader {
     fn lookup(&mut self, data: Attributes<'_>) -> Result<(), DecodeError> {
         let set = Name::new(data.text(NFTA_LOOKUP_SET).ok_or_else(|| odd("a lookup"))?);
         let from = data.u32(NFTA_LOOKUP_SREG).ok_or_else(|| odd("a lookup"))?;
-        let own_class = self.own.as_ref().and(self.cover).map(|class| class + registers(Field::Class));
-        let has_own_class = own_class.is_some_and(|at| self.loaded.get(&at).is_some_and(Loaded::is_class));
+        let other_class = self.other.as_ref().and(self.cover).map(|class| class + registers(Field::Class));
+        let has_other_class = other_class.is_some_and(|at| self.loaded.get(&at).is_some_and(Loaded::is_class));
         let key = self.key(Some(from)).ok_or_else(|| odd("a lookup"))?;
         match (data.u32(NFTA_LOOKUP_DREG), key.as_slice(), self.class.take()) {
             (Some(NFT_REG_VERDICT), [Field::Class, rest @ ..], Some(ClassOf { address, classes })) => {
-                let (own, key) = match (self.own.take(), rest) {
-                    (Some(own), [Field::Class, rest @ ..]) => (Some(own), rest.to_vec()),
+                let (other, key) = match (self.other.take(), rest) {
+                    (Some(other), [Field::Class, rest @ ..]) => (Some(other), rest.to_vec()),
                     (None, rest) => (None, rest.to_vec()),
                     (Some(_), _) => return Err(odd("a lookup of one class of two")),
                 };
-                self.end = Some(End::Class { address, classes, own, key, map: set });
+                self.end = Some(End::Class { address, classes, other, key, map: set });
             }
             (_, _, Some(_)) => return Err(odd("a lookup behind a class")),
-            (_, _, None) if self.own.is_some() && !has_own_class => return Err(odd("a lookup behind a class")),
-            (None, _, None) if self.own.is_none() => {
+            (_, _, None) if self.other.is_some() && !has_other_class => return Err(odd("a lookup behind a class")),
+            (None, _, None) if self.other.is_none() => {
                 let invert = data.u32(NFTA_LOOKUP_FLAGS).unwrap_or(0) & NFT_LOOKUP_F_INV != 0;
                 self.matches.push(Match::Lookup { key, invert, set });
             }
-            (Some(NFT_REG_VERDICT), _, None) if self.own.is_none() => self.end = Some(End::Map { key, map: set }),
+            (Some(NFT_REG_VERDICT), _, None) if self.other.is_none() => self.end = Some(End::Map { key, map: set }),
             (Some(register), [address], None) if register != NFT_REG_VERDICT => {
                 let found = ClassOf { address: *address, classes: set };
                 self.class_at(register_32(register) + CLASS_PADDING, register_32(from), found)?;
@@ -327,10 +327,10 @@ impl RuleReader {
     fn class_at(&mut self, register: u32, from: u32, found: ClassOf) -> Result<(), DecodeError> {
         let behind = |class: u32| class + registers(Field::Class);
         match self.cover {
-            Some(class) if self.own.is_none() && register == behind(class) => self.own = Some(found),
+            Some(class) if self.other.is_none() && register == behind(class) => self.other = Some(found),
             Some(class) if register == class => {
                 self.cover = None;
-                if self.own.is_some() {
+                if self.other.is_some() {
                     self.put(behind(class), Field::Class);
                 }
                 self.class = Some(found);
@@ -354,7 +354,7 @@ impl RuleReader {
     fn key(&mut self, register: Option<u32>) -> Option<Vec<Field>> {
         let mut register = register_32(register?);
         let mut key = Vec::new();
-        let classes = if self.class.is_some() { 1 + usize::from(self.own.is_some()) } else { 0 };
+        let classes = if self.class.is_some() { 1 + usize::from(self.other.is_some()) } else { 0 };
         while let Some(loaded) = self.loaded.remove(&register) {
             if loaded.mask.is_some() || loaded.is_class() != (key.len() < classes) {
                 return None;

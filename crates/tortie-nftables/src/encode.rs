@@ -266,15 +266,15 @@ pub(crate) fn expressions(w: &mut Writer, rule: &Rule) {
             load_all(w, key, NFT_REG32_00);
             look_up(w, map, NFT_REG32_00, NFT_REG_VERDICT);
         }
-        End::Class { address, classes, own, key, map } => {
-            let at = ClassRegisters::of(*address, own.is_some(), key);
+        End::Class { address, classes, other, key, map } => {
+            let at = ClassRegisters::of(*address, other.is_some(), key);
             if at.address != at.class {
                 expression(w, "payload", |w| cover(w, at.class));
             }
             // The padding of the class behind would hide the one before it, so it is looked up first.
-            if let Some(own) = own {
-                load(w, own.address, at.address);
-                look_up(w, &own.classes, at.address, at.class + registers(Field::Class) - CLASS_PADDING);
+            if let Some(other) = other {
+                load(w, other.address, at.address);
+                look_up(w, &other.classes, at.address, at.class + registers(Field::Class) - CLASS_PADDING);
             }
             load(w, *address, at.address);
             look_up(w, classes, at.address, at.class - CLASS_PADDING);

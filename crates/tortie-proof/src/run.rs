@@ -126,9 +126,9 @@ impl<'a> Runner<'a> {
                 let node = self.element_of(logic, run, key, &shape, Asks { rule, next, end }, next)?;
                 logic.choose(loads, node, next)?
             }
-            End::Class { address, classes, own, key, map } => {
-                let own = own.as_ref().map(|own| (own.address, &own.classes));
-                let ends = std::iter::once((*address, classes)).chain(own).collect();
+            End::Class { address, classes, other, key, map } => {
+                let other = other.as_ref().map(|other| (other.address, &other.classes));
+                let ends = std::iter::once((*address, classes)).chain(other).collect();
                 let asked = Asked { ends, key, map };
                 self.class(logic, run, asked, Asks { rule, next, end })?
             }

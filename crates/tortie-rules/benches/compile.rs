@@ -31,6 +31,20 @@ fn main() {
         row(&format!("{size} rules of 50 overlapping sets"), &|changed| mixed(size, 50, changed));
     }
     row("10000 rules of 500 overlapping sets", &|changed| mixed(10_000, 500, changed));
+    for size in [1_000, 10_000] {
+        let from = Some;
+        row(&format!("{size} rules, a set at each end"), &|changed| both(size, from, |number| number, changed));
+        row(&format!("{size} rules to one set"), &|changed| both(size, from, |_| 0, changed));
+        row(&format!("{size} rules from one set"), &|changed| both(size, |_| Some(0), |number| number, changed));
+        row(&format!("{size} rules from everywhere"), &|changed| both(size, |_| None, |number| number, changed));
+        let every_other = |number| (number % 2 == 0).then_some(number);
+        row(&format!("{size} rules, every other from everywhere"), &|changed| {
+            both(size, every_other, |number| number, changed)
+        });
+        row(&format!("{size} rules between 50 sets"), &|changed| {
+            both(size, |number| Some(number % 50), |number| number * 7 % 50, changed)
+        });
+    }
 }
 
 fn row(what: &str, shape: &dyn Fn(bool) -> HostPolicy) {
@@ -109,6 +123,31 @@ fn mixed(size: usize, count: usize, is_changed: bool) -> HostPolicy {
         })
         .collect();
     let policies = rules.chunks(20).enumerate().map(|(number, rules)| policy(number, rules.to_vec()));
+    host(policies.collect(), sets)
+}
+
+/// Rules from the set of one number to that of another, a port each. Every other set to which they lead has the same
+/// address as well.
+fn both(size: usize, from: fn(usize) -> Option<usize>, to: fn(usize) -> usize, is_changed: bool) -> HostPolicy {
+    let mut sets = BTreeMap::new();
+    let members = |first: usize, number: usize| {
+        let (high, low) = (first + number / 256, number % 256);
+        vec![format!("10.{high}.{low}.7/32"), format!("10.{high}.{low}.8/32"), format!("10.{high}.{low}.128/25")]
+    };
+    let rules = (0..size).map(|number| {
+        let port = if is_changed && number == size / 2 { 9 } else { 1024 + (number % 30_000) as u16 };
+        let peer = from(number).unwrap_or(0);
+        let mut both =
+            ResolvedRule::clone(&rule(&mut sets, peer, &members(64, peer), Action::Allow, Protocol::TCP, (port, port)));
+        both.source.set = both.source.set.filter(|_| from(number).is_some());
+        let own = to(number);
+        let host = if own % 2 == 0 { Some("192.0.2.1/32".to_owned()) } else { None };
+        let own_members: Vec<String> = members(128, own).into_iter().chain(host).collect();
+        let of_own = rule(&mut sets, 100_000 + own, &own_members, Action::Allow, Protocol::TCP, (port, port));
+        both.destination.set = of_own.source.set.clone();
+        Arc::new(both)
+    });
+    let policies = rules.collect::<Vec<_>>().into_iter().enumerate().map(|(number, rule)| policy(number, vec![rule]));
     host(policies.collect(), sets)
 }
 

@@ -193,10 +193,10 @@ fn run(
                 let set = find_set(ruleset, &name, map)?;
                 view.load_all(key, skb).and_then(|value| verdict_of(set, &value))
             }
-            End::Class { address, classes, own, key, map } => {
+            End::Class { address, classes, other, key, map } => {
                 let mut value = Some(Vec::new());
-                let own = own.as_ref().map(|own| (&own.address, &own.classes));
-                for (address, classes) in std::iter::once((address, classes)).chain(own) {
+                let other = other.as_ref().map(|other| (&other.address, &other.classes));
+                for (address, classes) in std::iter::once((address, classes)).chain(other) {
                     let classes = find_set(ruleset, &name, classes)?;
                     let class = view.load(*address, skb).and_then(|value| class_of(classes, &value));
                     value = value.zip(class).map(|(value, class)| [&value[..], &class.0.to_be_bytes()].concat());

@@ -327,12 +327,14 @@ impl Rule {
             Statement::Refresh { set, .. } => Some(set),
             _ => None,
         });
-        let (classes, own, map) = match &self.end {
+        let (classes, other, map) = match &self.end {
             End::Map { map, .. } => (None, None, Some(map)),
-            End::Class { classes, own, map, .. } => (Some(classes), own.as_ref().map(|own| &own.classes), Some(map)),
+            End::Class { classes, other, map, .. } => {
+                (Some(classes), other.as_ref().map(|other| &other.classes), Some(map))
+            }
             End::Next | End::Verdict(_) => (None, None, None),
         };
-        matched.chain(refreshed).chain(classes).chain(own).chain(map)
+        matched.chain(refreshed).chain(classes).chain(other).chain(map)
     }
 
     /// The chain it goes to by itself, if any.
@@ -358,10 +360,10 @@ impl Rule {
         }
         match &mut rule.end {
             End::Map { map, .. } => *map = rename(map),
-            End::Class { classes, own, map, .. } => {
+            End::Class { classes, other, map, .. } => {
                 *classes = rename(classes);
-                if let Some(own) = own {
-                    own.classes = rename(&own.classes);
+                if let Some(other) = other {
+                    other.classes = rename(&other.classes);
                 }
                 *map = rename(map);
             }

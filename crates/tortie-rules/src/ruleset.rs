@@ -331,7 +331,7 @@ pub enum End {
         /// A set with classes, over the address alone.
         classes: Name,
         /// The address of the other end of the packet, where the verdict is that of a pair of classes.
-        own: Option<ClassOf>,
+        other: Option<ClassOf>,
         /// What is looked up beside the classes.
         key: Vec<Field>,
         /// A set with verdicts, over [`Field::Class`] for each end that is asked, and `key`.

@@ -49,7 +49,7 @@ fn ruleset(addresses: &[(u8, u64)], classes: &[(u64, Says<'_>)]) -> Ruleset {
     let ask = End::Class {
         address: Field::SourceV4,
         classes: Name::new("in4/h/addresses"),
-        own: None,
+        other: None,
         key: vec![Field::DestinationPort],
         map: Name::new("in4/h/ports"),
     };

@@ -297,9 +297,9 @@ impl Drawn<'_> {
     /// Whether a map of this kind is asked for a class, or for what it says.
     fn asks(&self, kind: &str) -> bool {
         self.rules().any(|rule| match &rule.end {
-            End::Class { classes, own, map, .. } => {
-                let own = own.as_ref().map(|own| &own.classes);
-                [classes, map].into_iter().chain(own).any(|name| name.as_str().ends_with(kind))
+            End::Class { classes, other, map, .. } => {
+                let other = other.as_ref().map(|other| &other.classes);
+                [classes, map].into_iter().chain(other).any(|name| name.as_str().ends_with(kind))
             }
             _ => false,
         })

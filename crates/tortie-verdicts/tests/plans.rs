@@ -132,9 +132,9 @@ fn leads_to(kernel: &Ruleset, set: &Name, element: &Element) -> bool {
     let mut rules = kernel.chains.values().flat_map(|chain| &chain.rules);
     !kernel.sets[set].is_by_class()
         || rules.any(|rule| match &rule.end {
-            End::Class { classes, own, map, .. } if map == set => {
+            End::Class { classes, other, map, .. } if map == set => {
                 is_held(classes, &element.first)
-                    && own.as_ref().is_none_or(|own| is_held(&own.classes, &element.first[8..]))
+                    && other.as_ref().is_none_or(|other| is_held(&other.classes, &element.first[8..]))
             }
             _ => false,
         })

@@ -8,9 +8,9 @@ fn by_class(address: Field) -> Vec<Vec<u8>> {
 }
 
 /// The same, of one that may ask for the class of the other end too.
-fn by_classes(address: Field, own: Option<ClassOf>) -> Vec<Vec<u8>> {
+fn by_classes(address: Field, other: Option<ClassOf>) -> Vec<Vec<u8>> {
     let (classes, map) = (Name::new("classes"), Name::new("map"));
-    let end = End::Class { address, classes, own, key: vec![Field::L4Proto, Field::DestinationPort], map };
+    let end = End::Class { address, classes, other, key: vec![Field::L4Proto, Field::DestinationPort], map };
     let origin = Origin::Comment("".into());
     let mut writer = Writer::default();
     expressions(&mut writer, &Rule { matches: Vec::new(), statements: Vec::new(), end, origin });
@@ -49,7 +49,7 @@ fn a_rule_that_asks_for_a_class_is_read_as_it_was_written() {
     for (address, count) in [(Field::SourceV4, 6), (Field::DestinationV6, 5)] {
         let list = by_class(address);
         assert_eq!(list.len(), count);
-        let End::Class { address: read, classes, own: None, key, map } = self::read(&list).unwrap().end else {
+        let End::Class { address: read, classes, other: None, key, map } = self::read(&list).unwrap().end else {
             panic!("another end");
         };
         assert_eq!((read, classes.as_str(), map.as_str()), (address, "classes", "map"));
@@ -113,7 +113,7 @@ fn a_rule_that_asks_for_a_pair_is_read_as_it_was_written() {
         assert_eq!(list.len(), 8);
         let map = Name::new("map");
         let key = vec![Field::L4Proto, Field::DestinationPort];
-        let end = End::Class { address, classes: Name::new("classes"), own: Some(own), key, map };
+        let end = End::Class { address, classes: Name::new("classes"), other: Some(own), key, map };
         assert_eq!(read(&list).unwrap().end, end);
     }
 }

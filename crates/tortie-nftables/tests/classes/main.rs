@@ -86,7 +86,7 @@ fn counted(matches: Vec<Match>, end: End, comment: &str) -> Rule {
 
 /// Asks for the class of an address, and the map under it by `key`.
 fn by_class(address: Field, classes: &str, key: &[Field], map: &str) -> Rule {
-    let end = End::Class { address, classes: Name::new(classes), own: None, key: key.to_vec(), map: Name::new(map) };
+    let end = End::Class { address, classes: Name::new(classes), other: None, key: key.to_vec(), map: Name::new(map) };
     Rule { statements: vec![], ..counted(vec![], end, "by class") }
 }
 

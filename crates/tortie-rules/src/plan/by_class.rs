@@ -1,6 +1,6 @@
 //! Changes of maps under classes (C-9).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Choice, Op, element_ops};
 use crate::ruleset::{ClassId, Data, Element, End, Name, Ruleset, Set};
@@ -41,25 +41,83 @@ impl ByClass {
 }
 
 /// Whether a packet that looks the classes of both its ends up, one before addresses move and the other after it, could
-/// find a pair of which neither policy speaks.
-///
-/// The class of a peer speaks of all classes there are at the other end. So nothing is torn where one of the two sets
-/// stays, or the classes of the other end do.
+/// find what neither policy says.
 pub(super) fn are_torn(desired: &Ruleset, actual: &Ruleset, chosen: &Choice) -> bool {
-    let ends = |end: &End| match end {
-        End::Class { classes, own: Some(own), .. } => Some((classes.clone(), own.classes.clone())),
-        _ => None,
-    };
-    let asked: BTreeSet<(Name, Name)> =
-        desired.chains.values().flat_map(|chain| &chain.rules).filter_map(|rule| ends(&rule.end)).collect();
+    let mut asked: BTreeMap<[&Name; 2], BTreeSet<&Name>> = BTreeMap::new();
+    for rule in desired.chains.values().flat_map(|chain| &chain.rules) {
+        if let End::Class { classes, other: Some(other), map, .. } = &rule.end {
+            asked.entry([classes, &other.classes]).or_default().insert(map);
+        }
+    }
     let both = |name: &Name| -> Option<(&Set, &Set)> {
         let there = chosen.kept.get(name).and_then(|kept| actual.sets.get(kept))?;
         desired.sets.get(name).map(|set| (set.as_ref(), there.as_ref()))
     };
-    asked
-        .iter()
-        .filter_map(|(peers, own)| both(peers).zip(both(own)))
-        .any(|(peers, own)| peers.0.elements != peers.1.elements && classes_of(own.0) != classes_of(own.1))
+    asked.iter().any(|(ends, maps)| {
+        let [Some(one), Some(other)] = ends.map(both) else { return false };
+        let maps: Vec<(&Set, &Set)> = maps.iter().filter_map(|map| both(map)).collect();
+        let [one, other] = [one, other].map(|(new, old)| moves(new, old));
+        let says = |one, other| said(&maps, chosen, one, other);
+        let is_torn = |((one_old, one_new), (other_old, other_new)): (&Move, &Move)| {
+            let (old, new) = (says(*one_old, *other_old), says(*one_new, *other_new));
+            [says(*one_old, *other_new), says(*one_new, *other_old)].iter().any(|mixed| *mixed != old && *mixed != new)
+        };
+        let pairs = || one.iter().flat_map(|one| other.iter().map(move |other| (one, other)));
+        one.len() * other.len() > MOVES_MAX || pairs().any(is_torn)
+    })
+}
+
+/// Moves at one end for each of those at the other that are looked at. Where there are more, most is new.
+const MOVES_MAX: usize = 10_000;
+
+/// The class of an address before and after it moves.
+type Move = (Option<ClassId>, Option<ClassId>);
+
+/// How the classes of addresses change: all of what does, and some more where ranges are cut in another way.
+fn moves(new: &Set, old: &Set) -> BTreeSet<Move> {
+    let changed = |set: &Set, than: &Set| -> Vec<(Element, Option<ClassId>)> {
+        let differs = |(element, data): &(&Element, &Option<Data>)| than.elements.get(*element) != Some(*data);
+        set.elements.iter().filter(differs).map(|(element, data)| (element.clone(), class(data))).collect()
+    };
+    let (come, gone) = (changed(new, old), changed(old, new));
+    let mut found = BTreeSet::new();
+    for (list, others, is_gone) in [(&gone, &come, true), (&come, &gone, false)] {
+        for (element, class) in list {
+            let mut is_covered = false;
+            let mut add = |other| found.insert(if is_gone { (*class, other) } else { (other, *class) });
+            let from = others.partition_point(|(other, _)| other.last < element.first);
+            for (other, theirs) in others[from..].iter().take_while(|(other, _)| other.first <= element.last) {
+                is_covered |= other.first <= element.first && element.last <= other.last;
+                add(*theirs);
+            }
+            if !is_covered {
+                add(None);
+            }
+        }
+    }
+    found.retain(|(old, new)| old != new);
+    found
+}
+
+/// What maps say of a pair of classes while addresses move: what they said, and what they will say.
+fn said<'a>(
+    maps: &[(&'a Set, &'a Set)],
+    chosen: &Choice,
+    one: Option<ClassId>,
+    other: Option<ClassId>,
+) -> BTreeSet<(usize, &'a Element, Option<Data>)> {
+    let Some((one, other)) = one.zip(other) else { return BTreeSet::new() };
+    let prefix = [one.0.to_be_bytes(), other.0.to_be_bytes()].concat();
+    let under = |set: &'a Set| {
+        let from = set.elements.range(Element::exact(prefix.clone())..);
+        from.take_while(|(element, _)| element.first.starts_with(&prefix))
+    };
+    let maps = maps.iter().enumerate();
+    let all = maps.flat_map(|(number, (new, old))| {
+        let new = under(new).map(move |(element, data)| (number, element, chosen.data(data)));
+        new.chain(under(old).map(move |(element, data)| (number, element, data.clone())))
+    });
+    all.collect()
 }
 
 /// The classes that addresses have.
@@ -69,8 +127,11 @@ fn classes_in(ruleset: &Ruleset) -> BTreeSet<ClassId> {
 
 /// The classes that the addresses of a set have.
 fn classes_of(set: &Set) -> BTreeSet<ClassId> {
-    let data = set.elements.values().flatten();
-    data.filter_map(|data| if let Data::Class(class) = data { Some(*class) } else { None }).collect()
+    set.elements.values().filter_map(class).collect()
+}
+
+fn class(data: &Option<Data>) -> Option<ClassId> {
+    if let Some(Data::Class(class)) = data { Some(*class) } else { None }
 }
 
 /// The class under which an element stands.

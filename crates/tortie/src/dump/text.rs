@@ -107,10 +107,10 @@ fn of_rule(rule: &Rule) -> String {
         End::Next => {}
         End::Verdict(verdict) => words.push(of_verdict(verdict)),
         End::Map { key, map } => words.push(format!("{} vmap @{map}", keys(key))),
-        End::Class { address, classes, own, key, map } => {
+        End::Class { address, classes, other, key, map } => {
             let class = |address: Field, classes: &Name| format!("{} map @{classes}", field(address));
-            let own = own.as_ref().map(|own| class(own.address, &own.classes));
-            let classes = std::iter::once(class(*address, classes)).chain(own);
+            let other = other.as_ref().map(|other| class(other.address, &other.classes));
+            let classes = std::iter::once(class(*address, classes)).chain(other);
             let key = classes.chain(key.iter().map(|key| field(*key).to_owned()));
             words.push(format!("{} vmap @{map}", key.collect::<Vec<_>>().join(" . ")));
         }
@@ -287,7 +287,7 @@ mod tests {
         let end = End::Class {
             address: Field::SourceV4,
             classes: Name::new("classes"),
-            own: Some(ClassOf { address: Field::DestinationV4, classes: Name::new("own") }),
+            other: Some(ClassOf { address: Field::DestinationV4, classes: Name::new("own") }),
             key: vec![Field::L4Proto, Field::DestinationPort],
             map: Name::new("map"),
         };

@@ -278,19 +278,19 @@ impl Emitter<'_> {
         let kinds: BTreeSet<Kind> = spans.iter().flat_map(|(_, class)| &kinds_of[*class]).copied().collect();
         for kind in Kind::ALL.into_iter().filter(|kind| kinds.contains(kind)) {
             let (classes, map) = (self.map(what), self.map(kind.name()));
-            rules.push(self.ask(kind, End::Class { address, classes, own: None, key: kind.key(), map }));
+            rules.push(self.ask(kind, End::Class { address, classes, other: None, key: kind.key(), map }));
         }
-        pool.insert(self.map(what), self.holders(spans, ids));
+        pool.insert(self.map(what), self.holders(spans, |class| ids[class]));
     }
 
     /// The map of addresses to classes: a hash where all are single ones.
-    fn holders(&self, spans: &[(Span, usize)], ids: &[ClassId]) -> Set {
+    fn holders(&self, spans: &[(Span, usize)], id: impl Fn(usize) -> ClassId) -> Set {
         let address = address_field(self.family);
         let value = |number: u128| bytes(number, address);
         let is_exact = spans.iter().all(|((first, last), _)| first == last);
-        let elements = spans.iter().map(|((first, last), class)| {
-            (Element::range(value(*first), value(*last)), Some(Data::Class(ids[*class])))
-        });
+        let elements = spans
+            .iter()
+            .map(|((first, last), class)| (Element::range(value(*first), value(*last)), Some(Data::Class(id(*class)))));
         Set {
             key: vec![address],
             ranges: if is_exact { Ranges::None } else { Ranges::OfKey },

@@ -20,24 +20,53 @@ use crate::ruleset::ClassId;
 /// Work that one pair is, and each thing that is said of it: it becomes an element of its own.
 const PAIR_WORK: usize = 16;
 
-/// What is said of both ends of packets.
+/// What is said of both ends of packets: of one end's classes with each of the other's.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Pairs {
-    /// Rows, by position: what they say of the own address's class of this position.
+    /// Rows, by position: what they say of the column of this position.
     pub(super) rows: Vec<Vec<(usize, Vec<Piece>)>>,
-    /// The rows of peers.
-    pub(super) peers: Vec<(Span, usize)>,
-    /// The classes of own addresses, by position. The number of one says which criteria it satisfies, and nothing of
-    /// what rules do.
-    pub(super) own_ids: Vec<ClassId>,
-    /// The classes of own addresses.
-    pub(super) own: Vec<(Span, usize)>,
+    /// Whether rows are those of own addresses, and columns those of peers.
+    pub(super) is_by_own: bool,
+    /// The rows of addresses.
+    pub(super) row_spans: Vec<(Span, usize)>,
+    /// The columns of addresses.
+    pub(super) column_spans: Vec<(Span, usize)>,
 }
 
 impl Pairs {
     /// All pieces.
     pub(super) fn pieces(&self) -> impl Iterator<Item = &Piece> {
         self.rows.iter().flatten().flat_map(|(_, pieces)| pieces)
+    }
+
+    /// The same with rows and columns exchanged where a change of what one pair says touches less then: all that stands in
+    /// its row.
+    fn turned(mut self) -> Self {
+        let mut turned: Vec<Vec<(usize, Vec<Piece>)>> = Vec::new();
+        for (number, row) in self.rows.iter().enumerate() {
+            for (column, pieces) in row {
+                turned.resize_with(turned.len().max(column + 1), Vec::new);
+                turned[*column].push((number, pieces.clone()));
+            }
+        }
+        let touched = |rows: &[Vec<_>]| rows.iter().map(|row| row.len() * row.len()).sum::<usize>();
+        if touched(&turned) < touched(&self.rows) {
+            (self.rows, self.is_by_own) = (turned, !self.is_by_own);
+            std::mem::swap(&mut self.row_spans, &mut self.column_spans);
+        }
+        self
+    }
+
+    /// The numbers of columns. One says which addresses these are, and nothing of what is said of them: the lowest of them
+    /// stands for all.
+    pub(super) fn column_ids(&self) -> HashMap<usize, ClassId> {
+        let mut lowest: HashMap<usize, u128> = HashMap::new();
+        for ((first, _), column) in &self.column_spans {
+            let lowest = lowest.entry(*column).or_insert(*first);
+            *lowest = (*lowest).min(*first);
+        }
+        let id = |address: u128| class_id(Sha256::new().chain_update(format!("from {address:x}")));
+        lowest.into_iter().map(|(column, address)| (column, id(address))).collect()
     }
 }
 
@@ -77,14 +106,19 @@ impl Index {
         }
     }
 
-    /// Rules that must have a criterion at the own end and may match packets between these signatures: by the end at
-    /// which fewer do.
-    pub(super) fn candidates(&self, signature: &[u32], own: &[u32]) -> Vec<usize> {
+    /// Rules that must have a criterion at both ends and may match packets between these signatures: by the end at which
+    /// fewer do.
+    fn of_both(&self, signature: &[u32], own: &[u32]) -> Vec<usize> {
         let len = |index, signature| -> usize { met(index, signature).map(Vec::len).sum() };
         let of_peer = len(&self.by_peer, signature);
         let is_by_peer = !own.is_empty() && (of_peer <= own.len() || of_peer < len(&self.by_own, own));
         let both = if is_by_peer { met(&self.by_peer, signature) } else { met(&self.by_own, own) };
-        both.chain(met(&self.of_own_alone, own)).flatten().copied().collect()
+        both.flatten().copied().collect()
+    }
+
+    /// Rules that must have a criterion at the own end alone, and may match packets of this signature there.
+    fn of_alone(&self, own: &[u32]) -> Vec<usize> {
+        met(&self.of_own_alone, own).flatten().copied().collect()
     }
 }
 
@@ -152,14 +186,12 @@ impl Own {
     }
 }
 
-/// Adds to a table of peers what it has to say of own addresses; `texts` says what the criteria on them are. `None` when
-/// that would take too much.
+/// Adds to a table of peers what it has to say of own addresses; `None` when that would take too much.
 pub(super) fn make(
     maker: &mut Maker<'_>,
     table: &mut Table,
     peers: &Addresses,
     own_addresses: &Addresses,
-    texts: &[String],
 ) -> Option<()> {
     let own = Own::of(own_addresses, maker.run);
     if own.signatures.is_empty() {
@@ -170,9 +202,10 @@ pub(super) fn make(
     let mut classes = Vec::with_capacity(own.signatures.len());
     let mut alone = Vec::with_capacity(own.signatures.len());
     for signature in &own.signatures {
-        let function = maker.resolve(&nothing, signature)?;
+        let rules = maker.run.of_own.of_alone(signature);
+        let function = maker.resolve(&nothing, signature, rules.clone())?;
         classes.push(maker.says(table, &function, &any)?);
-        alone.push(function);
+        alone.push((rules, function));
     }
     let number_of = |signature: &Signature| own.signatures.binary_search(signature).ok();
     let own_spans = || {
@@ -198,12 +231,8 @@ pub(super) fn make(
     holders.extend(of_singles);
     holders.sort_unstable();
     let met: BTreeSet<usize> = rows.iter().flatten().map(|(number, _)| *number).collect();
-    table.pairs = Pairs {
-        rows,
-        peers: holders,
-        own_ids: own.signatures.iter().map(|signature| id(signature, texts)).collect(),
-        own: own_spans().filter(|(_, number)| met.contains(number)).collect(),
-    };
+    let column_spans = own_spans().filter(|(_, number)| met.contains(number)).collect();
+    table.pairs = Pairs { rows, is_by_own: false, row_spans: holders, column_spans }.turned();
     Some(())
 }
 
@@ -215,17 +244,6 @@ fn without(span: Span, peers: &Addresses) -> impl Iterator<Item = Span> {
     firsts.zip(lasts).filter_map(|(first, last)| first.zip(last)).filter(|(first, last)| first <= last)
 }
 
-/// The number of a class of own addresses: a hash of the criteria it satisfies.
-fn id(signature: &Signature, texts: &[String]) -> ClassId {
-    let mut criteria: Vec<&String> = signature.iter().map(|criterion| &texts[*criterion as usize]).collect();
-    criteria.sort_unstable();
-    let mut hash = Sha256::new();
-    for text in criteria {
-        hash.update(format!("{text}\n"));
-    }
-    class_id(hash)
-}
-
 /// The first 64 bits of a hash.
 pub(super) fn class_id(hash: Sha256) -> ClassId {
     ClassId(hash.finalize().iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte)))
@@ -234,8 +252,8 @@ pub(super) fn class_id(hash: Sha256) -> ClassId {
 /// Makes the rows of peers, each once.
 struct Rows<'a> {
     own: &'a Own,
-    /// What happens to packets of all other peers, by class of the own address.
-    alone: &'a [Function],
+    /// The rules that ask for the own address alone, and what happens to packets of all other peers, by class of it.
+    alone: &'a [(Vec<usize>, Function)],
     found: Vec<Vec<(usize, Vec<Piece>)>>,
     known: HashMap<(Signature, Signature), Option<usize>>,
 }
@@ -263,9 +281,11 @@ impl Rows<'_> {
         let peer_alone = maker.function(signature)?;
         let mut row = Vec::new();
         for number in met {
-            let function = maker.resolve(signature, &self.own.signatures[number])?;
+            let (own, (rules, own_alone)) = (&self.own.signatures[number], &self.alone[number]);
+            let of_own = [maker.run.of_own.of_both(signature, own), rules.clone()].concat();
+            let function = maker.resolve(signature, own, of_own)?;
             // What both classes would say: first that of the peer is asked.
-            let behind = Function::first_of(&peer_alone, &said, &self.alone[number]);
+            let behind = Function::first_of(&peer_alone, &said, own_alone);
             let pieces = maker.tracked.pieces(&function, Some(&behind));
             maker.spend(pieces.len() * PAIR_WORK)?;
             if !pieces.is_empty() {

@@ -47,7 +47,7 @@ pub struct Table {
 }
 
 /// A criterion on an address.
-#[derive(Debug, PartialEq, Eq, Hash)]
+#[derive(PartialEq, Eq, Hash)]
 enum Criterion {
     Nets(Vec<IpNet>),
     Set(SetId),
@@ -165,7 +165,7 @@ impl Table {
         }
         let mut maker = Maker { run: &run, fates, tracked, known: HashMap::new(), classes: HashMap::new(), work: 0 };
         let mut table = maker.classes(&addresses)?;
-        pairs::make(&mut maker, &mut table, &addresses, &own_addresses, &own.texts())?;
+        pairs::make(&mut maker, &mut table, &addresses, &own_addresses)?;
         table.origins = origins;
         table.fates = maker.fates;
         let targets = table.number_targets();
@@ -235,15 +235,6 @@ impl Criteria {
         Self { family, numbers: HashMap::new(), spans: Vec::new() }
     }
 
-    /// What each criterion asks for, by its number.
-    fn texts(&self) -> Vec<String> {
-        let mut texts = vec![String::new(); self.spans.len()];
-        for (criterion, number) in &self.numbers {
-            texts[*number as usize] = format!("{criterion:?}");
-        }
-        texts
-    }
-
     /// The criteria of an end of a packet.
     fn of(&mut self, peer: &Peer, pool: &SetPool<'_>) -> Asked {
         let family = self.family;
@@ -307,10 +298,11 @@ impl Run {
         }
     }
 
-    /// The rules that match packets between addresses with these signatures, in order, and how many were looked at.
-    fn rules_of(&self, signature: &[u32], own: &[u32]) -> (Vec<usize>, usize) {
+    /// The rules that match packets between addresses with these signatures, in order, and how many were looked at;
+    /// `of_own` are those among them that must have a criterion at the own end, and maybe others.
+    fn rules_of(&self, signature: &[u32], own: &[u32], of_own: Vec<usize>) -> (Vec<usize>, usize) {
         let asking = signature.iter().filter_map(|criterion| self.asking.get(criterion)).flatten();
-        let mut rules = self.of_own.candidates(signature, own);
+        let mut rules = of_own;
         rules.extend(asking.chain(&self.asking_nothing));
         let candidates = rules.len();
         rules.retain(|position| {
@@ -405,15 +397,15 @@ impl Maker<'_> {
         if let Some(known) = self.known.get(signature) {
             return Some(known.clone());
         }
-        let function = Arc::new(self.resolve(signature, &[])?);
+        let function = Arc::new(self.resolve(signature, &[], Vec::new())?);
         self.known.insert(signature.clone(), function.clone());
         Some(function)
     }
 
-    /// What happens to packets between addresses with these signatures.
-    pub(super) fn resolve(&mut self, signature: &[u32], own: &[u32]) -> Option<Function> {
+    /// What happens to packets between addresses with these signatures; `of_own` as in [`Run::rules_of`].
+    pub(super) fn resolve(&mut self, signature: &[u32], own: &[u32], of_own: Vec<usize>) -> Option<Function> {
         let run = self.run;
-        let (rules, candidates) = run.rules_of(signature, own);
+        let (rules, candidates) = run.rules_of(signature, own, of_own);
         self.spend(candidates + run.ends.len())?;
         let mut rest = &rules[..];
         // The functions of the sections from the last one on.

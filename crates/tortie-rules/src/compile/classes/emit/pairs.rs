@@ -10,7 +10,7 @@ use crate::compile::classes::pairs::class_id;
 use crate::compile::sets::SetPool;
 use crate::ruleset::{ClassId, ClassOf, End, Field, Rule, Set};
 
-/// Where the classes are that stand at the beginning of a pair, and at its end.
+/// Where the classes are that pairs are made of.
 const PEERS: &str = "pair-peers";
 const OWN: &str = "pair-own";
 
@@ -23,44 +23,50 @@ impl Emitter<'_> {
         }
         let ports = Ports::of(pairs.pieces());
         let mut maps: BTreeMap<Kind, Set> = BTreeMap::new();
-        let mut ids = Vec::with_capacity(pairs.rows.len());
+        let column_ids = pairs.column_ids();
+        let mut row_ids = Vec::with_capacity(pairs.rows.len());
         for row in &pairs.rows {
             let mut row: Vec<(ClassId, &[Piece])> =
-                row.iter().map(|(own, pieces)| (pairs.own_ids[*own], pieces.as_slice())).collect();
+                row.iter().map(|(column, pieces)| (column_ids[column], pieces.as_slice())).collect();
             row.sort_unstable();
             let id = self.row_id(&row);
-            for (own, pieces) in &row {
+            for (column, pieces) in &row {
                 for piece in *pieces {
                     for (kind, range) in ports.split(piece) {
                         let key = || [vec![Field::Class, Field::Class], kind.key()].concat();
                         let map = maps.entry(kind).or_insert_with(|| verdicts(key(), kind));
-                        self.add(map, kind.element(&[id, *own], range), piece);
+                        self.add(map, kind.element(&[id, *column], range), piece);
                     }
                 }
             }
-            ids.push(id);
+            row_ids.push(id);
         }
+        let mut ends = [(self.address, self.map(PEERS)), (self.own, self.map(OWN))];
+        if pairs.is_by_own {
+            ends.reverse();
+        }
+        let [(address, classes), (other, other_classes)] = ends;
         for (kind, map) in maps {
             let name = self.map(&format!("pair-{}", kind.name()));
             let end = End::Class {
-                address: self.address,
-                classes: self.map(PEERS),
-                own: Some(ClassOf { address: self.own, classes: self.map(OWN) }),
+                address,
+                classes: classes.clone(),
+                other: Some(ClassOf { address: other, classes: other_classes.clone() }),
                 key: kind.key(),
                 map: name.clone(),
             };
             rules.push(self.ask(kind, end));
             pool.insert(name, map);
         }
-        pool.insert(self.map(PEERS), self.holders(&pairs.peers, &ids));
-        pool.insert(self.map(OWN), self.holders(&pairs.own, &pairs.own_ids));
+        pool.insert(classes, self.holders(&pairs.row_spans, |row| row_ids[row]));
+        pool.insert(other_classes, self.holders(&pairs.column_spans, |column| column_ids[&column]));
     }
 
-    /// The number of a peer's class in pairs: a hash of all that is said of it and any class of own addresses.
+    /// The number of a row: a hash of all that it says of any column.
     fn row_id(&self, row: &[(ClassId, &[Piece])]) -> ClassId {
         let mut hash = Sha256::new();
-        for (own, pieces) in row {
-            hash.update(format!("with {own:?}\n"));
+        for (column, pieces) in row {
+            hash.update(format!("with {column:?}\n"));
             self.say(&mut hash, pieces);
         }
         class_id(hash)
