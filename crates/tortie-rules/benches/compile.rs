@@ -9,15 +9,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use ipnet::IpNet;
-use tortie_api::Kind;
-use tortie_api::model::{Action, PortRange, Protocol};
+use tortie_api::model::{Action, Protocol};
 use tortie_calc::HostPolicy;
-use tortie_calc::policy::{
-    ClassPolicy, EndpointPolicy, PolicyId, PolicyRules, ResolvedRule, SetId, SetMembers, TierEnd, TierPolicies,
-};
-use tortie_rules::plan::Op;
+use tortie_calc::policy::ResolvedRule;
 use tortie_rules::{Classes, Ruleset, compile_with, plan};
+
+#[path = "../tests/shapes/mod.rs"]
+mod shapes;
+
+use shapes::{Ends, both, host, policy, rule, weight};
 
 fn main() {
     println!(
@@ -32,17 +32,18 @@ fn main() {
     }
     row("10000 rules of 500 overlapping sets", &|changed| mixed(10_000, 500, changed));
     for size in [1_000, 10_000] {
-        let from = Some;
-        row(&format!("{size} rules, a set at each end"), &|changed| both(size, from, |number| number, changed));
-        row(&format!("{size} rules to one set"), &|changed| both(size, from, |_| 0, changed));
-        row(&format!("{size} rules from one set"), &|changed| both(size, |_| Some(0), |number| number, changed));
-        row(&format!("{size} rules from everywhere"), &|changed| both(size, |_| None, |number| number, changed));
-        let every_other = |number| (number % 2 == 0).then_some(number);
-        row(&format!("{size} rules, every other from everywhere"), &|changed| {
-            both(size, every_other, |number| number, changed)
-        });
-        row(&format!("{size} rules between 50 sets"), &|changed| {
-            both(size, |number| Some(number % 50), |number| number * 7 % 50, changed)
+        let both = |what: &str, ends: fn(usize) -> Ends| {
+            row(&format!("{size} rules {what}"), &|changed| both(size, ends, changed));
+        };
+        both("from a set to a set", |number| (Some(number), Some(number)));
+        both("to one set", |number| (Some(number), Some(0)));
+        both("from one set", |number| (Some(0), Some(number)));
+        both("from everywhere", |number| (None, Some(number)));
+        both("from sets and everywhere", |number| ((number % 2 == 0).then_some(number), Some(number)));
+        both("between 50 sets", |number| (Some(number % 50), Some(number * 7 % 50)));
+        both("from sets or to sets", |number| match number % 2 {
+            0 => (Some(number), None),
+            _ => (None, Some(number)),
         });
     }
 }
@@ -62,15 +63,6 @@ fn row(what: &str, shape: &dyn Fn(bool) -> HostPolicy) {
     let ops: usize = plan(&changed, Some(&kernel)).unwrap().transactions.iter().flat_map(|t| &t.ops).map(weight).sum();
     let chains = desired.chains.len();
     println!("{what:34} {linear:9.2} {classes:9.2} {chains:8} {elements:9} {planned:9.2} {ops:9}");
-}
-
-/// Rules and elements that an operation carries.
-fn weight(op: &Op) -> usize {
-    match op {
-        Op::AddElements { elements, .. } => elements.len(),
-        Op::DeleteElements { elements, .. } => elements.len(),
-        _ => 1,
-    }
 }
 
 fn median(mut work: impl FnMut()) -> f64 {
@@ -124,66 +116,4 @@ fn mixed(size: usize, count: usize, is_changed: bool) -> HostPolicy {
         .collect();
     let policies = rules.chunks(20).enumerate().map(|(number, rules)| policy(number, rules.to_vec()));
     host(policies.collect(), sets)
-}
-
-/// Rules from the set of one number to that of another, a port each. Every other set to which they lead has the same
-/// address as well.
-fn both(size: usize, from: fn(usize) -> Option<usize>, to: fn(usize) -> usize, is_changed: bool) -> HostPolicy {
-    let mut sets = BTreeMap::new();
-    let members = |first: usize, number: usize| {
-        let (high, low) = (first + number / 256, number % 256);
-        vec![format!("10.{high}.{low}.7/32"), format!("10.{high}.{low}.8/32"), format!("10.{high}.{low}.128/25")]
-    };
-    let rules = (0..size).map(|number| {
-        let port = if is_changed && number == size / 2 { 9 } else { 1024 + (number % 30_000) as u16 };
-        let peer = from(number).unwrap_or(0);
-        let mut both =
-            ResolvedRule::clone(&rule(&mut sets, peer, &members(64, peer), Action::Allow, Protocol::TCP, (port, port)));
-        both.source.set = both.source.set.filter(|_| from(number).is_some());
-        let own = to(number);
-        let host = if own % 2 == 0 { Some("192.0.2.1/32".to_owned()) } else { None };
-        let own_members: Vec<String> = members(128, own).into_iter().chain(host).collect();
-        let of_own = rule(&mut sets, 100_000 + own, &own_members, Action::Allow, Protocol::TCP, (port, port));
-        both.destination.set = of_own.source.set.clone();
-        Arc::new(both)
-    });
-    let policies = rules.collect::<Vec<_>>().into_iter().enumerate().map(|(number, rule)| policy(number, vec![rule]));
-    host(policies.collect(), sets)
-}
-
-fn rule(
-    sets: &mut BTreeMap<SetId, Arc<SetMembers>>,
-    set: usize,
-    members: &[String],
-    action: Action,
-    protocol: Protocol,
-    ports: (u16, u16),
-) -> Arc<ResolvedRule> {
-    let id = SetId::Selector(format!("set == '{set}'").into());
-    let members = members.iter().map(|net| net.parse::<IpNet>().unwrap());
-    sets.entry(id.clone()).or_insert_with(|| Arc::new(SetMembers::Nets(members.collect())));
-    let mut rule = ResolvedRule::any(action);
-    rule.protocol = Some(protocol);
-    rule.source.set = Some(id);
-    rule.destination.ports = vec![PortRange::new(ports.0, ports.1).unwrap()];
-    Arc::new(rule)
-}
-
-fn policy(number: usize, rules: Vec<Arc<ResolvedRule>>) -> Arc<PolicyRules> {
-    let name = format!("policy-{number}");
-    let id = PolicyId { kind: Kind::GlobalNetworkPolicy, namespace: None, name, tier: "default".to_owned() };
-    Arc::new(PolicyRules { id, is_staged: false, rules })
-}
-
-fn host(policies: Vec<Arc<PolicyRules>>, sets: BTreeMap<SetId, Arc<SetMembers>>) -> HostPolicy {
-    let tier = TierPolicies { name: "default".to_owned(), end: TierEnd::Deny, policies };
-    let endpoint = EndpointPolicy {
-        name: "host".to_owned(),
-        normal_ingress: ClassPolicy { tiers: vec![tier] },
-        ..EndpointPolicy::default()
-    };
-    let mut host = HostPolicy { sets, ..HostPolicy::default() };
-    host.dispatch.interfaces.insert("eth0".to_owned(), "host".to_owned());
-    host.endpoints.insert("host".to_owned(), Arc::new(endpoint));
-    host
 }

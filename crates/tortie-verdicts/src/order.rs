@@ -14,7 +14,7 @@ use tortie_nftables::{CommitError, Kernel};
 use tortie_rules::interpret::Decision;
 use tortie_rules::ruleset::{Chain, Name, Set};
 use tortie_rules::{Classes, Ruleset, compile_with, interpret, plan};
-use tortie_testkit::generators::{Random, World, aimed, world};
+use tortie_testkit::generators::{Random, World, aimed, peerwise, world};
 
 use crate::roads;
 
@@ -65,12 +65,17 @@ struct Host {
     known: Option<Ruleset>,
 }
 
+/// What updates are drawn from: in every other one the compiler may make classes of all rules.
+fn pool(seed: u64) -> World {
+    if seed.is_multiple_of(2) { peerwise(seed) } else { world(seed) }
+}
+
 /// Walks `steps` updates; with `in_kernel` in the present network namespace, which must be a new one.
 ///
 /// # Errors
 /// Where the state differs from that of a calculation from scratch, or the kernel from the state.
 pub fn walk(seed: u64, steps: usize, in_kernel: bool) -> Result<Walked, String> {
-    let pool = world(seed);
+    let pool = pool(seed);
     let settings = roads::settings(&pool);
     let mut engine = Engine::new(settings.clone());
     engine.set_links(pool.links.clone());
@@ -95,7 +100,7 @@ impl Walk {
     fn step(&mut self) {
         self.walked.steps += 1;
         if self.random.one_in(30) {
-            self.pool = world(self.random.bits());
+            self.pool = pool(self.random.bits());
         }
         match self.random.below(20) {
             0 => {

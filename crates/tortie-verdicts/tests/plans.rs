@@ -9,12 +9,13 @@ use tortie_rules::interpret::Outcome;
 use tortie_rules::plan::{Op, Phase, Transaction, plan};
 use tortie_rules::ruleset::{ClassId, Data, Element, End, Name};
 use tortie_rules::{Classes, Ruleset, compile_with, interpret};
-use tortie_testkit::generators::{Random, World, packet, world};
+use tortie_testkit::generators::{Random, World, packet, peerwise, world};
 use tortie_verdicts::roads;
 
 /// A world and the same one after some of its objects were taken from another.
 fn two_states(seed: u64) -> (World, Ruleset, Ruleset) {
-    let (first, other) = (world(seed), world(seed + 1_000_000));
+    let draw = if seed % 2 == 0 { world } else { peerwise };
+    let (first, other) = (draw(seed), draw(seed + 1_000_000));
     let mut random = Random::new(seed);
     let mut changed: Vec<Resource> = first.resources.iter().filter(|_| !random.one_in(4)).cloned().collect();
     for resource in &other.resources {

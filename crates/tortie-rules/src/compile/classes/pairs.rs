@@ -4,7 +4,7 @@
 //! addresses that neither the class of the peer nor that of the own address says by itself. Most pairs have nothing to
 //! say, so only those are looked at of which a rule that the peer meets and no other does speaks.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use sha2::{Digest, Sha256};
 
@@ -157,6 +157,13 @@ impl Own {
         own
     }
 
+    /// The spans of own addresses that satisfy a criterion.
+    fn spans(&self, addresses: &Addresses) -> Vec<(Span, usize)> {
+        let singles = addresses.singles.iter().map(|(address, signature)| ((*address, *address), signature));
+        let spans = addresses.spans.iter().map(|(span, signature)| (*span, signature)).chain(singles);
+        spans.filter_map(|(span, signature)| Some((span, self.signatures.binary_search(signature).ok()?))).collect()
+    }
+
     /// Adds the classes whose packets a rule treats in another way than those of all other own addresses. Whether it
     /// speaks of all others too.
     fn spoken_of(&self, rule: &Listed, found: &mut BTreeSet<usize>) -> bool {
@@ -197,43 +204,49 @@ pub(super) fn make(
     if own.signatures.is_empty() {
         return Some(());
     }
-    let nothing = Signature::from([]);
-    let any = maker.function(&nothing)?;
-    let mut classes = Vec::with_capacity(own.signatures.len());
-    let mut alone = Vec::with_capacity(own.signatures.len());
-    for signature in &own.signatures {
-        let rules = maker.run.of_own.of_alone(signature);
-        let function = maker.resolve(&nothing, signature, rules.clone())?;
-        classes.push(maker.says(table, &function, &any)?);
-        alone.push((rules, function));
-    }
-    let number_of = |signature: &Signature| own.signatures.binary_search(signature).ok();
-    let own_spans = || {
-        let singles = own_addresses.singles.iter().map(|(address, signature)| ((*address, *address), signature));
-        let spans = own_addresses.spans.iter().map(|(span, signature)| (*span, signature)).chain(singles);
-        spans.filter_map(|(span, signature)| Some((span, number_of(signature)?)))
-    };
-    table.own = own_spans().filter_map(|(span, number)| Some((span, classes[number]?))).collect();
+    let alone = alone(maker, table, &own)?;
+    let own_spans = own.spans(own_addresses);
+    table.own = own_spans.iter().filter_map(|(span, number)| Some((*span, alone[*number].class?))).collect();
 
-    let mut rows = Rows { own: &own, alone: &alone, found: Vec::new(), known: HashMap::new() };
-    let mut of_spans: BTreeMap<Span, usize> = BTreeMap::new();
-    for (span, signature) in &peers.spans {
-        of_spans.extend(rows.of(maker, table, signature, &nothing)?.map(|row| (*span, row)));
+    let holders = holders(peers);
+    let mut met: HashMap<&Key, Met> = HashMap::new();
+    for (_, key) in &holders {
+        if !met.contains_key(key) {
+            let met_by = Met::by(key, maker, table, &own);
+            maker.spend(met_by.own.len() * PAIR_WORK)?;
+            met.insert(key, met_by);
+        }
     }
-    let mut of_singles = Vec::new();
-    for (address, signature) in &peers.singles {
-        let around = Signature::from(peers.around(*address));
-        of_singles.extend(rows.of(maker, table, signature, &around)?.map(|row| ((*address, *address), row)));
+    let mut rows = Vec::new();
+    let mut row_of: HashMap<&Key, Option<usize>> = HashMap::new();
+    for (_, key) in &holders {
+        if !row_of.contains_key(key) {
+            let row = row(&key.0, &met[key], maker, &own, &alone)?;
+            row_of.insert(key, (!row.is_empty()).then_some(rows.len()));
+            rows.extend(Some(row).filter(|row| !row.is_empty()));
+        }
     }
-    let rows = rows.found;
-    let mut holders: Vec<(Span, usize)> =
-        of_spans.into_iter().flat_map(|(span, row)| without(span, peers).map(move |part| (part, row))).collect();
-    holders.extend(of_singles);
-    holders.sort_unstable();
-    let met: BTreeSet<usize> = rows.iter().flatten().map(|(number, _)| *number).collect();
-    let column_spans = own_spans().filter(|(_, number)| met.contains(number)).collect();
-    table.pairs = Pairs { rows, is_by_own: false, row_spans: holders, column_spans }.turned();
+    let row_spans = holders.iter().filter_map(|(span, key)| Some((*span, row_of[key]?))).collect();
+    let spoken_of: BTreeSet<usize> = rows.iter().flatten().map(|(number, _)| *number).collect();
+    let column_spans = own_spans.into_iter().filter(|(_, number)| spoken_of.contains(number)).collect();
+    table.pairs = Pairs { rows, is_by_own: false, row_spans, column_spans }.turned();
     Some(())
+}
+
+/// The signatures of peers, and of what stands around them.
+type Key = (Signature, Signature);
+
+/// All peers that satisfy a criterion, none of them twice.
+fn holders(peers: &Addresses) -> Vec<(Span, Key)> {
+    let nothing = Signature::from([]);
+    let of_spans = peers.spans.iter().flat_map(|(span, signature)| {
+        let key = (signature.clone(), nothing.clone());
+        without(*span, peers).map(move |part| (part, key.clone()))
+    });
+    let of_singles = peers.singles.iter().map(|(address, signature)| {
+        ((*address, *address), (signature.clone(), Signature::from(peers.around(*address))))
+    });
+    of_spans.chain(of_singles).collect()
 }
 
 /// A span without the single addresses that are looked for before it.
@@ -244,59 +257,67 @@ fn without(span: Span, peers: &Addresses) -> impl Iterator<Item = Span> {
     firsts.zip(lasts).filter_map(|(first, last)| first.zip(last)).filter(|(first, last)| first <= last)
 }
 
+/// What becomes of packets of all peers but those of a class, by class of the own address.
+struct Alone {
+    /// The rules that ask for the own address alone.
+    rules: Vec<usize>,
+    function: Function,
+    /// The class that says it.
+    class: Option<usize>,
+}
+
+fn alone(maker: &mut Maker<'_>, table: &mut Table, own: &Own) -> Option<Vec<Alone>> {
+    let any = maker.function(&Signature::from([]))?;
+    let of = |signature: &Signature| {
+        let rules = maker.run.of_own.of_alone(signature);
+        let function = maker.resolve(&[], signature, rules.clone())?;
+        let class = maker.says(table, &function, &any)?;
+        Some(Alone { rules, function, class })
+    };
+    own.signatures.iter().map(of).collect()
+}
+
+/// The classes of own addresses that peers have to be looked at with.
+struct Met {
+    own: BTreeSet<usize>,
+    /// Where the class of the peer says something whatever the own address is.
+    said: Vec<Range>,
+}
+
+impl Met {
+    fn by((signature, around): &Key, maker: &Maker<'_>, table: &Table, own: &Own) -> Self {
+        let of_around = maker.said(table, around, &Signature::from([]));
+        let said: Vec<Range> = merge([maker.said(table, signature, around), of_around].concat());
+        Self { own: own.met_by(maker.run, signature, !said.is_empty()), said }
+    }
+}
+
+/// What is said of peers with this signature and each class of own addresses that they meet.
+fn row(
+    signature: &Signature,
+    met: &Met,
+    maker: &mut Maker<'_>,
+    own: &Own,
+    alone: &[Alone],
+) -> Option<Vec<(usize, Vec<Piece>)>> {
+    let peer_alone = maker.function(signature)?;
+    let mut row = Vec::new();
+    for number in &met.own {
+        let (own, alone) = (&own.signatures[*number], &alone[*number]);
+        let of_own = [maker.run.of_own.of_both(signature, own), alone.rules.clone()].concat();
+        let function = maker.resolve(signature, own, of_own)?;
+        // What both classes would say: first that of the peer is asked.
+        let behind = Function::first_of(&peer_alone, &met.said, &alone.function);
+        let pieces = maker.tracked.pieces(&function, Some(&behind));
+        maker.spend(pieces.len() * PAIR_WORK)?;
+        if !pieces.is_empty() {
+            row.push((*number, pieces));
+        }
+    }
+    Some(row)
+}
+
 /// The first 64 bits of a hash.
 pub(super) fn class_id(hash: Sha256) -> ClassId {
     ClassId(hash.finalize().iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte)))
-}
-
-/// Makes the rows of peers, each once.
-struct Rows<'a> {
-    own: &'a Own,
-    /// The rules that ask for the own address alone, and what happens to packets of all other peers, by class of it.
-    alone: &'a [(Vec<usize>, Function)],
-    found: Vec<Vec<(usize, Vec<Piece>)>>,
-    known: HashMap<(Signature, Signature), Option<usize>>,
-}
-
-impl Rows<'_> {
-    /// The row of peers with this signature, behind whose class that of `around` is asked; `None` inside when it would be
-    /// empty.
-    #[expect(clippy::option_option, reason = "the outer one is the end of all work")]
-    fn of(
-        &mut self,
-        maker: &mut Maker<'_>,
-        table: &Table,
-        signature: &Signature,
-        around: &Signature,
-    ) -> Option<Option<usize>> {
-        let key = (signature.clone(), around.clone());
-        if let Some(known) = self.known.get(&key) {
-            return Some(*known);
-        }
-        let nothing = Signature::from([]);
-        let said = [maker.said(table, signature, around), maker.said(table, around, &nothing)].concat();
-        let said: Vec<Range> = merge(said);
-        let met = self.own.met_by(maker.run, signature, !said.is_empty());
-        maker.spend(met.len() * PAIR_WORK)?;
-        let peer_alone = maker.function(signature)?;
-        let mut row = Vec::new();
-        for number in met {
-            let (own, (rules, own_alone)) = (&self.own.signatures[number], &self.alone[number]);
-            let of_own = [maker.run.of_own.of_both(signature, own), rules.clone()].concat();
-            let function = maker.resolve(signature, own, of_own)?;
-            // What both classes would say: first that of the peer is asked.
-            let behind = Function::first_of(&peer_alone, &said, own_alone);
-            let pieces = maker.tracked.pieces(&function, Some(&behind));
-            maker.spend(pieces.len() * PAIR_WORK)?;
-            if !pieces.is_empty() {
-                row.push((number, pieces));
-            }
-        }
-        let number = (!row.is_empty()).then(|| {
-            self.found.push(row);
-            self.found.len() - 1
-        });
-        self.known.insert(key, number);
-        Some(number)
-    }
 }
