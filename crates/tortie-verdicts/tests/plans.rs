@@ -14,7 +14,7 @@ use tortie_verdicts::roads;
 
 /// A world and the same one after some of its objects were taken from another.
 fn two_states(seed: u64) -> (World, Ruleset, Ruleset) {
-    let draw = if seed % 2 == 0 { world } else { peerwise };
+    let draw = if seed.is_multiple_of(2) { world } else { peerwise };
     let (first, other) = (draw(seed), draw(seed + 1_000_000));
     let mut random = Random::new(seed);
     let mut changed: Vec<Resource> = first.resources.iter().filter(|_| !random.one_in(4)).cloned().collect();
