@@ -1,7 +1,7 @@
 //! Keeps the kernel as it is desired: plan, commit, and again when others were faster.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tortie_api::facts::Links;
 use tortie_api::{ResourceKey, with_causes};
@@ -46,6 +46,10 @@ pub struct Outcome {
     pub ops: usize,
     /// How long it took, in microseconds.
     pub took_us: u64,
+    /// After how much of that everything new was in force, in microseconds; the rest is removal of what nobody uses.
+    pub enforced_us: u64,
+    /// How much of it the kernel took, in microseconds.
+    pub kernel_us: u64,
 }
 
 /// Why the kernel does not hold what is desired. Each transaction is whole, so every endpoint is old or new.
@@ -212,8 +216,14 @@ impl Programmer {
             let plan = self.plan(desired, known.ruleset.as_ref())?;
             let mut is_raced = false;
             for transaction in &plan.transactions {
-                match self.commit(transaction, known.generation) {
+                let committing = Instant::now();
+                let committed = self.commit(transaction, known.generation);
+                outcome.kernel_us += micros(committing.elapsed());
+                match committed {
                     Ok(()) => {
+                        if transaction.phase != Phase::Remove {
+                            outcome.enforced_us = micros(start.elapsed());
+                        }
                         outcome.transactions += 1;
                         outcome.ops += transaction.ops.len();
                         known.generation = next_generation(known.generation);
@@ -240,7 +250,7 @@ impl Programmer {
             }
             if !is_raced {
                 self.known = Some(known);
-                outcome.took_us = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+                outcome.took_us = micros(start.elapsed());
                 return Ok(outcome);
             }
         }
@@ -291,6 +301,10 @@ impl Programmer {
             None => self.kernel.commit(transaction, Some(generation)),
         }
     }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// The kernel counts each transaction; it never uses 0.

@@ -62,9 +62,11 @@ impl Loop {
             self.kernel.last_apply_transactions = outcome.transactions;
             self.kernel.last_apply_generation = self.programmer.generation();
             tracing::info!(
-                "programmed revision {revision} in {} transactions and {} us",
+                "programmed revision {revision} in {} transactions and {} us: in force after {} us, {} us in the kernel",
                 outcome.transactions,
-                outcome.took_us
+                outcome.took_us,
+                outcome.enforced_us,
+                outcome.kernel_us
             );
         }
         self.needs_recheck |= outcome.transactions > 0;
