@@ -1,4 +1,5 @@
-//! `cargo xtask bench packets`: what a packet costs with the product, on the rig in `perf`.
+//! `cargo xtask bench packets`: what a packet costs with the product, on the rig in `perf`; `cargo xtask bench change`:
+//! what a change of policy costs, from the store to the kernel.
 
 use anyhow::{Result, bail};
 
@@ -6,13 +7,17 @@ use crate::packages;
 use crate::run::{cargo, command, run};
 
 const USAGE: &str = "cargo xtask bench packets [--shape a,b] [--sizes 10,100] [--without ipt,nftlin] [--quick] \
-                     [--json FILE] [--write] [--compare]";
+                     [--json FILE] [--write] [--compare], or cargo xtask bench change [PART…] [--etcd]";
 
 /// Options that take a value, and those that do not; `perf/product.py` knows what they mean.
 const WITH_VALUE: [&str; 4] = ["--shape", "--sizes", "--without", "--json"];
 const ALONE: [&str; 3] = ["--quick", "--write", "--compare"];
 
 pub(crate) fn bench(arguments: &[String]) -> Result<()> {
+    if let Some((_, parts)) = arguments.split_first().filter(|(what, _)| *what == "change") {
+        // The bench itself says which parts there are.
+        return run(command(&cargo(), &["bench", "--package", "tortie", "--bench", "change", "--"]).args(parts));
+    }
     let Some(options) = packets(arguments)? else {
         println!("{USAGE}");
         return Ok(());

@@ -39,7 +39,19 @@ impl Agent {
         let started = Instant::now();
         // Whatever ends the bench ends the agent.
         let mut process = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_tortie"), "agent", "--node", "n1", "--log-level", "info", "--store", store, "--socket"])
+            .args([
+                "--pdeathsig",
+                "KILL",
+                env!("CARGO_BIN_EXE_tortie"),
+                "agent",
+                "--node",
+                "n1",
+                "--log-level",
+                "info",
+                "--store",
+                store,
+                "--socket",
+            ])
             .arg(folder.join("agent.sock"))
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
@@ -90,15 +102,13 @@ impl Agent {
 fn read(lines: ChildStderr, tell: &Sender<Programmed>) {
     for line in BufReader::new(lines).lines().map_while(Result::ok) {
         let now = Instant::now();
-        match programmed(&line, now) {
-            Some(found) => {
-                // The part has ended.
-                if tell.send(found).is_err() {
-                    return;
-                }
-            }
-            None if line.contains("WARN") || line.contains("ERROR") => eprintln!("{line}"),
-            None => {}
+        let found = programmed(&line, now);
+        if found.is_none() && (line.contains("WARN") || line.contains("ERROR")) {
+            eprintln!("{line}");
+        }
+        // When nobody receives, the part has ended.
+        if found.is_some_and(|found| tell.send(found).is_err()) {
+            return;
         }
     }
 }

@@ -34,7 +34,8 @@ impl World {
             assert!(std::process::Command::new("ip").args(arguments.split(' ')).status().unwrap().success());
         }
         let folder = tempfile::tempdir().unwrap();
-        let etcd: Vec<Etcd> = (0..if on_etcd { 2 } else { 0 }).map(|_| Etcd::start(Options::plain(Version::Recent))).collect();
+        let etcd: Vec<Etcd> =
+            (0..if on_etcd { 2 } else { 0 }).map(|_| Etcd::start(Options::plain(Version::Recent))).collect();
         let (store, place, plain) = match &etcd[..] {
             [one, other] => (connect(one), one.address().replace("http://", "etcd://"), connect(other)),
             _ => {
@@ -143,16 +144,21 @@ pub(crate) fn set(name: &str, list: &str, nets: &[String]) -> Change {
     object(Kind::GlobalNetworkSet, name, &json!({"list": list}), &json!({"nets": nets}))
 }
 
-/// `count` networks without neighbours, the beginning of a block of 16 addresses each, in sets of `each`.
+/// `count` networks without neighbours, each the beginning of a block of 16 addresses, in sets of `each`.
 pub(crate) fn sets(list: &str, count: usize, each: usize) -> Vec<Change> {
-    let nets: Vec<String> = (0..count).map(|number| network(number, 29)).collect();
+    let nets: Vec<String> = (0..count).map(|number| network(number, 0, 29)).collect();
     let parts = nets.chunks(each).enumerate();
     parts.map(|(number, nets)| set(&format!("{list}-{number}"), list, nets)).collect()
 }
 
-/// The beginning of the block of 16 addresses with this number, above 64.0.0.0.
-pub(crate) fn network(number: usize, prefix_len: u8) -> String {
-    let address = std::net::Ipv4Addr::from(u32::try_from((64usize << 24) + number * 16).unwrap());
+/// A network of the block with this number that is none of [`sets`].
+pub(crate) fn network_behind(number: usize) -> String {
+    network(number, 8, 30)
+}
+
+/// In the block of 16 addresses with this number, above 64.0.0.0.
+fn network(number: usize, offset: usize, prefix_len: u8) -> String {
+    let address = std::net::Ipv4Addr::from(u32::try_from((64usize << 24) + number * 16 + offset).unwrap());
     format!("{address}/{prefix_len}")
 }
 
