@@ -30,7 +30,7 @@ use tortie_datastore::store::KindRevisions;
 use tortie_datastore::{Store, Syncer};
 use tortie_netmon::Monitor;
 use tortie_nftables::{Events, Kernel, OpenError, Tap};
-use tortie_rules::Ruleset;
+use tortie_rules::{Compiler, Ruleset};
 
 use crate::api;
 use crate::event::Event;
@@ -270,6 +270,7 @@ struct Loop {
     programmer: Programmer,
     monitor: Monitor,
     observe: Observe,
+    compiler: Compiler,
     /// What the calculation gave last, compiled.
     desired: Option<Ruleset>,
     saver: Saver,
@@ -336,6 +337,7 @@ impl Loop {
             engine: Engine::new(Settings { node: config.node.clone(), ..Settings::default() }),
             programmer: Programmer::new(kernel, config.fault.clone()).with_planner(config.planner.clone()),
             monitor,
+            compiler: Compiler::default(),
             desired: None,
             config,
             hold,

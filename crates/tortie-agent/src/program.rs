@@ -227,7 +227,6 @@ impl Programmer {
                         outcome.transactions += 1;
                         outcome.ops += transaction.ops.len();
                         known.generation = next_generation(known.generation);
-                        known.ruleset.get_or_insert_with(Ruleset::default).record(transaction);
                     }
                     Err(CommitError::Raced { .. }) => {
                         is_raced = true;
@@ -249,6 +248,10 @@ impl Programmer {
                 }
             }
             if !is_raced {
+                // Where nothing was to be done there may still be no table.
+                if known.ruleset.is_some() || !plan.is_empty() {
+                    known.ruleset.get_or_insert_default().record_all(&plan);
+                }
                 self.known = Some(known);
                 outcome.took_us = micros(start.elapsed());
                 return Ok(outcome);

@@ -12,7 +12,7 @@ use tortie_api::model::{Action, Family, IcmpMatch, PolicyClass, PortRange, Proto
 use crate::Settings;
 
 /// Everything this host must enforce.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostPolicy {
     /// Which endpoint governs which interface.
     pub dispatch: Dispatch,
@@ -48,7 +48,7 @@ pub struct Dispatch {
 }
 
 /// The policy of one endpoint, per class and direction.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EndpointPolicy {
     /// The endpoint's resource name.
     pub name: String,
@@ -84,7 +84,7 @@ pub enum ReversePath {
 }
 
 /// The tiers in which a policy applies, for one class and direction, in order (E-221). Empty tiers are left out.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClassPolicy {
     /// The tiers.
     pub tiers: Vec<TierPolicies>,
@@ -123,7 +123,7 @@ impl EndpointPolicy {
 }
 
 /// One tier of one class and direction.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TierPolicies {
     /// The tier's name.
     pub name: String,
@@ -144,7 +144,7 @@ pub enum TierEnd {
 }
 
 /// The rules of one policy for one direction.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PolicyRules {
     /// Which policy.
     pub id: PolicyId,
@@ -168,7 +168,7 @@ pub struct PolicyId {
 }
 
 /// The rules of one profile for one direction.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProfileRules {
     /// The profile's name.
     pub name: String,
@@ -177,7 +177,7 @@ pub struct ProfileRules {
 }
 
 /// A rule whose selectors and names have become sets.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResolvedRule {
     /// What to do.
     pub action: Action,
@@ -211,7 +211,7 @@ pub enum NeverMatches {
 }
 
 /// Criteria on one end of the packet; all must hold. Empty lists and `None` are no criterion.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Peer {
     /// The address is in one of these; both families may stand here (E-317).
     pub nets: Vec<IpNet>,

@@ -23,7 +23,7 @@ pub use sources::{Local, Remembered, Sources, ValueSource};
 pub use value::Kind;
 
 /// Settings in force, after all sources have been merged.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// The node whose host endpoints are local (E-101).
     pub node: String,

@@ -7,12 +7,13 @@
 
 pub mod compile;
 pub mod interpret;
+mod key;
 pub mod plan;
 pub mod recheck;
 pub mod ruleset;
 
 pub use compile::classes::Classes;
-pub use compile::{compile, compile_with};
+pub use compile::{Compiler, compile, compile_with};
 pub use interpret::interpret;
 pub use plan::{Plan, plan};
 pub use ruleset::Ruleset;

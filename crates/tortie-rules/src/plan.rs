@@ -5,6 +5,7 @@
 //! only then removed (K-4, D-10). So a plan that is cut off after any of its transactions leaves each endpoint whole,
 //! old or new, and the next plan does the rest.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -13,15 +14,19 @@ use crate::ruleset::{
 };
 
 mod by_class;
+mod elements;
 mod same;
 
 use by_class::ByClass;
+use elements::element_ops;
 
 /// A plan: transactions, each of which the kernel takes as a whole or not at all.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
     /// In order. At most one of them turns what is enforced (D-10).
     pub transactions: Vec<Transaction>,
+    /// Instances that hold exactly what these desired sets say, once all transactions are carried out.
+    pub adopted: Vec<(Name, Arc<Set>)>,
 }
 
 /// One transaction of a plan.
@@ -142,14 +147,16 @@ pub fn plan(desired: &Ruleset, actual: Option<&Ruleset>) -> Result<Plan, PlanErr
     let has_table = actual.is_some();
     let actual = actual.unwrap_or(&empty);
     let order = calls_first(desired)?;
+    let anchors_of_desired = anchors(desired);
+    let is_instanced_set = |name: &Name, set: &Set| !set.is_constant && !anchors_of_desired.contains(name);
     let instances = Instances::of(actual);
     let live = reachable(actual);
-    let misshapen = misshapen(desired, actual);
+    let misshapen = misshapen(desired, actual, is_instanced_set);
     let uses_misshapen = |chain: &Chain| misshapen.iter().any(|set| uses(chain, set));
 
     let choose = |renewed: &BTreeSet<&Name>| {
         let mut chosen = Choice::default();
-        let is_instanced = |(name, set): &(&Name, &Arc<Set>)| is_instanced_set(desired, name, set);
+        let is_instanced = |(name, set): &(&Name, &Arc<Set>)| is_instanced_set(name, set);
         for (name, set) in desired.sets.iter().filter(is_instanced).filter(|(_, set)| set.holds != Holds::Verdicts) {
             let kept = (!renewed.contains(name)).then(|| instances.set(name, set, &live)).flatten();
             chosen.settle(name, kept, instances.next_set(name));
@@ -158,7 +165,7 @@ pub fn plan(desired: &Ruleset, actual: Option<&Ruleset>) -> Result<Plan, PlanErr
             let chain = &desired.chains[name];
             for name in chain.rules.iter().flat_map(Rule::sets) {
                 let is_open = |set: &&Arc<Set>| {
-                    set.holds == Holds::Verdicts && is_instanced_set(desired, name, set) && !chosen.is_settled(name)
+                    set.holds == Holds::Verdicts && is_instanced_set(name, set) && !chosen.is_settled(name)
                 };
                 let Some(set) = desired.sets.get(name).filter(is_open) else { continue };
                 // Verdicts are never edited where packets find them. What stands under a class comes and goes where
@@ -169,7 +176,9 @@ pub fn plan(desired: &Ruleset, actual: Option<&Ruleset>) -> Result<Plan, PlanErr
                     (!leads_to_new).then(|| instances.set(name, set, &live)).flatten()
                 } else {
                     let wanted = chosen.elements(set);
-                    let says_it = |there: &Set| there.elements == wanted && there.has_same_comments(set);
+                    let says_it = |there: &Arc<Set>| {
+                        Arc::ptr_eq(there, set) || there.elements == *wanted && there.has_same_comments(set)
+                    };
                     instances.set(name, set, &live).filter(|kept| says_it(&actual.sets[kept]))
                 };
                 chosen.settle(name, kept, instances.next_set(name));
@@ -186,7 +195,7 @@ pub fn plan(desired: &Ruleset, actual: Option<&Ruleset>) -> Result<Plan, PlanErr
                 chosen.settle(name, instances.set(name, set, &live), instances.next_set(name));
             }
         }
-        let anchors = Anchors::compare(desired, actual, &chosen, &misshapen);
+        let anchors = Anchors::compare(desired, actual, &chosen, &misshapen, &anchors_of_desired);
         (chosen, anchors)
     };
     let (mut chosen, mut anchors) = choose(&BTreeSet::new());
@@ -195,7 +204,7 @@ pub fn plan(desired: &Ruleset, actual: Option<&Ruleset>) -> Result<Plan, PlanErr
     if !anchors.turn.is_empty() || by_class::are_torn(desired, actual, &chosen) {
         let changes = |(name, set): &(&Name, &Arc<Set>)| {
             set.holds != Holds::Verdicts
-                && chosen.kept.get(*name).is_some_and(|kept| actual.sets[kept].elements != set.elements)
+                && chosen.kept.get(*name).is_some_and(|kept| !has_same_elements(&actual.sets[kept], set))
         };
         let renewed: BTreeSet<&Name> = desired.sets.iter().filter(changes).map(|(name, _)| name).collect();
         if !renewed.is_empty() {
@@ -210,11 +219,11 @@ pub fn plan(desired: &Ruleset, actual: Option<&Ruleset>) -> Result<Plan, PlanErr
         }
     };
     // What was built for a turn that never came goes before the next one is built: while turns fail, nothing piles up.
-    let unwanted = Unwanted::find(desired, actual, &chosen);
+    let unwanted = Unwanted::find(desired, actual, &chosen, &anchors_of_desired);
     let goes_first = |name: &Name| !anchors.turn.is_empty() && unwanted.dead.contains(name);
     let mut build = clear_away(actual, &misshapen);
     build.extend(unwanted.removal(actual, goes_first, Vec::new()));
-    build.extend(self::build(desired, actual, &chosen, &order, &anchors, &misshapen));
+    build.extend(self::build(desired, actual, &chosen, &order, &anchors, &misshapen, &anchors_of_desired));
     if !has_table {
         build.insert(0, Op::AddTable);
     }
@@ -228,7 +237,25 @@ pub fn plan(desired: &Ruleset, actual: Option<&Ruleset>) -> Result<Plan, PlanErr
     let removal = unwanted.removal(actual, |name| !goes_first(name), by_class.after);
     push(Phase::Turn, anchors.turn);
     push(Phase::Remove, removal);
-    Ok(Plan { transactions })
+    Ok(Plan { transactions, adopted: adopted(desired, &chosen) })
+}
+
+/// The desired sets that a kernel holds as they stand: they come and go by plan only, and name nothing that has instances.
+fn adopted(desired: &Ruleset, chosen: &Choice) -> Vec<(Name, Arc<Set>)> {
+    let stands = |set: &Set| set.timeout_s.is_none() && targets(set).next().is_none();
+    let sets = desired.sets.iter().filter(|(_, set)| stands(set));
+    sets.map(|(name, set)| (chosen.name(name), set.clone())).collect()
+}
+
+/// The chains that elements of a set lead to.
+fn targets(set: &Set) -> impl Iterator<Item = &Name> {
+    let leads = set.holds == Holds::Verdicts;
+    leads.then(|| set.elements.values()).into_iter().flatten().flatten().filter_map(Data::target)
+}
+
+/// Whether both have the same elements, which is known at once where they are the same set.
+fn has_same_elements(one: &Arc<Set>, other: &Arc<Set>) -> bool {
+    Arc::ptr_eq(one, other) || one.elements == other.elements
 }
 
 /// Whether base chains of ours are there and the kernel calls none of them.
@@ -245,10 +272,25 @@ impl Plan {
 }
 
 impl Ruleset {
+    /// Applies a plan that a kernel has taken as a whole. Sets of the desired ruleset then stand in this one too, so that
+    /// the next plan need not compare them.
+    pub fn record_all(&mut self, plan: &Plan) {
+        let adopted: BTreeSet<&Name> = plan.adopted.iter().map(|(name, _)| name).collect();
+        for transaction in &plan.transactions {
+            self.record_but(transaction, &|set| adopted.contains(set));
+        }
+        self.sets.extend(plan.adopted.iter().cloned());
+    }
+
     /// Applies what a kernel has taken, so that a ruleset that was read once stays true without reading again.
     ///
     /// Operations on what does not exist change nothing: the kernel would have refused them.
     pub fn record(&mut self, transaction: &Transaction) {
+        self.record_but(transaction, &|_| false);
+    }
+
+    /// The same without the elements of some sets.
+    fn record_but(&mut self, transaction: &Transaction, is_left_out: &dyn Fn(&Name) -> bool) {
         for op in &transaction.ops {
             match op {
                 Op::AddTable => {}
@@ -274,6 +316,7 @@ impl Ruleset {
                     let header = set.header();
                     self.sets.entry(name.clone()).or_insert_with(|| Arc::new(header));
                 }
+                Op::AddElements { set, .. } | Op::DeleteElements { set, .. } if is_left_out(set) => {}
                 Op::AddElements { set, shape, elements } => {
                     if let Some(set) = self.sets.get_mut(set) {
                         let set = Arc::make_mut(set);
@@ -302,14 +345,11 @@ impl Ruleset {
     }
 }
 
-/// Base chains, dispatch maps and constant sets have one instance; the other sets have numbered ones.
-fn is_instanced_set(desired: &Ruleset, name: &Name, set: &Set) -> bool {
-    !set.is_constant && !is_anchor(desired, name)
-}
-
-/// Dispatch maps: verdict maps that a base chain looks up. Only their elements ever change.
-fn is_anchor(ruleset: &Ruleset, set: &Name) -> bool {
-    ruleset.chains.values().any(|chain| chain.base.is_some() && uses(chain, set))
+/// Dispatch maps: verdict maps that a base chain looks up. Only their elements ever change. They have one instance, as base
+/// chains and constant sets have; the other sets have numbered ones.
+fn anchors(ruleset: &Ruleset) -> BTreeSet<Name> {
+    let bases = ruleset.chains.values().filter(|chain| chain.base.is_some());
+    bases.flat_map(|chain| &chain.rules).flat_map(Rule::sets).cloned().collect()
 }
 
 fn uses(chain: &Chain, set: &Name) -> bool {
@@ -424,7 +464,7 @@ fn calls_first(desired: &Ruleset) -> Result<Vec<Name>, PlanError> {
             for set in rule.sets() {
                 let found = desired.sets.get(set);
                 let found = found.ok_or_else(|| PlanError::Dangling { from: name.clone(), to: set.clone() })?;
-                for target in found.elements.values().flatten().filter_map(Data::target) {
+                for target in targets(found) {
                     if !desired.chains.contains_key(target) {
                         return Err(PlanError::Dangling { from: set.clone(), to: target.clone() });
                     }
@@ -461,10 +501,7 @@ fn reachable(actual: &Ruleset) -> BTreeSet<Name> {
 fn reachable_from(actual: &Ruleset, chains: Vec<Name>, sets: Vec<Name>) -> BTreeSet<Name> {
     let mut seen = BTreeSet::new();
     let mut open = chains;
-    let targets = |set: &Name| {
-        let elements = actual.sets.get(set).into_iter().flat_map(|set| set.elements.values());
-        elements.flatten().filter_map(Data::target).cloned().collect::<Vec<Name>>()
-    };
+    let targets = |set: &Name| actual.sets.get(set).into_iter().flat_map(|set| targets(set)).cloned();
     for set in sets {
         open.extend(targets(&set));
         seen.insert(set);
@@ -477,8 +514,9 @@ fn reachable_from(actual: &Ruleset, chains: Vec<Name>, sets: Vec<Name>) -> BTree
         for rule in &chain.rules {
             open.extend(rule.target().cloned());
             for set in rule.sets() {
-                seen.insert(set.clone());
-                open.extend(targets(set));
+                if seen.insert(set.clone()) {
+                    open.extend(targets(set));
+                }
             }
         }
     }
@@ -515,10 +553,13 @@ impl<'a> Instances<'a> {
     }
 
     /// The instance of a set that has the wanted shape; one in use is preferred, then one with the wanted elements.
-    fn set(&self, logical: &Name, wanted: &Set, live: &BTreeSet<Name>) -> Option<Name> {
+    fn set(&self, logical: &Name, wanted: &Arc<Set>, live: &BTreeSet<Name>) -> Option<Name> {
         let candidates = self.sets.get(logical.as_str())?;
         let same = candidates.iter().filter(|name| self.actual.sets[**name].has_same_shape(wanted));
-        let key = |name: &&&Name| (live.contains(**name), self.actual.sets[**name].elements == wanted.elements);
+        if candidates.len() == 1 {
+            return same.map(|name| (*name).clone()).next();
+        }
+        let key = |name: &&&Name| (live.contains(**name), has_same_elements(&self.actual.sets[**name], wanted));
         same.max_by_key(key).map(|name| (*name).clone())
     }
 
@@ -537,8 +578,8 @@ fn next(logical: &Name, instances: Option<&Vec<&Name>>) -> Name {
 }
 
 /// Sets of one instance that are there with another shape than ours: foreign hands made them.
-fn misshapen(desired: &Ruleset, actual: &Ruleset) -> BTreeSet<Name> {
-    let has_one_instance = |name: &Name, set: &Set| !is_instanced_set(desired, name, set);
+fn misshapen(desired: &Ruleset, actual: &Ruleset, is_instanced: impl Fn(&Name, &Set) -> bool) -> BTreeSet<Name> {
+    let has_one_instance = |name: &Name, set: &Set| !is_instanced(name, set);
     let wrong = |name: &Name, set: &Set| actual.sets.get(name).is_some_and(|there| !there.has_same_shape(set));
     let found = desired.sets.iter().filter(|(name, set)| has_one_instance(name, set) && wrong(name, set));
     found.map(|(name, _)| name.clone()).collect()
@@ -576,8 +617,11 @@ impl Choice {
     }
 
     /// The elements of a set as the kernel is to see them.
-    fn elements(&self, set: &Set) -> BTreeMap<Element, Option<Data>> {
-        set.elements.iter().map(|(element, data)| (element.clone(), self.data(data))).collect()
+    fn elements<'a>(&self, set: &'a Set) -> Cow<'a, BTreeMap<Element, Option<Data>>> {
+        if targets(set).next().is_none() {
+            return Cow::Borrowed(&set.elements);
+        }
+        Cow::Owned(set.elements.iter().map(|(element, data)| (element.clone(), self.data(data))).collect())
     }
 
     /// The instance, or the name itself for what has only one.
@@ -607,10 +651,16 @@ struct Anchors {
 }
 
 impl Anchors {
-    fn compare(desired: &Ruleset, actual: &Ruleset, chosen: &Choice, misshapen: &BTreeSet<Name>) -> Self {
+    fn compare(
+        desired: &Ruleset,
+        actual: &Ruleset,
+        chosen: &Choice,
+        misshapen: &BTreeSet<Name>,
+        anchors_of_desired: &BTreeSet<Name>,
+    ) -> Self {
         let mut turn = Vec::new();
         let mut missing = BTreeSet::new();
-        for (name, set) in desired.sets.iter().filter(|(name, _)| is_anchor(desired, name)) {
+        for (name, set) in desired.sets.iter().filter(|(name, _)| anchors_of_desired.contains(*name)) {
             let wanted = chosen.elements(set);
             let there = actual.sets.get(name).filter(|there| there.has_same_shape(set));
             if there.is_none() {
@@ -620,8 +670,9 @@ impl Anchors {
         }
         // Dispatch of a stage that is not needed any more ends with the turn; the stage itself is removed after it.
         let none = BTreeMap::new();
+        let anchors_of_actual = anchors(actual);
         for (name, there) in &actual.sets {
-            if !desired.sets.contains_key(name) && is_anchor(actual, name) {
+            if !desired.sets.contains_key(name) && anchors_of_actual.contains(name) {
                 turn.extend(element_ops(name, there, Some(&there.elements), &none));
             }
         }
@@ -663,6 +714,7 @@ fn build(
     order: &[Name],
     anchors: &Anchors,
     misshapen: &BTreeSet<Name>,
+    anchors_of_desired: &BTreeSet<Name>,
 ) -> Vec<Op> {
     let mut ops = Vec::new();
     let mut elements = Vec::new();
@@ -678,11 +730,11 @@ fn build(
         }
     }
     for (name, set) in &desired.sets {
-        let (is_missing, has_elements) = if is_anchor(desired, name) {
+        let (is_missing, has_elements) = if anchors_of_desired.contains(name) {
             (anchors.missing.contains(name), false)
         } else if set.is_constant {
             (
-                actual.sets.get(name).is_none_or(|there| !there.has_same_shape(set) || there.elements != set.elements),
+                actual.sets.get(name).is_none_or(|there| !there.has_same_shape(set) || !has_same_elements(there, set)),
                 true,
             )
         } else {
@@ -723,33 +775,6 @@ fn members(desired: &Ruleset, actual: &Ruleset, chosen: &Choice) -> Vec<Op> {
     ops
 }
 
-/// What turns the elements `there` into `wanted`: first removals, then additions, in one transaction.
-fn element_ops(
-    name: &Name,
-    shape: &Arc<Set>,
-    there: Option<&BTreeMap<Element, Option<Data>>>,
-    wanted: &BTreeMap<Element, Option<Data>>,
-) -> Vec<Op> {
-    if shape.timeout_s.is_some() {
-        return Vec::new(); // comes and goes by itself
-    }
-    let none = BTreeMap::new();
-    let there = there.unwrap_or(&none);
-    let is_gone = |(element, verdict): &(&Element, &Option<Data>)| wanted.get(*element) != Some(*verdict);
-    let is_added = |(element, verdict): &(&Element, &Option<Data>)| there.get(*element) != Some(*verdict);
-    let gone: Vec<Element> = there.iter().filter(is_gone).map(|(element, _)| element.clone()).collect();
-    let added: BTreeMap<Element, Option<Data>> =
-        wanted.iter().filter(is_added).map(|(element, verdict)| (element.clone(), verdict.clone())).collect();
-    let mut ops = Vec::new();
-    if !gone.is_empty() {
-        ops.push(Op::DeleteElements { set: name.clone(), shape: shape.clone(), elements: gone });
-    }
-    if !added.is_empty() {
-        ops.push(Op::AddElements { set: name.clone(), shape: shape.clone(), elements: added });
-    }
-    ops
-}
-
 /// Chains and sets that the desired ruleset has no use for.
 struct Unwanted {
     chains: Vec<Name>,
@@ -759,12 +784,12 @@ struct Unwanted {
 }
 
 impl Unwanted {
-    fn find(desired: &Ruleset, actual: &Ruleset, chosen: &Choice) -> Self {
+    fn find(desired: &Ruleset, actual: &Ruleset, chosen: &Choice, anchors: &BTreeSet<Name>) -> Self {
         let kept: BTreeSet<&Name> = chosen.kept.values().collect();
         let is_wanted_chain =
             |name: &Name| kept.contains(name) || desired.chains.get(name).is_some_and(|c| c.base.is_some());
         let is_wanted_set = |name: &Name| {
-            kept.contains(name) || desired.sets.get(name).is_some_and(|set| set.is_constant || is_anchor(desired, name))
+            kept.contains(name) || desired.sets.get(name).is_some_and(|set| set.is_constant || anchors.contains(name))
         };
         let (wanted_chains, chains): (Vec<Name>, Vec<Name>) = actual.chains.keys().cloned().partition(is_wanted_chain);
         let (wanted_sets, sets): (Vec<Name>, Vec<Name>) = actual.sets.keys().cloned().partition(is_wanted_set);

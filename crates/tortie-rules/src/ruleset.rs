@@ -12,11 +12,13 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use tortie_calc::policy::{Direction, PolicyId};
 
+pub use crate::key::Key;
+
 /// The name of the one table, of family `inet` (K-2).
 pub const TABLE: &str = "tortie";
 
 /// Chains and sets of our table.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ruleset {
     /// Chains by name.
     pub chains: BTreeMap<Name, Arc<Chain>>,
@@ -71,7 +73,7 @@ impl fmt::Display for Name {
 }
 
 /// A chain.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Chain {
     /// Set for chains that the kernel calls by itself.
     pub base: Option<BaseChain>,
@@ -104,7 +106,7 @@ pub enum Hook {
 }
 
 /// One rule: all matches must hold, then the statements run in order, then the end decides.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     /// Criteria, cheapest first.
     pub matches: Vec<Match>,
@@ -472,20 +474,20 @@ pub struct ClassId(pub u64);
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Element {
     /// Lowest values of all fields, side by side.
-    pub first: Box<[u8]>,
+    pub first: Key,
     /// Highest values; equal to `first` for an exact value.
-    pub last: Box<[u8]>,
+    pub last: Key,
 }
 
 impl Element {
     /// An exact value.
-    pub fn exact(value: impl Into<Box<[u8]>>) -> Self {
+    pub fn exact(value: impl Into<Key>) -> Self {
         let first = value.into();
         Self { last: first.clone(), first }
     }
 
     /// A range.
-    pub fn range(first: impl Into<Box<[u8]>>, last: impl Into<Box<[u8]>>) -> Self {
+    pub fn range(first: impl Into<Key>, last: impl Into<Key>) -> Self {
         Self { first: first.into(), last: last.into() }
     }
 }

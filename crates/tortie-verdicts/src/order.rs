@@ -13,7 +13,7 @@ use tortie_calc::{Engine, Settings};
 use tortie_nftables::{CommitError, Kernel};
 use tortie_rules::interpret::Decision;
 use tortie_rules::ruleset::{Chain, Name, Set};
-use tortie_rules::{Classes, Ruleset, compile_with, interpret, plan};
+use tortie_rules::{Classes, Compiler, Ruleset, compile_with, interpret, plan};
 use tortie_testkit::generators::{Random, World, aimed, peerwise, world};
 
 use crate::roads;
@@ -52,6 +52,8 @@ struct Walk {
     links: Links,
     settings: Settings,
     engine: Engine,
+    /// With what it remembers of all the walk.
+    compiler: Compiler,
     /// What was in force when the last look ended.
     in_force: Ruleset,
     host: Host,
@@ -84,7 +86,8 @@ pub fn walk(seed: u64, steps: usize, in_kernel: bool) -> Result<Walked, String> 
     let host = if in_kernel { Host::open().0 } else { Host { kernel: None, known: None } };
     let (present, in_force, walked) = (BTreeMap::new(), Ruleset::default(), Walked::default());
     let form = roads::form(seed);
-    let mut walk = Walk { random, pool, form, present, links, settings, engine, in_force, host, walked };
+    let compiler = Compiler::with(form);
+    let mut walk = Walk { random, pool, form, present, links, settings, engine, compiler, in_force, host, walked };
     while walk.walked.steps < steps {
         for _ in 0..=walk.random.below(BATCH_MAX) {
             walk.step();
@@ -154,7 +157,12 @@ impl Walk {
             same("what was remembered", known, "what is read after a restart", held.as_ref())?;
             self.host = again;
         }
-        let desired = compile_with(self.engine.policy(), self.form);
+        let desired = self.compiler.compile(self.engine.policy());
+        let from_scratch = compile_with(self.engine.policy(), self.form);
+        if desired != from_scratch {
+            same("the ruleset", Some(&desired), "the one from scratch", Some(&from_scratch))?;
+            return Err("the ruleset and the one from scratch differ in what no kernel sees".to_owned());
+        }
         self.lead_to(&desired)?;
         self.in_force = desired;
         if self.walked.looks.is_multiple_of(READ_EVERY) || is_restart {
@@ -175,6 +183,8 @@ impl Walk {
             packets.iter().map(|packet| verdict(ruleset, packet)).collect()
         };
         let (before, after) = (verdicts(&self.in_force)?, verdicts(desired)?);
+        let mut as_a_whole = self.host.known.clone().unwrap_or_default();
+        as_a_whole.record_all(&plan);
         for transaction in plan.transactions {
             if let Some(kernel) = &mut self.host.kernel {
                 let done = kernel.commit(&transaction, None);
@@ -197,6 +207,9 @@ impl Walk {
                 return Err(format!("after {phase:?} {packet:?} meets {now:?}; before {before:?}, after {after:?}"));
             }
         }
+        same("what is recorded step by step", self.host.known.as_ref(), "as a whole", Some(&as_a_whole))?;
+        // As agents do: the next plan finds sets of the ruleset that was desired.
+        self.host.known = Some(as_a_whole);
         Ok(())
     }
 

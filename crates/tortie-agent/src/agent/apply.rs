@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use tortie_api::{Kind, ResourceKey, with_causes};
 use tortie_calc::settings::operation::OnTighten;
+use tortie_rules::Ruleset;
 use tortie_rules::compile::cut;
-use tortie_rules::{Ruleset, compile};
 
 use super::Loop;
 use crate::health::Phase;
@@ -157,7 +157,10 @@ impl Loop {
             }
             self.enter_sync();
             // A repair wants the same as before.
-            let desired = self.desired.take().unwrap_or_else(|| self.compiled());
+            let desired = match self.desired.take() {
+                Some(desired) => desired,
+                None => self.compiled(),
+            };
             self.observe.calculated(start.elapsed());
             self.observe.enter(Phase::Programming);
             let programmed = self.programmer.program(&desired);
@@ -174,8 +177,8 @@ impl Loop {
     }
 
     /// What the calculation gives now, compiled.
-    pub(super) fn compiled(&self) -> Ruleset {
-        let mut ruleset = compile(self.engine.policy());
+    pub(super) fn compiled(&mut self) -> Ruleset {
+        let mut ruleset = self.compiler.compile(self.engine.policy());
         if self.resolved.operation.on_tighten == OnTighten::Recheck {
             cut::add(&mut ruleset);
         }
@@ -206,7 +209,8 @@ impl Loop {
         let found = search(&suspects, |set| {
             self.set_changed(&forms, &mut changed, set);
             self.engine.flush();
-            match self.programmer.check(&self.compiled()) {
+            let desired = self.compiled();
+            match self.programmer.check(&desired) {
                 Ok(()) => Ok(true),
                 Err(error) if error.is_refusal() => Ok(false),
                 Err(error) => Err(error),

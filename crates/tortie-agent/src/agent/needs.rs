@@ -75,7 +75,8 @@ impl Loop {
         let mut changed: BTreeSet<_> = pending.iter().cloned().collect();
         self.set_changed(&forms, &mut changed, &[]);
         self.engine.flush();
-        match self.programmer.program(&self.compiled()) {
+        let desired = self.compiled();
+        match self.programmer.program(&desired) {
             Ok(outcome) => {
                 self.count(outcome, revision);
                 self.kernel.error = None;

@@ -1,9 +1,9 @@
 //! First pass: tiers, policies and profiles become sections of first-match rules with `Pass` and tier ends resolved.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use tortie_api::Kind;
-use tortie_api::model::Action;
+use tortie_api::model::{Action, Family};
 use tortie_calc::Settings;
 use tortie_calc::policy::{ClassPolicy, Direction, PolicyId, ProfileRules, ResolvedRule, TierEnd};
 
@@ -96,22 +96,26 @@ impl FlatAction {
 ///
 /// One section for each tier, then one for each profile, then the end (E-221..E-229). Staged policies have no verdict
 /// and no log (E-206) and are counted only (D-6); their effect on tier ends is already in `TierEnd` (E-224). Rules that
-/// can match nothing on a host are left out (E-358).
+/// can match nothing on a host, or do not exist in `family`, are left out (E-358, E-316).
 pub fn flatten(
     class: &ClassPolicy,
     profiles: &[Arc<ProfileRules>],
-    direction: Direction,
+    (direction, family): (Direction, Family),
     settings: &Settings,
     last: SectionEnd,
 ) -> Vec<Section> {
+    let is_left = |rule: &ResolvedRule| rule.never.is_none() && rule.exists_in(family);
     let mut sections = Vec::with_capacity(class.tiers.len() + profiles.len() + 1);
     for tier in &class.tiers {
         let next = sections.len() + 1;
         let mut rules = Vec::new();
         for policy in &tier.policies {
+            if !policy.is_staged && !policy.rules.iter().any(|rule| is_left(rule)) {
+                continue;
+            }
             let id = Arc::new(policy.id.clone());
             let of_policy =
-                policy.rules.iter().enumerate().filter(|(_, r)| r.never.is_none()).map(|(position, rule)| {
+                policy.rules.iter().enumerate().filter(|(_, rule)| is_left(rule)).map(|(position, rule)| {
                     let action = action(rule.action, next, || log_prefix(&settings.log_prefix, &id));
                     let is_staged = policy.is_staged;
                     let note = note(rule);
@@ -144,7 +148,7 @@ pub fn flatten(
         let rules = list
             .iter()
             .enumerate()
-            .filter(|(_, r)| r.never.is_none())
+            .filter(|(_, rule)| is_left(rule))
             .map(|(position, rule)| FlatRule {
                 rule: rule.clone(),
                 action: action(rule.action, next, || log_prefix(&settings.log_prefix, &prefix)),
@@ -159,6 +163,11 @@ pub fn flatten(
 
 /// The annotations of a rule as one comment (E-359).
 pub fn note(rule: &ResolvedRule) -> Arc<str> {
+    /// That of nearly all rules.
+    static NONE: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from(""));
+    if rule.annotations.is_empty() {
+        return NONE.clone();
+    }
     let pairs: Vec<String> = rule.annotations.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let plain = |c: char| c.is_ascii_alphanumeric() || " _@%+=:,./-".contains(c);
     let text: String = pairs.join(" ").chars().map(|c| if plain(c) { c } else { '_' }).collect();

@@ -49,8 +49,7 @@ pub(super) struct Lowered {
     tables: usize,
 }
 
-/// Appends what `flat` is in the family of `place`: nothing where the rule does not exist (E-316). `end` is that of its
-/// section.
+/// Appends what `flat` is in the family of `place`, in which it exists. `end` is that of its section.
 pub(super) fn lower(
     lowered: &mut Lowered,
     pool: &mut SetPool<'_>,
@@ -59,9 +58,6 @@ pub(super) fn lower(
     flat: &FlatRule,
     end: &SectionEnd,
 ) {
-    if !flat.rule.exists_in(place.family) {
-        return;
-    }
     let (statements, end) = match &flat.action {
         FlatAction::Table { table, targets } => {
             let rejects = place.stage.deny(place.settings) == Verdict::Reject;
@@ -119,7 +115,7 @@ pub(super) fn lower(
 /// The chain of a staged policy: its first rule that matches and is no `Log` counts, and the packet goes back (D-6).
 fn staged(pool: &mut SetPool<'_>, family: Family, rules: &[FlatRule], no_match: &Origin) -> Chain {
     let mut chain = Chain::default();
-    for flat in rules.iter().filter(|flat| flat.rule.exists_in(family)) {
+    for flat in rules {
         let end = match flat.action {
             FlatAction::Log(_) => End::Next,
             _ => End::Verdict(Verdict::Return),
@@ -278,10 +274,19 @@ fn addresses(all: &mut Alternatives, pool: &mut SetPool<'_>, peer: &Peer, end: P
     }
     for (id, invert) in [(&peer.set, false), (&peer.not_set, true)] {
         if let Some(id) = id {
-            let set = pool.members(id, family);
-            all.and(Match::Lookup { key: vec![field], invert, set });
+            in_set(all, field, pool.blocks(id, family), invert);
         }
     }
+}
+
+/// `field` in a set, or outside of it when inverted: each address is asked for in the block that it is in.
+fn in_set(all: &mut Alternatives, field: Field, blocks: Vec<(Option<IpNet>, Option<Name>)>, invert: bool) {
+    let ways = blocks.into_iter().filter(|(_, set)| set.is_some() || invert).map(|(net, set)| {
+        let in_block = net.map(|net| in_net(field, net, false));
+        let in_set = set.map(|set| Match::Lookup { key: vec![field], invert, set });
+        in_block.into_iter().chain(in_set).collect()
+    });
+    all.or(ways.collect());
 }
 
 /// `field` inside one network, whose prefix is not empty.
@@ -315,7 +320,7 @@ pub(super) fn in_ports(field: Field, range: PortRange, invert: bool) -> Match {
 }
 
 fn named_port(pool: &mut SetPool<'_>, end: PacketEnd, family: Family, id: &SetId, invert: bool) -> Match {
-    let set = pool.members(id, family);
+    let set = pool.ports(id, family);
     Match::Lookup { key: vec![end.address(family), Field::L4Proto, end.port()], invert, set }
 }
 

@@ -18,11 +18,13 @@ use tortie_calc::policy::{Direction, EndpointPolicy, ProfileRules};
 
 use crate::ruleset::{Chain, End, Name, Origin, Rule, Ruleset, Statement, Verdict};
 
+mod blocks;
 pub mod classes;
 pub mod cut;
 pub mod flatten;
 mod frame;
 mod lower;
+mod memo;
 pub mod names;
 mod overflow;
 mod parts;
@@ -36,6 +38,8 @@ use classes::Classes;
 use flatten::{Section, SectionEnd};
 use frame::Layout;
 use lower::{Lowered, Place};
+pub use memo::Compiler;
+use memo::{Made, Memory, Source};
 use names::endpoint_chain;
 use parts::{decide, go};
 use sets::SetPool;
@@ -50,6 +54,10 @@ pub fn compile(policy: &HostPolicy) -> Ruleset {
 
 /// As [`compile`], with a say in when rules become classes: whatever it is, every packet has the same verdict.
 pub fn compile_with(policy: &HostPolicy, classes: Classes) -> Ruleset {
+    compile_by(policy, classes, None)
+}
+
+fn compile_by(policy: &HostPolicy, classes: Classes, mut memory: Option<&mut Memory>) -> Ruleset {
     let mut ruleset = Ruleset::default();
     let mut pool = SetPool::new(&policy.sets, policy.settings.set_size_max);
     let layout = Layout::of(policy);
@@ -61,7 +69,9 @@ pub fn compile_with(policy: &HostPolicy, classes: Classes) -> Ruleset {
             layout.program(&mut ruleset, &mut pool, stage, endpoint, families);
             if !frame::is_open(stage, endpoint) && layout.has_policy(stage, endpoint) {
                 for family in families {
-                    endpoint_chains(&mut ruleset, &mut pool, &layout, endpoint, (stage, *family), classes);
+                    let made = list(memory.as_deref_mut(), &layout, endpoint, (stage, *family), classes);
+                    ruleset.chains.extend(made.chains);
+                    ruleset.sets.extend(made.sets);
                 }
             }
         }
@@ -103,6 +113,34 @@ fn sections(flat: &[Section], pool: &SetPool<'_>, place: (Family, Direction), cl
     simplify::simplify(classes::group(flat, pool, place, classes, false))
 }
 
+/// Policy chains of one endpoint, stage and family with their sets; from memory where they are known.
+fn list(
+    memory: Option<&mut Memory>,
+    layout: &Layout<'_>,
+    endpoint: &Arc<EndpointPolicy>,
+    (stage, family): (Stage, Family),
+    classes: Classes,
+) -> Made {
+    let policy = layout.policy;
+    let size_max = policy.settings.set_size_max;
+    let make = |mut pool: SetPool<'_>| {
+        let mut ruleset = Ruleset::default();
+        endpoint_chains(&mut ruleset, &mut pool, layout, endpoint, (stage, family), classes);
+        let (sets, asked) = pool.into_parts();
+        (Made { chains: ruleset.chains.into_iter().collect(), sets }, asked)
+    };
+    let Some(memory) = memory else { return make(SetPool::new(&policy.sets, size_max)).0 };
+    let key = (endpoint.name.clone(), stage, family);
+    let pass = layout.pass(stage, endpoint);
+    let source = Source { endpoint: endpoint.clone(), settings: policy.settings.clone(), pass };
+    if let Some(made) = memory.list(&key, &source, policy) {
+        return made;
+    }
+    let (made, asked) = make(SetPool::remembering(&policy.sets, size_max, memory));
+    memory.keep(key, source, asked, made.clone(), policy);
+    made
+}
+
 /// Policy chains of one endpoint, stage and family, one for each section.
 ///
 /// A few sections go to one another. More of them are called by a chain that stands before them, each after the one
@@ -117,7 +155,13 @@ fn endpoint_chains(
 ) {
     let settings = &layout.policy.settings;
     let class = stage.class(endpoint);
-    let flat = flatten::flatten(class, profiles(endpoint, stage), stage.direction(), settings, last(endpoint, stage));
+    let flat = flatten::flatten(
+        class,
+        profiles(endpoint, stage),
+        (stage.direction(), family),
+        settings,
+        last(endpoint, stage),
+    );
     let sections = sections(&flat, pool, (family, stage.direction()), classes);
     let is_called = sections.len() > SECTIONS_IN_A_ROW_MAX;
     let name_of =

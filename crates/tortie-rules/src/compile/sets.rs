@@ -1,5 +1,6 @@
 //! Sets that rules look addresses and ports up in.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::ops::Sub;
@@ -9,6 +10,8 @@ use ipnet::IpNet;
 use tortie_api::model::{Family, PortRange};
 use tortie_calc::policy::{SetId, SetMembers};
 
+use super::blocks::{self, Block};
+use super::memo::Memory;
 use super::names::{family_digit, hashed};
 use crate::ruleset::{Element, Field, Name, Ranges, Set};
 
@@ -18,6 +21,9 @@ pub struct SetPool<'a> {
     /// Sets with too many members for the kernel (E-351).
     too_large: BTreeSet<(&'a SetId, Family)>,
     sets: BTreeMap<Name, Arc<Set>>,
+    /// The sets whose members were asked for, in any way.
+    asked: RefCell<BTreeSet<SetId>>,
+    memory: Option<&'a mut Memory>,
 }
 
 impl<'a> SetPool<'a> {
@@ -26,11 +32,29 @@ impl<'a> SetPool<'a> {
         let large = members.iter().filter(|(_, set)| set.len() > size_max);
         let each = large.flat_map(|(id, set)| Family::BOTH.map(|family| (id, family, set.len_in(family))));
         let too_large = each.filter(|(.., len)| *len > size_max).map(|(id, family, _)| (id, family)).collect();
-        Self { members, too_large, sets: BTreeMap::new() }
+        Self { members, too_large, sets: BTreeMap::new(), asked: RefCell::default(), memory: None }
+    }
+
+    /// The same, with a memory of sets.
+    pub(super) fn remembering(
+        members: &'a BTreeMap<SetId, Arc<SetMembers>>,
+        size_max: usize,
+        memory: &'a mut Memory,
+    ) -> Self {
+        Self { memory: Some(memory), ..Self::new(members, size_max) }
+    }
+
+    fn ask(&self, id: &SetId) -> Option<&'a Arc<SetMembers>> {
+        let mut asked = self.asked.borrow_mut();
+        if !asked.contains(id) {
+            asked.insert(id.clone());
+        }
+        self.members.get(id)
     }
 
     /// Whether the set has too many members in this family (E-351).
     pub(super) fn is_too_large(&self, id: &SetId, family: Family) -> bool {
+        self.ask(id);
         self.too_large.contains(&(id, family))
     }
 
@@ -39,24 +63,46 @@ impl<'a> SetPool<'a> {
         self.sets
     }
 
-    /// The set of `id` for one family. Its members change in place (K-5).
-    pub(super) fn members(&mut self, id: &SetId, family: Family) -> Name {
+    /// The same, and the sets whose members they depend on.
+    pub(super) fn into_parts(self) -> (BTreeMap<Name, Arc<Set>>, Vec<SetId>) {
+        (self.sets, self.asked.into_inner().into_iter().collect())
+    }
+
+    /// The networks of a selector for one family, in blocks of which each address is in one. Its members change in place
+    /// (K-5). Without a name is a block of which no address is a member.
+    pub(super) fn blocks(&mut self, id: &SetId, family: Family) -> Vec<(Option<IpNet>, Option<Name>)> {
+        let members = self.ask(id);
+        let blocks = match &mut self.memory {
+            Some(memory) => memory.blocks(id, family, members),
+            None => blocks::cut(family, nets_of(members)),
+        };
+        let name = set_name(id, family);
+        let named = blocks.into_iter().map(|Block { net, set }| {
+            let name = match net {
+                Some(net) => Name::new(format!("{name}/{:x}-{}", number(net.network()), net.prefix_len())),
+                None => name.clone(),
+            };
+            (net, set.map(|set| self.sets.entry(name.clone()).or_insert(set)).map(|_| name))
+        });
+        named.collect()
+    }
+
+    /// The set of a named port for one family. Its members change in place (K-5).
+    pub(super) fn ports(&mut self, id: &SetId, family: Family) -> Name {
         let name = set_name(id, family);
         if !self.sets.contains_key(&name) {
-            let set = match (id, self.members.get(id).map(Arc::as_ref)) {
-                (SetId::NamedPort { .. }, Some(SetMembers::Ports(ports))) => port_set(family, ports.iter().copied()),
-                (SetId::NamedPort { .. }, _) => port_set(family, []),
-                (SetId::Selector(_), Some(SetMembers::Nets(nets))) => net_set(family, nets.iter().copied()),
-                (SetId::Selector(_), _) => net_set(family, []),
+            let set = match self.ask(id).map(Arc::as_ref) {
+                Some(SetMembers::Ports(ports)) => Arc::new(port_set(family, ports.iter().copied())),
+                _ => Arc::new(port_set(family, [])),
             };
-            self.sets.insert(name.clone(), Arc::new(set));
+            self.sets.insert(name.clone(), set);
         }
         name
     }
 
     /// The addresses of a set of one family: single ones as they are, networks merged.
     pub(super) fn spans(&self, id: &SetId, family: Family) -> Vec<(u128, u128)> {
-        let Some(SetMembers::Nets(nets)) = self.members.get(id).map(Arc::as_ref) else { return Vec::new() };
+        let Some(SetMembers::Nets(nets)) = self.ask(id).map(Arc::as_ref) else { return Vec::new() };
         let (singles, wide): (Vec<_>, Vec<_>) =
             spans_of(family, nets.iter().copied()).into_iter().partition(|(first, last)| first == last);
         [merge(wide), singles].concat()
@@ -120,15 +166,29 @@ pub(super) fn spans_of(family: Family, nets: impl IntoIterator<Item = IpNet>) ->
     nets.map(|net| (number(net.network()), number(net.broadcast()))).collect()
 }
 
+/// The networks of a set that is one of networks.
+pub(super) fn nets_of(members: Option<&Arc<SetMembers>>) -> impl Iterator<Item = IpNet> {
+    let nets = match members.map(Arc::as_ref) {
+        Some(SetMembers::Nets(nets)) => Some(nets),
+        _ => None,
+    };
+    nets.into_iter().flatten().copied()
+}
+
 /// Networks of one family as a set: a hash when all are single addresses, merged intervals otherwise (K-6).
 fn net_set(family: Family, nets: impl IntoIterator<Item = IpNet>) -> Set {
     let ranges = spans_of(family, nets);
     let field = address_field(family);
     if ranges.iter().all(|(first, last)| first == last) {
-        let elements = ranges.iter().map(|(value, _)| (Element::exact(bytes(*value, field)), None)).collect();
-        return Set { key: vec![field], elements, ..Set::default() };
+        return singles_set(field, &ranges);
     }
     ranges_set(field, &merge(ranges))
+}
+
+/// Single addresses, as spans that begin and end with them.
+pub(super) fn singles_set(field: Field, singles: &[(u128, u128)]) -> Set {
+    let elements = singles.iter().map(|(value, _)| (Element::exact(bytes(*value, field)), None)).collect();
+    Set { key: vec![field], elements, ..Set::default() }
 }
 
 /// (address, protocol, port) of one family.
@@ -148,7 +208,7 @@ fn port_set(family: Family, ports: impl IntoIterator<Item = (IpAddr, tortie_api:
 }
 
 /// A set over one field: exact when no range is wider than one value.
-fn ranges_set(field: Field, ranges: &[(u128, u128)]) -> Set {
+pub(super) fn ranges_set(field: Field, ranges: &[(u128, u128)]) -> Set {
     let is_exact = ranges.iter().all(|(first, last)| first == last);
     let kind = if is_exact { Ranges::None } else { Ranges::OfKey };
     let elements =

@@ -1,9 +1,10 @@
 //! Changes of maps under classes (C-9).
 
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Choice, Op, element_ops};
-use crate::ruleset::{ClassId, Data, Element, End, Name, Ruleset, Set};
+use super::{Choice, Op, element_ops, has_same_elements};
+use crate::ruleset::{ClassId, Data, Element, End, Holds, Name, Ruleset, Set};
 
 /// Changes of maps by class that stay: none of them shows, because no address has a class that comes or goes.
 pub(super) struct ByClass {
@@ -16,11 +17,15 @@ pub(super) struct ByClass {
 impl ByClass {
     pub(super) fn compare(desired: &Ruleset, actual: &Ruleset, chosen: &Choice) -> Self {
         let (mut before, mut after) = (Vec::new(), Vec::new());
-        let in_use = classes_in(actual);
+        // Asked for only where some map changes.
+        let in_use = LazyCell::new(|| classes_in(actual));
         for (name, set) in desired.sets.iter().filter(|(_, set)| set.is_by_class()) {
             let Some((kept, there)) = chosen.kept.get(name).and_then(|kept| actual.sets.get_key_value(kept)) else {
                 continue;
             };
+            if has_same_elements(there, set) {
+                continue;
+            }
             let wanted = chosen.elements(set);
             // What addresses of now still lead to stays until they have turned. A class that stays is whole already: what
             // else stands under it was put there by foreign hands.
@@ -29,7 +34,7 @@ impl ByClass {
                 class_of(element).is_some_and(|class| in_use.contains(&class) && !stay.contains(&class))
             };
             let passing: Vec<Element> = there.elements.keys().filter(|element| is_passing(element)).cloned().collect();
-            let mut first = wanted;
+            let mut first = wanted.into_owned();
             first.extend(passing.iter().map(|element| (element.clone(), there.elements[element].clone())));
             before.extend(element_ops(kept, set, Some(&there.elements), &first));
             if !passing.is_empty() {
@@ -122,7 +127,8 @@ fn said<'a>(
 
 /// The classes that addresses have.
 fn classes_in(ruleset: &Ruleset) -> BTreeSet<ClassId> {
-    ruleset.sets.values().flat_map(|set| classes_of(set)).collect()
+    let sets = ruleset.sets.values().filter(|set| set.holds == Holds::Classes);
+    sets.flat_map(|set| classes_of(set)).collect()
 }
 
 /// The classes that the addresses of a set have.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::ruleset::{Element, Field, Origin, Rule, Set};
+use crate::ruleset::{Origin, Rule, Set};
 
 impl Rule {
     /// Whether a kernel could not tell the two rules apart: all is equal, and the origins have the same comment.
@@ -24,8 +24,8 @@ impl Set {
     /// Whether all but the elements is the same. A kernel knows what a set holds, not from which end of the packet it is
     /// asked.
     pub(super) fn has_same_shape(&self, other: &Set) -> bool {
-        let fields = |set: &Set| -> Vec<Field> { set.key.iter().map(|field| field.as_key()).collect() };
-        fields(self) == fields(other)
+        self.key.len() == other.key.len()
+            && self.key.iter().zip(&other.key).all(|(one, other)| one.as_key() == other.as_key())
             && self.ranges == other.ranges
             && self.holds == other.holds
             && self.is_counted == other.is_counted
@@ -34,10 +34,12 @@ impl Set {
 
     /// Whether the kernel keeps the same comments on the elements of both: of several origins it keeps the first.
     pub(super) fn has_same_comments(&self, other: &Set) -> bool {
-        let comments = |set: &Set| -> Vec<(Element, Option<String>)> {
-            let first = |origins: &Arc<[Origin]>| origins.first().map(Origin::comment);
-            set.origins.iter().map(|(element, origins)| (element.clone(), first(origins))).collect()
+        let same = |(one, other): (&Arc<[Origin]>, &Arc<[Origin]>)| match (one.first(), other.first()) {
+            (Some(one), Some(other)) => one == other || one.comment() == other.comment(),
+            (one, other) => one.is_none() && other.is_none(),
         };
-        comments(self) == comments(other)
+        self.origins.len() == other.origins.len()
+            && self.origins.keys().eq(other.origins.keys())
+            && self.origins.values().zip(other.origins.values()).all(same)
     }
 }

@@ -90,7 +90,7 @@ fn merged(plan: Plan) -> Plan {
 
 fn single(ops: Vec<Op>) -> Plan {
     let transactions = if ops.is_empty() { Vec::new() } else { vec![Transaction { phase: Phase::Turn, ops }] };
-    Plan { transactions }
+    Plan { transactions, adopted: Vec::new() }
 }
 
 /// Turns `actual` into `desired` by the same names.

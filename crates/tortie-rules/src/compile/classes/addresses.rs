@@ -1,6 +1,6 @@
 //! Which criteria on the peer's address each address satisfies (C-9).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::Signature;
 
@@ -22,57 +22,77 @@ pub(super) struct Addresses {
 /// Cuts the space by the members of each criterion; `None` when the result would be larger than `size_max` numbers.
 pub(super) fn cut(criteria: &[Vec<Span>], size_max: usize) -> Option<Addresses> {
     // What begins and ends where; an end stands at the first address behind it, and none behind the last one.
-    let mut turns: BTreeMap<u128, Vec<(u32, bool)>> = BTreeMap::new();
-    let mut explicit: BTreeMap<u128, Vec<u32>> = BTreeMap::new();
+    let mut turns: Vec<(u128, u32, bool)> = Vec::new();
+    let mut explicit: Vec<(u128, u32)> = Vec::new();
     for (number, spans) in (0u32..).zip(criteria) {
         for (first, last) in spans {
             if first == last {
-                explicit.entry(*first).or_default().push(number);
+                explicit.push((*first, number));
                 continue;
             }
-            turns.entry(*first).or_default().push((number, true));
+            turns.push((*first, number, true));
             if let Some(behind) = last.checked_add(1) {
-                turns.entry(behind).or_default().push((number, false));
+                turns.push((behind, number, false));
             }
         }
     }
-    let mut known: HashMap<Vec<u32>, Signature> = HashMap::new();
-    let mut share = |list: Vec<u32>| known.entry(list.clone()).or_insert_with(|| list.into()).clone();
+    turns.sort_unstable();
+    explicit.sort_unstable();
+    let mut known: HashSet<Signature> = HashSet::new();
+    let mut share = |list: &[u32]| match known.get(list) {
+        Some(signature) => signature.clone(),
+        None => {
+            let signature = Signature::from(list);
+            known.insert(signature.clone());
+            signature
+        }
+    };
     let mut found = Addresses::default();
     let mut open: BTreeSet<u32> = BTreeSet::new();
     let mut size = 0;
-    let mut turns = turns.into_iter().peekable();
-    while let Some((first, changes)) = turns.next() {
-        for (number, begins) in changes {
-            if begins {
-                open.insert(number);
+    let mut list = Vec::new();
+    let mut spans = Vec::new();
+    let mut at_points = turns.chunk_by(|one, other| one.0 == other.0).peekable();
+    while let Some(changes) = at_points.next() {
+        let first = changes[0].0;
+        for (_, number, begins) in changes {
+            if *begins {
+                open.insert(*number);
             } else {
-                open.remove(&number);
+                open.remove(number);
             }
         }
         size += open.len() + 1;
         if size > size_max {
             return None;
         }
-        let last = turns.peek().map_or(u128::MAX, |(next, _)| next - 1);
+        let last = at_points.peek().map_or(u128::MAX, |next| next[0].0 - 1);
         if !open.is_empty() {
-            found.spans.insert((first, last), share(open.iter().copied().collect()));
+            list.clear();
+            list.extend(&open);
+            spans.push(((first, last), share(&list)));
         }
     }
-    for (address, mut list) in explicit {
+    found.spans = spans.into_iter().collect();
+    let mut singles = Vec::new();
+    for at_address in explicit.chunk_by(|one, other| one.0 == other.0) {
+        let address = at_address[0].0;
+        list.clear();
+        list.extend(at_address.iter().map(|(_, number)| number));
         let around = found.around(address);
         if list.iter().all(|number| around.binary_search(number).is_ok()) {
             continue;
         }
-        list.extend(around.iter());
+        list.extend(around);
         list.sort_unstable();
         list.dedup();
         size += list.len();
         if size > size_max {
             return None;
         }
-        found.singles.insert(address, share(list));
+        singles.push((address, share(&list)));
     }
+    found.singles = singles.into_iter().collect();
     Some(found)
 }
 

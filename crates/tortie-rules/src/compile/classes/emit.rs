@@ -17,7 +17,7 @@ use crate::compile::flatten::SectionEnd;
 use crate::compile::lower::{Place, byte, in_ports};
 use crate::compile::parts::{decide, own_address, peer_address};
 use crate::compile::sets::{SetPool, address_field, bytes};
-use crate::ruleset::{Chain, ClassId, Data, Element, End, Field, Holds, Name, Origin, Ranges, Rule, Set, Verdict};
+use crate::ruleset::{Chain, ClassId, Data, Element, End, Field, Holds, Key, Name, Origin, Ranges, Rule, Set, Verdict};
 
 mod pairs;
 
@@ -31,6 +31,9 @@ const EXACT_PER_RANGE: usize = 16;
 /// Exact elements that a few ranges may become, for each exact one that is there, so that a hash holds all.
 const WIDENED_PER_EXACT: u64 = 2;
 const WIDENED_MIN: u64 = 256;
+
+/// Bytes of a class in a key.
+const CLASS_LEN: usize = Field::Class.width();
 
 /// Appends the rules of a table whose maps have names that begin with `name`, and the chains that its elements lead to;
 /// behind all sections stands `end`.
@@ -142,20 +145,25 @@ impl Kind {
         }
     }
 
-    /// The bytes of a point in the key.
-    fn bytes(self, point: Point) -> Vec<u8> {
+    /// A point in the key, behind the classes.
+    fn value(self, classes: &[ClassId], point: Point) -> Key {
         let [_, protocol, high, low] = point.to_be_bytes();
-        match self {
-            Kind::Ports | Kind::PortRanges => vec![protocol, high, low],
-            Kind::Icmp => vec![high, low],
-            Kind::Protocols => vec![protocol],
-            Kind::Any => Vec::new(),
-        }
+        let (bytes, len) = match self {
+            Kind::Ports | Kind::PortRanges => ([protocol, high, low], 3),
+            Kind::Icmp => ([high, low, 0], 2),
+            Kind::Protocols => ([protocol, 0, 0], 1),
+            Kind::Any => ([0; 3], 0),
+        };
+        let mut value = [0; 2 * CLASS_LEN + 3];
+        let parts = classes.iter().map(|class| class.0.to_be_bytes());
+        parts.zip(value.chunks_exact_mut(CLASS_LEN)).for_each(|(class, part)| part.copy_from_slice(&class));
+        let at = classes.len() * CLASS_LEN;
+        value[at..at + len].copy_from_slice(&bytes[..len]);
+        Key::from(&value[..at + len])
     }
 
     fn element(self, classes: &[ClassId], range: Range) -> Element {
-        let classes: Vec<u8> = classes.iter().flat_map(|class| class.0.to_be_bytes()).collect();
-        let value = |point| [classes.clone(), self.bytes(point)].concat();
+        let value = |point| self.value(classes, point);
         match self {
             Kind::Protocols | Kind::Any => Element::exact(value(range.0)),
             _ => Element::range(value(range.0), value(range.1)),
@@ -232,7 +240,7 @@ impl Emitter<'_> {
     fn classes(&self, rules: &mut Vec<Rule>, pool: &mut SetPool<'_>) {
         let table = self.table;
         let ports = Ports::of(table.classes.iter().flatten());
-        let mut maps: BTreeMap<Kind, Set> = BTreeMap::new();
+        let mut maps: BTreeMap<Kind, Vec<(Element, &Piece)>> = BTreeMap::new();
         let mut kinds_of: Vec<BTreeSet<Kind>> = Vec::with_capacity(table.classes.len());
         let mut ids = Vec::with_capacity(table.classes.len());
         for pieces in &table.classes {
@@ -240,9 +248,7 @@ impl Emitter<'_> {
             let mut kinds = BTreeSet::new();
             for piece in pieces {
                 for (kind, range) in ports.split(piece) {
-                    let key = || [vec![Field::Class], kind.key()].concat();
-                    let map = maps.entry(kind).or_insert_with(|| verdicts(key(), kind));
-                    self.add(map, kind.element(&[id], range), piece);
+                    maps.entry(kind).or_default().push((kind.element(&[id], range), piece));
                     kinds.insert(kind);
                 }
             }
@@ -257,8 +263,9 @@ impl Emitter<'_> {
         ] {
             self.ask_by(rules, pool, Holders { what, address, spans }, &kinds_of, &ids);
         }
-        for (kind, map) in maps {
-            pool.insert(self.map(kind.name()), map);
+        for (kind, pieces) in maps {
+            let key = [vec![Field::Class], kind.key()].concat();
+            pool.insert(self.map(kind.name()), self.verdicts(key, kind, pieces));
         }
     }
 
@@ -327,10 +334,8 @@ impl Emitter<'_> {
                 rules.extend(plain);
                 continue;
             }
-            let mut map = verdicts(kind.key(), kind);
-            for (range, piece) in pieces {
-                self.add(&mut map, kind.element(&[], range), piece);
-            }
+            let pieces = pieces.into_iter().map(|(range, piece)| (kind.element(&[], range), piece)).collect();
+            let map = self.verdicts(kind.key(), kind, pieces);
             // Not constant: it may lead to chains, which have instances.
             let name = self.map(&format!("all-{}", kind.name()));
             pool.insert(name.clone(), map);
@@ -338,13 +343,23 @@ impl Emitter<'_> {
         }
     }
 
-    /// Adds what a piece says under `element`.
-    fn add(&self, map: &mut Set, element: Element, piece: &Piece) {
-        let Word { verdict, origins, .. } = &self.words[&piece.fate];
-        if !origins.is_empty() {
-            map.origins.insert(element.clone(), origins.clone());
+    /// A map of counted verdicts over `key`: what pieces say under elements.
+    fn verdicts(&self, key: Vec<Field>, kind: Kind, pieces: Vec<(Element, &Piece)>) -> Set {
+        let key = key.into_iter().map(Field::as_key).collect();
+        let words = || pieces.iter().map(|(element, piece)| (element, &self.words[&piece.fate]));
+        let with_origins = words().filter(|(_, word)| !word.origins.is_empty());
+        let origins = with_origins.map(|(element, word)| (element.clone(), word.origins.clone())).collect();
+        let data = |word: &Word| Some(Data::Verdict(word.verdict.clone()));
+        let elements = words().map(|(element, word)| (element.clone(), data(word))).collect();
+        Set {
+            key,
+            ranges: kind.ranges(),
+            holds: Holds::Verdicts,
+            is_counted: true,
+            elements,
+            origins,
+            ..Set::default()
         }
-        map.elements.insert(element, Some(Data::Verdict(verdict.clone())));
     }
 
     fn ask(&self, kind: Kind, end: End) -> Rule {
@@ -396,10 +411,4 @@ impl Emitter<'_> {
             hash.update(format!("{:?} {:?} {}\n", piece.level, piece.range, self.words[&piece.fate].text));
         }
     }
-}
-
-/// An empty map of counted verdicts over `key`.
-fn verdicts(key: Vec<Field>, kind: Kind) -> Set {
-    let key = key.into_iter().map(Field::as_key).collect();
-    Set { key, ranges: kind.ranges(), holds: Holds::Verdicts, is_counted: true, ..Set::default() }
 }

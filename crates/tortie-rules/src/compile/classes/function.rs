@@ -52,6 +52,12 @@ impl Fates {
         id
     }
 
+    /// A fate that none is like: it names a rule or end of its own.
+    pub(super) fn add(&mut self, fate: Fate) -> FateId {
+        self.all.push(fate);
+        self.all.len() as FateId - 1
+    }
+
     /// Gives the positions that fates speak of other numbers; those without one are in no fate that is asked for.
     pub(super) fn renumber(&mut self, number_of: impl Fn(usize) -> Option<usize>) {
         for fate in &mut self.all {

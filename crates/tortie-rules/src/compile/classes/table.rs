@@ -190,7 +190,7 @@ impl Table {
 
 fn decided(act: Act, origin: &Origin, origins: &mut Vec<Origin>, fates: &mut Fates) -> u32 {
     origins.push(origin.clone());
-    fates.id(Fate { act, rules: vec![origins.len() as u32 - 1] })
+    fates.add(Fate { act, rules: vec![origins.len() as u32 - 1] })
 }
 
 /// A rule as it stands in the family of the criteria; `None` where it matches nothing there.

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
-use super::{Emitter, Kind, Ports, verdicts};
+use super::{Emitter, Kind, Ports};
 use crate::compile::classes::encode::Piece;
 use crate::compile::classes::pairs::class_id;
 use crate::compile::sets::SetPool;
-use crate::ruleset::{ClassId, ClassOf, End, Field, Rule, Set};
+use crate::ruleset::{ClassId, ClassOf, Element, End, Field, Rule};
 
 /// Where the classes are that pairs are made of.
 const PEERS: &str = "pair-peers";
@@ -22,7 +22,7 @@ impl Emitter<'_> {
             return;
         }
         let ports = Ports::of(pairs.pieces());
-        let mut maps: BTreeMap<Kind, Set> = BTreeMap::new();
+        let mut maps: BTreeMap<Kind, Vec<(Element, &Piece)>> = BTreeMap::new();
         let column_ids = pairs.column_ids();
         let mut row_ids = Vec::with_capacity(pairs.rows.len());
         for row in &pairs.rows {
@@ -33,9 +33,8 @@ impl Emitter<'_> {
             for (column, pieces) in &row {
                 for piece in *pieces {
                     for (kind, range) in ports.split(piece) {
-                        let key = || [vec![Field::Class, Field::Class], kind.key()].concat();
-                        let map = maps.entry(kind).or_insert_with(|| verdicts(key(), kind));
-                        self.add(map, kind.element(&[id, *column], range), piece);
+                        let element = kind.element(&[id, *column], range);
+                        maps.entry(kind).or_default().push((element, piece));
                     }
                 }
             }
@@ -46,7 +45,7 @@ impl Emitter<'_> {
             ends.reverse();
         }
         let [(address, classes), (other, other_classes)] = ends;
-        for (kind, map) in maps {
+        for (kind, pieces) in maps {
             let name = self.map(&format!("pair-{}", kind.name()));
             let end = End::Class {
                 address,
@@ -56,7 +55,8 @@ impl Emitter<'_> {
                 map: name.clone(),
             };
             rules.push(self.ask(kind, end));
-            pool.insert(name, map);
+            let key = [vec![Field::Class, Field::Class], kind.key()].concat();
+            pool.insert(name, self.verdicts(key, kind, pieces));
         }
         pool.insert(classes, self.holders(&pairs.row_spans, |row| row_ids[row]));
         pool.insert(other_classes, self.holders(&pairs.column_spans, |column| column_ids[&column]));
