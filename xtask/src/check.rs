@@ -26,6 +26,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("tortie-flows", &["tortie-netlink", "tortie-api"]),
     ("tortie-nftables", &["tortie-netlink", "tortie-rules", "tortie-calc", "tortie-api"]),
     ("tortie-netmon", &["tortie-api"]),
+    ("tortie-xdp", &["tortie-calc", "tortie-api", "tortie-netmon"]),
     ("tortie-testkit", &["tortie-api", "tortie-selector"]),
     (
         "tortie-verdicts",
@@ -52,6 +53,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "tortie-nftables",
             "tortie-flows",
             "tortie-netmon",
+            "tortie-xdp",
         ],
     ),
     (
@@ -66,6 +68,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "tortie-kubernetes",
             "tortie-nftables",
             "tortie-netmon",
+            "tortie-xdp",
             "tortie-agent",
             "tortie-controller",
             "tortie-proof",
@@ -99,7 +102,7 @@ const NOT_IN_CORE: &[&str] = &["tokio", "nix", "libc", "axum", "hyper", "rusqlit
 /// Crates that may hold `unsafe`, each block with its argument: those that speak to the kernel, and the one whose test
 /// counts memory.
 const MAY_BE_UNSAFE: &[&str] =
-    &["tortie-nftables", "tortie-netmon", "tortie-testkit", "tortie-verdicts", "tortie-fuzz"];
+    &["tortie-nftables", "tortie-netmon", "tortie-xdp", "tortie-testkit", "tortie-verdicts", "tortie-fuzz"];
 
 /// Licences that a dependency may have.
 const LICENCES: &[&str] = &[

@@ -2,13 +2,15 @@
 //!
 //! [`Monitor`] listens before it lists, so that no change is lost between the two, and always delivers the whole table:
 //! links are few, and a whole table cannot be half applied. It changes nothing in the kernel.
-//! [`Routes`] asks where one address lies.
+//! [`Routes`] asks where one address lies, [`devices`] what stands between a link's frames and the host's stack.
 #![forbid(unsafe_code)]
 
+mod devices;
 #[doc(hidden)]
 pub mod fuzzing;
 mod routes;
 
+pub use devices::{Device, Mac, XdpMode, devices};
 pub use routes::Routes;
 
 use std::collections::BTreeMap;
