@@ -38,7 +38,7 @@ promise "installing drops nothing" not sh -c 'nft list ruleset | grep -w drop'
 
 echo "--- the agent in its unit"
 status=$(cat "/proc/$(pid)/status")
-promise "it has CAP_CHOWN and CAP_NET_ADMIN and no other" says "$status" "CapEff:	0000000000001001"
+promise "it has CAP_CHOWN, CAP_NET_ADMIN and CAP_BPF and no other" says "$status" "CapEff:	0000008000001001"
 promise "it gets no more" says "$status" "NoNewPrivs:	1"
 promise "its system calls are filtered" says "$status" "Seccomp:	2"
 promise "it cannot write to the system" not nsenter -t "$(pid)" -m touch /usr/bin/tortie /etc/tortie/environment

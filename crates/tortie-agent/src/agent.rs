@@ -33,6 +33,7 @@ use tortie_nftables::{Events, Kernel, OpenError, Tap};
 use tortie_rules::{Compiler, Ruleset};
 
 use crate::api;
+use crate::early::Early;
 use crate::event::Event;
 use crate::health::Phase;
 use crate::hold::Hold;
@@ -273,6 +274,7 @@ struct Loop {
     compiler: Compiler,
     /// What the calculation gave last, compiled.
     desired: Option<Ruleset>,
+    early: Early,
     saver: Saver,
     /// Reads the store, once the loop runs.
     syncer: Option<Syncer>,
@@ -339,6 +341,7 @@ impl Loop {
             monitor,
             compiler: Compiler::default(),
             desired: None,
+            early: Early::new(),
             config,
             hold,
             observe,
@@ -380,7 +383,8 @@ impl Loop {
     fn run(mut self, receiver: &Receiver<Event>) -> Result<(), AgentError> {
         loop {
             self.observe.enter(Phase::Waiting);
-            let due = [self.retry_at, self.refresh_at(), self.relist_at(), self.save_at()];
+            let early_at = self.early.refresh_at(&self.resolved.operation);
+            let due = [self.retry_at, self.refresh_at(), self.relist_at(), self.save_at(), early_at];
             let received = match due.into_iter().flatten().min() {
                 Some(at) => receiver.recv_timeout(at.saturating_duration_since(Instant::now())),
                 None => receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -438,6 +442,10 @@ impl Loop {
             self.programmer.forget();
             self.needs_programming = true;
             self.has_host_changed = true;
+        }
+        if self.early.refresh_at(&self.resolved.operation).is_some_and(|at| at <= now) {
+            self.early.doubt();
+            self.needs_programming = true;
         }
         if self.relist_at().is_some_and(|at| at <= now) {
             self.relisted_at = now;

@@ -9,6 +9,7 @@
 mod agent;
 mod api;
 pub mod bounded;
+mod early;
 mod event;
 #[doc(hidden)]
 pub mod fuzzing;

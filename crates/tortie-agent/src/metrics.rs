@@ -160,6 +160,7 @@ fn protection(text: &mut Text, status: &Status) {
     for interface in &status.interfaces {
         text.sample(name, &[("interface", &interface.name)], flag(interface.protected));
     }
+    early_drops(text, status);
     let name = "tortie_endpoint_state";
     text.head(name, "gauge", "1 for the state of the host endpoint, 0 for the others.");
     for endpoint in &status.endpoints {
@@ -195,6 +196,28 @@ fn protection(text: &mut Text, status: &Status) {
     }
 }
 
+/// E-480..E-484, of interfaces on which untracked policy judges what arrives.
+fn early_drops(text: &mut Text, status: &Status) {
+    let early = || status.interfaces.iter().filter_map(|interface| Some((interface, interface.early_drop.as_ref()?)));
+    let name = "tortie_early_drop_attached";
+    text.head(name, "gauge", "1 when an XDP program drops early on the interface, 0 when the rules judge alone.");
+    for (interface, early) in early() {
+        let mode = early.mode.as_deref().unwrap_or("off");
+        let is_attached = if early.mode.is_some() { 1.0 } else { 0.0 };
+        text.sample(name, &[("interface", &interface.name), ("mode", mode)], is_attached);
+    }
+    let name = "tortie_early_drop_entries";
+    text.head(name, "gauge", "Addresses and networks that are dropped early.");
+    for (interface, early) in early() {
+        text.sample(name, &[("interface", &interface.name)], early.entries as f64);
+    }
+    let name = "tortie_early_dropped_packets";
+    text.head(name, "counter", "Packets dropped early since the program is attached; no rule counts them.");
+    for (interface, early) in early() {
+        text.sample(name, &[("interface", &interface.name)], early.dropped_packets as f64);
+    }
+}
+
 #[derive(Default)]
 struct Text {
     out: String,
@@ -225,15 +248,17 @@ impl Text {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::{EndpointStatus, InterfaceStatus, StagedStatus, StagedVerdict};
+    use crate::status::{EarlyDropStatus, EndpointStatus, InterfaceStatus, StagedStatus, StagedVerdict};
 
     fn numbers() -> Numbers {
         let mut numbers = Numbers::default();
         numbers.status.store.state = "in-sync".to_owned();
         numbers.status.kernel.repairs = 3;
         numbers.status.kernel.failures = 2;
+        let early_drop =
+            Some(EarlyDropStatus { mode: Some("driver".to_owned()), entries: 9, dropped_packets: 8, reason: None });
         numbers.status.interfaces = vec![
-            InterfaceStatus { name: "eth0".to_owned(), protected: true, ..InterfaceStatus::default() },
+            InterfaceStatus { name: "eth0".to_owned(), protected: true, early_drop, ..InterfaceStatus::default() },
             InterfaceStatus { name: "odd\"\\name".to_owned(), ..InterfaceStatus::default() },
         ];
         numbers.status.endpoints = vec![EndpointStatus {
@@ -275,6 +300,9 @@ mod tests {
         has("tortie_store_state{state=\"lost\"} 0");
         has("tortie_interface_protected{interface=\"eth0\"} 1");
         has("tortie_interface_protected{interface=\"odd\\\"\\\\name\"} 0");
+        has("tortie_early_drop_attached{interface=\"eth0\",mode=\"driver\"} 1");
+        has("tortie_early_drop_entries{interface=\"eth0\"} 9");
+        has("tortie_early_dropped_packets{interface=\"eth0\"} 8");
         has("tortie_endpoint_state{endpoint=\"web\",state=\"down\"} 1");
         has("tortie_endpoint_state{endpoint=\"web\",state=\"up\"} 0");
         has("tortie_invalid_dropped_packets{endpoint=\"web\"} 7");

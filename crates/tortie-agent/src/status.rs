@@ -162,6 +162,22 @@ pub struct InterfaceStatus {
     pub protected: bool,
     /// Why there is no endpoint, where that is not plain: `exempt`, `workload`.
     pub note: Option<String>,
+    /// Early drops (E-480); absent where no untracked policy judges what arrives, or they are disabled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub early_drop: Option<EarlyDropStatus>,
+}
+
+/// What is dropped before the network stack sees it on one interface (E-480..E-484).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EarlyDropStatus {
+    /// `driver` or `generic`; absent when there is no program.
+    pub mode: Option<String>,
+    /// Addresses and networks whose packets are dropped.
+    pub entries: usize,
+    /// Packets dropped since the program is attached. Rules have not seen them, and count none of them.
+    pub dropped_packets: u64,
+    /// Why there is no program.
+    pub reason: Option<String>,
 }
 
 /// Which endpoint serves which class of policy on one interface (E-108, E-111, E-112, E-121, E-415).

@@ -9,6 +9,7 @@ pub mod certificates;
 #[cfg(feature = "servers")]
 pub mod etcd;
 pub mod generators;
+pub mod peers;
 pub mod probe;
 pub mod sandbox;
 #[cfg(feature = "servers")]

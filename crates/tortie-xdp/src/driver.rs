@@ -8,9 +8,11 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
+use nix::libc;
 use tortie_netmon::{Device, Mac, XdpMode, devices};
 
 use crate::attached::{AttachError, Attached};
+use crate::filter::FilterError;
 use crate::guard::{Guard, NoGuard};
 use crate::pins::Pins;
 
@@ -58,6 +60,11 @@ pub enum Problem {
     /// E-484.
     #[error("the driver has no XDP ({0}); `genericXDPEnabled: true` would use the kernel's slower form")]
     NoDriverMode(String),
+    /// Neither programs nor maps may be made.
+    #[error(
+        "bpf(2) is not permitted: it takes CAP_BPF beside CAP_NET_ADMIN, and a filter of system calls that lets it"
+    )]
+    NotPermitted,
     /// Anything else that the kernel does not do.
     #[error("{0}")]
     Failed(String),
@@ -123,7 +130,10 @@ impl Driver {
             self.is_generic_enabled = is_generic_enabled;
             self.failed.clear();
         }
-        let devices = match devices() {
+        let has_work = !self.attached.is_empty() || guards.values().any(Result::is_ok);
+        // Most hosts have no such policy: they do not pay for a listing.
+        let listed = if has_work { devices() } else { Ok(BTreeMap::new()) };
+        let devices = match listed {
             Ok(devices) => devices,
             Err(error) => return self.blind(guards, &error),
         };
@@ -298,7 +308,14 @@ impl State {
 }
 
 fn failed(error: &AttachError) -> Problem {
-    Problem::Failed(sentence(error))
+    match error {
+        AttachError::Filter(FilterError::Make { source, .. } | FilterError::Load(source))
+            if matches!(source.raw_os_error(), Some(libc::EPERM | libc::ENOSYS)) =>
+        {
+            Problem::NotPermitted
+        }
+        other => Problem::Failed(sentence(other)),
+    }
 }
 
 fn sentence(error: &dyn std::error::Error) -> String {

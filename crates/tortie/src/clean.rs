@@ -6,6 +6,7 @@ use std::path::Path;
 use tortie_agent::{LockError, NamespaceLock, forget_state};
 use tortie_api::with_causes;
 use tortie_nftables::{Kernel, OpenError};
+use tortie_xdp::{BPF_FS, Driver};
 
 use crate::args::{CleanArgs, Global};
 use crate::exit::{Code, Failure};
@@ -32,6 +33,8 @@ pub(crate) fn clean(global: &Global, args: &CleanArgs) -> Result<Code, Failure> 
     // First: with rules and no state the next boot is open as asked for, the other way round it would not be.
     let folder = args.state.folder(&global.socket);
     let had_state = forget_state(&folder).map_err(|error| Failure::new(Code::General, with_causes(&error)))?;
+    let programs = Driver::new(Path::new(BPF_FS)).and_then(|mut driver| driver.remove_all());
+    let programs = programs.map_err(|error| Failure::new(Code::General, format!("XDP programs: {error}")))?;
     // A table that cannot be read is one to be removed.
     let had_table = kernel.read().map_or(true, |actual| actual.ruleset.is_some());
     kernel.delete_table().map_err(|error| Failure::new(Code::General, with_causes(&error)))?;
@@ -39,6 +42,9 @@ pub(crate) fn clean(global: &Global, args: &CleanArgs) -> Result<Code, Failure> 
         println!("removed table inet tortie: this host is open as far as Tortie is concerned");
     } else {
         println!("there is no table inet tortie here: nothing to remove");
+    }
+    if programs > 0 {
+        println!("removed the XDP programs of {programs} interfaces");
     }
     if had_state {
         println!("removed the saved state in {}: nothing is restored at boot", folder.display());

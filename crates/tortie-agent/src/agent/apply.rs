@@ -75,6 +75,7 @@ impl Loop {
 
     /// The kernel has everything that is in force.
     fn applied(&mut self, outcome: Outcome) {
+        self.early.after(self.resolved.operation.xdp);
         self.count(outcome, self.revision.0);
         self.kernel.revision = Some(self.revision.0);
         self.enforced_kinds.clone_from(&self.kinds);
@@ -159,10 +160,16 @@ impl Loop {
             // A repair wants the same as before.
             let desired = match self.desired.take() {
                 Some(desired) => desired,
-                None => self.compiled(),
+                None => {
+                    self.early.calculate(self.engine.policy(), self.resolved.operation.xdp);
+                    self.compiled()
+                }
             };
             self.observe.calculated(start.elapsed());
             self.observe.enter(Phase::Programming);
+            if let Some(links) = &self.links {
+                self.early.before(links);
+            }
             let programmed = self.programmer.program(&desired);
             self.desired = Some(desired);
             let error = match programmed {

@@ -116,7 +116,9 @@ impl Loop {
         let lints = self.lints();
         let (policy, report) = (self.engine.policy(), self.engine.report());
         let links = self.links.clone().unwrap_or_default();
-        let interfaces = view::interfaces(policy, &links, self.observe.enforced.as_ref());
+        let mut interfaces = view::interfaces(policy, &links, self.observe.enforced.as_ref());
+        self.early.tell(&links, &mut interfaces);
+        warnings.extend(self.early.warnings());
         warnings.extend(view::too_large(&self.engine.sets_too_large(), policy.settings.set_size_max));
         warnings.extend(view::unpoliced_ipv6(policy, &links, &interfaces));
         let mut endpoints = view::endpoints(report, policy, &links, self.local_endpoints());

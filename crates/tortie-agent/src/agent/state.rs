@@ -156,6 +156,10 @@ impl Loop {
         if let Some(links) = &self.links {
             stand_in.engine.set_links(links.clone());
         }
+        if let Some(links) = &self.links {
+            // What a former process dropped early is not known to go with these rules: it is held.
+            self.early.before(links);
+        }
         match stand_in.program(&mut self.programmer) {
             Ok(()) => {
                 self.observe.progress(|progress| progress.has_restored = true);

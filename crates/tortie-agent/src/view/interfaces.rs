@@ -25,6 +25,7 @@ pub(crate) fn interfaces(policy: &HostPolicy, links: &Links, enforced: Option<&D
             protected: enforced.is_some_and(|dispatch| normal(dispatch, settings, &link.name).is_some()),
             classes,
             note: note.map(str::to_owned),
+            early_drop: None,
         }
     };
     links.values().map(to_status).collect()

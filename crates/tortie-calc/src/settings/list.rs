@@ -263,7 +263,7 @@ mod tests {
     #[test]
     fn descriptions_say_which_fields_are_not_used_and_which_have_no_effect() {
         // These are read for the notes about them, and nothing else comes of it.
-        let read_only = ["xdpRefreshInterval", "xdpEnabled", "genericXDPEnabled", "logSeveritySys"];
+        let read_only = ["logSeveritySys"];
         for field in schema::spec(Resource::FelixConfiguration) {
             assert_eq!(field.is_unused(), NOT_APPLICABLE.contains(&field.name), "{}: {}", field.name, field.doc);
             let setting = SETTINGS.iter().find(|s| s.origin == Origin::Felix && s.name == field.name);

@@ -118,7 +118,6 @@ fn without_effect(chosen: &Chosen) -> Vec<SettingNote> {
         let is_said = match value {
             Value::Word(word) => words.contains(word),
             Value::Bool(value) => *value,
-            Value::Duration(_) => true,
             _ => false,
         };
         is_said.then(|| (format!("{name}: {value}"), source.to_string()))
@@ -128,9 +127,6 @@ fn without_effect(chosen: &Chosen) -> Vec<SettingNote> {
         (says("bpfEnabled", &[]), "no effect: the data plane in use is nftables"),
         (says("nftablesMode", &["Disabled"]), "no effect: the data plane in use is nftables"),
         (says("iptablesBackend", &["Legacy", "NFT"]), "no effect: the data plane in use is nftables, not iptables"),
-        (says("xdpEnabled", &[]), "no effect: there are no early drops by XDP"),
-        (says("genericXDPEnabled", &[]), "no effect: there are no early drops by XDP"),
-        (says("xdpRefreshInterval", &[]), "no effect: there are no early drops by XDP"),
         (
             says("logSeveritySys", &["Trace", "Debug", "Info", "Warning", "Error", "Fatal"]),
             "no effect: the log goes to standard error and `logFilePath`",

@@ -2,7 +2,6 @@
 #![allow(dead_code, reason = "each test uses a part")]
 
 pub(crate) mod frames;
-pub(crate) mod lab;
 pub(crate) mod model;
 
 use tortie_netmon::Mac;

@@ -27,6 +27,7 @@ pub(crate) fn render(status: &Status, is_bold: bool) -> String {
     };
     let headings = ["INTERFACE", "LINK", "PROTECTED", "HOST ENDPOINT", "ADDRESSES"];
     table(&headings, interfaces(&status.interfaces));
+    table(&["EARLY DROPS", "MODE", "ENTRIES", "PACKETS", "WHY NOT"], early_drops(&status.interfaces));
     let headings = ["HOST ENDPOINT", "STATE", "INTERFACES", "INVALID DROPS", "PROFILES"];
     table(&headings, endpoints(&status.endpoints));
     table(&["HOST ENDPOINT", "CLASS", "#", "ORDER", "TIER", "POLICY"], policies(&status.endpoints));
@@ -124,6 +125,17 @@ fn interfaces(interfaces: &[InterfaceStatus]) -> Vec<Vec<String>> {
         ]
     };
     interfaces.iter().map(to_row).collect()
+}
+
+fn early_drops(interfaces: &[InterfaceStatus]) -> Vec<Vec<String>> {
+    let to_row = |interface: &InterfaceStatus| {
+        let early = interface.early_drop.as_ref()?;
+        let mode = early.mode.as_deref().unwrap_or("off");
+        let reason = early.reason.clone().unwrap_or_default();
+        let (entries, packets) = (early.entries.to_string(), early.dropped_packets.to_string());
+        Some(vec![interface.name.clone(), mode.to_owned(), entries, packets, reason])
+    };
+    interfaces.iter().filter_map(to_row).collect()
 }
 
 fn endpoints(endpoints: &[EndpointStatus]) -> Vec<Vec<String>> {
@@ -273,7 +285,7 @@ fn list(items: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use tortie_agent::status::{ClassEndpoints, StagedVerdict, Traffic};
+    use tortie_agent::status::{ClassEndpoints, EarlyDropStatus, StagedVerdict, Traffic};
 
     use super::*;
 
@@ -290,7 +302,24 @@ mod tests {
             protected: endpoint.is_some(),
             note: note.map(str::to_owned),
             addresses: vec!["192.0.2.1".to_owned()],
+            early_drop: None,
         }
+    }
+
+    #[test]
+    fn early_drops_are_told_where_untracked_policy_is_e480() {
+        let early = |mode: Option<&str>, reason: Option<&str>| EarlyDropStatus {
+            mode: mode.map(str::to_owned),
+            entries: 3,
+            dropped_packets: 7,
+            reason: reason.map(str::to_owned),
+        };
+        let mut status = Status { interfaces: vec![interface("eth0", Some("h"), None)], ..Status::default() };
+        assert_eq!(rows(&status, "EARLY DROPS"), [""; 0]);
+        status.interfaces[0].early_drop = Some(early(Some("driver"), None));
+        status.interfaces.push(interface("eth1", Some("h"), None));
+        status.interfaces[1].early_drop = Some(early(None, Some("no such driver")));
+        assert_eq!(rows(&status, "EARLY DROPS"), ["eth0 driver 3 7", "eth1 off 3 7 no such driver"]);
     }
 
     /// The rows of one table, cells separated by single spaces.

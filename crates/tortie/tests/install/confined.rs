@@ -17,7 +17,7 @@ fn capabilities(unit: &str) -> String {
 #[test]
 fn the_agent_lives_with_the_capabilities_and_folders_of_its_unit() {
     let (agent, restore) = (capabilities("tortie-agent.service"), capabilities("tortie-restore.service"));
-    assert_eq!((agent.as_str(), restore.as_str()), (",+net_admin,+chown", ",+net_admin"));
+    assert_eq!((agent.as_str(), restore.as_str()), (",+net_admin,+bpf,+chown", ",+net_admin"));
     let mut command = Command::new("unshare");
     command
         .args(["--net", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c"])

@@ -68,7 +68,7 @@ pub(super) const FIELDS: &[Field] = &[
     kept(
         "xdpRefreshInterval",
         DURATION,
-        "How often XDP programs are compared with the kernel again. No effect here: there are no early drops by XDP.",
+        "How often XDP programs and their maps are compared with what they should be, and repaired. 0 is never.",
     ),
     kept("netlinkTimeout", DURATION, calicos!("How long to wait for answers of the kernel.")),
     optional(

@@ -101,14 +101,9 @@ pub(super) const FIELDS: &[Field] = &[
     kept(
         "xdpEnabled",
         BOOL,
-        "Whether untracked denies drop early, by XDP. No effect here: there are no early drops by XDP.",
+        "Whether packets that untracked policy denies by their source alone are dropped early, by XDP.",
     ),
-    kept(
-        "genericXDPEnabled",
-        BOOL,
-        "Whether network cards without XDP use the kernel's slow form of it. No effect here: there are no early drops \
-         by XDP.",
-    ),
+    kept("genericXDPEnabled", BOOL, "Whether network cards without XDP use the kernel's slower form of it."),
     optional(
         "nftablesMode",
         Type::Text(Text::OneOf(&["Disabled", "Enabled", "Auto"])),
