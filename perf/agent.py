@@ -21,12 +21,12 @@ def must(done, what):
 class Agent:
     """A running agent whose rules are in the kernel, all resources of `world` in its embedded store."""
 
-    def __init__(self, ns, world):
+    def __init__(self, ns, world, variables={}):
         self.folder = f"{W}/{ns}-agent"
         os.makedirs(self.folder)
         self.socket = f"{self.folder}/agent.sock"
         store = f"embedded:{self.folder}/store"
-        self.env = {"PATH": os.environ["PATH"], "HOME": self.folder, "TORTIE_STORE": store}
+        self.env = {"PATH": os.environ["PATH"], "HOME": self.folder, "TORTIE_STORE": store, **variables}
         for number in range(world.more_interfaces):
             must(sh(f"ip -n {ns} link add more{number} type veth peer name peer{number} && ip -n {ns} link set more{number} up"), "interface")
         start = time.perf_counter()

@@ -46,7 +46,9 @@ impl Early {
 
     /// When programs and maps are to be read again, if ever (E-620).
     pub(crate) fn refresh_at(&self, operation: &Operation) -> Option<Instant> {
-        let interval = operation.xdp_refresh.filter(|_| operation.xdp.is_enabled)?;
+        // Without a list there is nothing to look at.
+        let has_list = operation.xdp.is_enabled && self.guards.values().any(Result::is_ok);
+        let interval = operation.xdp_refresh.filter(|_| has_list)?;
         self.refreshed_at.checked_add(interval)
     }
 

@@ -1,6 +1,7 @@
 //! A host and its peers: two network namespaces joined by a link, and a bpf file system of the host's own. All of it
 //! vanishes with its threads.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::process::Command;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -71,8 +72,11 @@ fn peers(sends: Receiver<(IpAddr, u16)>) -> (Pid, JoinHandle<()>) {
     let thread = std::thread::spawn(move || {
         new_network_namespace().expect("kernel tests need root: they make network namespaces of their own");
         ready.send(gettid()).expect("somebody waits for it");
+        // Each is kept: one that was closed may be held by a process that another test starts just now.
+        let mut sockets = BTreeMap::new();
         for (source, port) in sends {
-            let socket = UdpSocket::bind(SocketAddr::new(source, port)).expect("peers have their addresses");
+            let bind = || UdpSocket::bind(SocketAddr::new(source, port)).expect("peers have their addresses");
+            let socket = sockets.entry((source, port)).or_insert_with(bind);
             socket.send_to(b"tortie", (HOST, PORT)).expect("the host is a neighbour");
         }
     });

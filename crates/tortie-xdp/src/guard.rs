@@ -108,8 +108,12 @@ pub fn guards(policy: &HostPolicy) -> BTreeMap<String, Result<Guard, NoGuard>> {
 
 fn guard(policy: &HostPolicy, endpoint: &EndpointPolicy) -> Result<Guard, NoGuard> {
     let settings = &policy.settings;
-    let v6 = if settings.polices_ipv6 { blocked(policy, endpoint) } else { Vec::new() };
-    let blocked = Blocked { v4: blocked(policy, endpoint), v6 };
+    let v4 = blocked(policy, endpoint);
+    let v6 = if settings.polices_ipv6 { blocked(policy, endpoint) } else { None };
+    if v4.is_none() && v6.is_none() {
+        return Err(NoGuard::NothingToBlock);
+    }
+    let blocked = Blocked { v4: v4.unwrap_or_default(), v6: v6.unwrap_or_default() };
     let max = settings.set_size_max;
     if let Some(len) = [blocked.v4.len(), blocked.v6.len()].into_iter().find(|len| *len > max) {
         return Err(NoGuard::TooManyAddresses { len, max });
@@ -120,7 +124,7 @@ fn guard(policy: &HostPolicy, endpoint: &EndpointPolicy) -> Result<Guard, NoGuar
     if len > FAILSAFES_MAX {
         return Err(NoGuard::TooManyFailsafes { len });
     }
-    if blocked.is_empty() { Err(NoGuard::NothingToBlock) } else { Ok(Guard { blocked, failsafes }) }
+    Ok(Guard { blocked, failsafes })
 }
 
 /// A family's networks, as rules name them.
@@ -152,10 +156,11 @@ impl OfFamily for Ipv6Net {
     }
 }
 
-/// The sources that S1 drops for certain, sorted.
-fn blocked<N: OfFamily>(policy: &HostPolicy, endpoint: &EndpointPolicy) -> Vec<N> {
+/// The sources that S1 drops for certain, sorted; `None` when no rule drops by source alone. A rule whose set has no
+/// members now has a list, so that a program need not come and go with them: some cards start anew for it.
+fn blocked<N: OfFamily>(policy: &HostPolicy, endpoint: &EndpointPolicy) -> Option<Vec<N>> {
     let members = Members(&policy.sets);
-    let mut found = Vec::new();
+    let mut found: Option<Vec<N>> = None;
     // Sources of which an earlier rule has something to say.
     let mut heard: Vec<N> = Vec::new();
     for tier in &endpoint.untracked_ingress.tiers {
@@ -163,25 +168,26 @@ fn blocked<N: OfFamily>(policy: &HostPolicy, endpoint: &EndpointPolicy) -> Vec<N
         for policy in &tier.policies {
             if policy.is_staged {
                 // It counts every packet: what its rules say, or that none matches.
-                return sorted(found);
+                return found.map(sorted);
             }
             for rule in policy.rules.iter().filter(|rule| rule.never.is_none() && rule.exists_in(N::FAMILY)) {
                 match rule.action {
                     Action::Deny => {
+                        let Some(denied) = members.denied(rule) else { continue };
                         let before = Disjoint::new([&heard[..], &passed].concat());
-                        let denied = members.denied(rule).unwrap_or_default();
-                        denied.into_iter().for_each(|net| before.take_from(net, &mut found));
+                        let left = found.get_or_insert_default();
+                        denied.into_iter().for_each(|net| before.take_from(net, left));
                     }
                     Action::Pass => passed.extend(members.sources::<N>(&rule.source)),
                     Action::Allow | Action::Log => heard.extend(members.sources::<N>(&rule.source)),
                 }
                 if heard.contains(&N::ALL) {
-                    return sorted(found);
+                    return found.map(sorted);
                 }
             }
         }
     }
-    sorted(found)
+    found.map(sorted)
 }
 
 fn sorted<N: Net>(mut nets: Vec<N>) -> Vec<N> {

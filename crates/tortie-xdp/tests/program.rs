@@ -11,7 +11,7 @@ use support::{MAC, model};
 use tortie_api::model::Protocol;
 use tortie_calc::settings::Failsafe;
 use tortie_testkit::generators::Random;
-use tortie_xdp::{Blocked, Failsafes, Filter, Guard, XDP_DROP, XDP_PASS};
+use tortie_xdp::{Blocked, FAILSAFES_MAX, Failsafes, Filter, Guard, XDP_DROP, XDP_PASS};
 
 const FRAMES_A_GUARD: usize = 2000;
 
@@ -186,6 +186,29 @@ fn drawn_frames_get_the_verdict_of_the_model_e480() {
         }
     }
     assert!(dropped > 10_000 && passed > 10_000, "{dropped} dropped, {passed} passed");
+}
+
+/// The kernel verifies each way through the program: it is to take as many failsafes as policy may have.
+#[test]
+fn the_kernel_takes_as_many_failsafes_as_there_may_be() {
+    let entry = |number: usize| {
+        let nets = [None, Some(format!("10.{}.0.0/16", number % 256)), Some(format!("2001:db8:{number:x}:1::/64"))];
+        let protocol = [Protocol::TCP, Protocol::UDP, Protocol::SCTP][number / 3 % 3];
+        failsafe(protocol, 1000 + number as u16, nets[number % 3].as_deref())
+    };
+    let failsafes = Failsafes {
+        inbound: (0..FAILSAFES_MAX / 2).map(entry).collect(),
+        outbound: (FAILSAFES_MAX / 2..FAILSAFES_MAX).map(entry).collect(),
+    };
+    let guard = Guard { blocked: blocked(&["0.0.0.0/0", "::/0"]), failsafes };
+    let filter = loaded(&guard);
+    let mut random = Random::new(1);
+    let sources = ["10.0.0.1", "10.255.0.1", "10.77.1.1", "2001:db8:5:1::1", "2001:db8:1ff:1::7"];
+    let sources: Vec<IpAddr> = sources.map(|address| address.parse().unwrap()).to_vec();
+    let ports: Vec<u16> = (1000..1000 + FAILSAFES_MAX as u16 + 10).collect();
+    for _ in 0..500 {
+        is_dropped(&filter, &guard, &drawn(&mut random, &sources, &ports));
+    }
 }
 
 #[test]
