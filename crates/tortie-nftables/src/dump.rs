@@ -37,8 +37,9 @@ pub(crate) fn generation(netlink: &mut Netlink) -> io::Result<u32> {
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the kernel named no generation"))
 }
 
-/// Reads our table; `None` when there is none. The caller makes sure that the generation did not move meanwhile.
-pub(crate) fn table(netlink: &mut Netlink) -> io::Result<Option<Table>> {
+/// Reads our table, with the elements of those sets for which `lists` says so; `None` when there is none. The caller makes
+/// sure that the generation did not move meanwhile.
+pub(crate) fn table(netlink: &mut Netlink, lists: fn(&Set) -> bool) -> io::Result<Option<Table>> {
     let flags = match netlink.get(request(NFT_MSG_GETTABLE, NFPROTO_INET, |w| w.text(NFTA_TABLE_NAME, TABLE))) {
         Ok(bytes) => Messages(&bytes).find_map(|message| message.attributes().u32(NFTA_TABLE_FLAGS)),
         Err(error) if error.raw_os_error() == Some(nix::libc::ENOENT) => return Ok(None),
@@ -48,7 +49,7 @@ pub(crate) fn table(netlink: &mut Netlink) -> io::Result<Option<Table>> {
     let mut ruleset = Ruleset::default();
     let mut counters = Vec::new();
     for (name, set) in sets(netlink)? {
-        let elements = elements(netlink, &name, &set)?;
+        let elements = if lists(&set) { elements(netlink, &name, &set)? } else { Some(Elements::default()) };
         let set = put_elements(&name, set, elements, &mut counters);
         ruleset.sets.insert(name, Arc::new(set));
     }
@@ -161,7 +162,7 @@ pub(crate) fn has_elements(set: &Set) -> bool {
 /// The set with its elements; what they counted.
 pub(crate) fn put_elements(name: &Name, set: Set, elements: Option<Elements>, counters: &mut Vec<Counter>) -> Set {
     let Some(Elements { elements, origins, counted }) = elements else { return foreign_set() };
-    let to_counter = |(element, comment, (packets, bytes)): (_, Arc<str>, _)| Counter {
+    let to_counter = |(element, (comment, (packets, bytes))): (_, (Arc<str>, _))| Counter {
         place: name.clone(),
         element: Some(element),
         comment: comment.to_string(),

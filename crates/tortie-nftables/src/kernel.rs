@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tortie_netlink::Tap;
 use tortie_rules::Ruleset;
 use tortie_rules::plan::{Op, Transaction};
-use tortie_rules::ruleset::{Element, Name};
+use tortie_rules::ruleset::{Element, Name, Set};
 
 use crate::consts::NLMSG_ERROR;
 use crate::dump;
@@ -132,7 +132,8 @@ impl Kernel {
     /// # Errors
     /// [`ReadError`] when the kernel does not answer, or others never stop changing rulesets.
     pub fn read(&mut self) -> Result<Actual, ReadError> {
-        self.read_table().map(|(generation, table)| Actual { generation, ruleset: table.map(|table| table.ruleset) })
+        self.read_table(|_| true)
+            .map(|(generation, table)| Actual { generation, ruleset: table.map(|table| table.ruleset) })
     }
 
     /// Reads the counters of our rules and elements; empty when there is no table.
@@ -140,13 +141,14 @@ impl Kernel {
     /// # Errors
     /// As [`Kernel::read`].
     pub fn counters(&mut self) -> Result<Vec<Counter>, ReadError> {
-        Ok(self.read_table()?.1.map(|table| table.counters).unwrap_or_default())
+        // Sets of addresses count nothing, and may be long.
+        Ok(self.read_table(|set| set.is_counted)?.1.map(|table| table.counters).unwrap_or_default())
     }
 
-    fn read_table(&mut self) -> Result<(u32, Option<dump::Table>), ReadError> {
+    fn read_table(&mut self, lists: fn(&Set) -> bool) -> Result<(u32, Option<dump::Table>), ReadError> {
         for _ in 0..READ_TRIES {
             let before = dump::generation(&mut self.netlink).map_err(ReadError::Io)?;
-            let table = dump::table(&mut self.netlink);
+            let table = dump::table(&mut self.netlink, lists);
             let after = dump::generation(&mut self.netlink).map_err(ReadError::Io)?;
             if before != after {
                 continue;

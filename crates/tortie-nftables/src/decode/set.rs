@@ -163,15 +163,15 @@ fn plain_key(key: &[Field], bytes: &[u8]) -> Option<Vec<u8>> {
 pub(crate) struct Elements {
     pub(crate) elements: BTreeMap<Element, Option<Data>>,
     pub(crate) origins: BTreeMap<Element, Arc<[Origin]>>,
-    /// Packets and bytes, with the comment of the element.
-    pub(crate) counted: Vec<(Element, Arc<str>, (u64, u64))>,
+    /// The comment of the element, with packets and bytes. A kernel that grows a hash meanwhile lists some twice.
+    pub(crate) counted: BTreeMap<Element, (Arc<str>, (u64, u64))>,
 }
 
 impl Elements {
     fn insert(&mut self, key: &[Field], first: &[u8], last: &[u8], beside: Beside) -> Option<()> {
         let element = Element::range(plain_key(key, first)?, plain_key(key, last)?);
         if let Some(counted) = beside.counted {
-            self.counted.push((element.clone(), beside.comment.clone().unwrap_or_default(), counted));
+            self.counted.insert(element.clone(), (beside.comment.clone().unwrap_or_default(), counted));
         }
         if let Some(comment) = beside.comment {
             self.origins.insert(element.clone(), Arc::new([Origin::Comment(comment)]));

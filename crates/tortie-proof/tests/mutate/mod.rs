@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tortie_rules::Ruleset;
 use tortie_rules::ruleset::{
-    Chain, Data, Element, End, Field, Holds, Match, Name, Ranges, Rule, Set, Statement, Verdict,
+    Chain, Data, Element, End, Field, Holds, Key, Match, Name, Ranges, Rule, Set, Statement, Verdict,
 };
 use tortie_testkit::generators::Random;
 
@@ -223,17 +223,17 @@ fn in_classes(set: &Set, kind: Kind, random: &mut Random) -> Option<Set> {
     Some(wrong)
 }
 
-fn predecessor(value: &[u8]) -> Option<Box<[u8]>> {
+fn predecessor(value: &[u8]) -> Option<Key> {
     neighbour(value, u8::overflowing_sub)
 }
 
-fn successor(value: &[u8]) -> Option<Box<[u8]>> {
+fn successor(value: &[u8]) -> Option<Key> {
     neighbour(value, u8::overflowing_add)
 }
 
 /// The big-endian number one step away; `None` where there is none.
-fn neighbour(value: &[u8], step: fn(u8, u8) -> (u8, bool)) -> Option<Box<[u8]>> {
-    let mut next: Box<[u8]> = value.into();
+fn neighbour(value: &[u8], step: fn(u8, u8) -> (u8, bool)) -> Option<Key> {
+    let mut next = Key::from(value);
     for byte in next.iter_mut().rev() {
         let (stepped, is_carried) = step(*byte, 1);
         *byte = stepped;
@@ -344,7 +344,7 @@ fn in_match(criterion: &mut Match, kind: Kind) -> bool {
             return is_changed;
         }
         (WidenRange, Match::Range { last, .. }) => match successor(last) {
-            Some(next) => *last = next.into_vec(),
+            Some(next) => *last = next.to_vec(),
             None => return false,
         },
         // A network of twice the size.
