@@ -2,7 +2,7 @@
 //!
 //! [`Monitor`] listens before it lists, so that no change is lost between the two, and always delivers the whole table:
 //! links are few, and a whole table cannot be half applied. It changes nothing in the kernel.
-//! [`Routes`] asks where one address lies, [`devices`] what stands between a link's frames and the host's stack.
+//! [`Routes`] asks where one address lies, [`devices()`] what stands between a link's frames and the host's stack.
 #![forbid(unsafe_code)]
 
 mod devices;
