@@ -24,7 +24,7 @@ use tortie_calc::policy::EndpointPolicy;
 use tortie_calc::settings::DenyAction;
 
 use super::names::endpoint_chain;
-use super::parts::{NFPROTO, go, has_bit, insert, insert_map, interface_key, is_family, lacks_bit, map_rule};
+use super::parts::{NFPROTO, go, has_bit, insert, insert_map, interface_key, is_family, is_known, lacks_bit, map_rule};
 use super::program;
 use super::sets::SetPool;
 use super::stage::{FORWARD_ACCEPTED, FORWARD_UNDECIDED, Mark, Stage};
@@ -205,15 +205,8 @@ impl<'a> Layout<'a> {
 
         // E-422: known flows, and what S1 accepted, pass before dispatch. A known flow that was accepted before its
         // packets met any policy is asked about in S3 or S4.
-        let known = ct_state::ESTABLISHED | ct_state::RELATED;
-        let known = Match::Masked {
-            field: Field::CtState,
-            mask: known.to_be_bytes().to_vec(),
-            invert: true,
-            value: vec![0; 4],
-        };
         let pre = vec![
-            Rule { matches: vec![known], ..go(Verdict::Return, "known flow") },
+            Rule { matches: vec![is_known()], ..go(Verdict::Return, "known flow") },
             Rule { matches: vec![has_bit(self.mark.accept)], ..go(Verdict::Return, "accepted by S1") },
             by_interface(Stage::PreDnat),
             by_any(Stage::PreDnat),

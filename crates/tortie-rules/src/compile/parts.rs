@@ -29,15 +29,16 @@ pub(super) fn map_rule(key: Vec<Field>, map: Name, what: &'static str) -> Rule {
     Rule { matches: Vec::new(), statements: Vec::new(), end: End::Map { key, map }, origin: Origin::Frame(what) }
 }
 
-/// Accepts what belongs to a known flow (E-420).
-pub(super) fn known_flows(pool: &mut SetPool<'_>, verdict: Verdict) -> Rule {
-    let states = [ct_state::ESTABLISHED, ct_state::RELATED];
-    let elements =
-        states.map(|state| (Element::exact(state.to_be_bytes()), Some(Data::Verdict(verdict.clone())))).into();
-    let key = vec![Field::CtState];
-    let set = Set { key: key.clone(), holds: Holds::Verdicts, elements, ..Set::default() };
-    let map = pool.constant("ct-state", set);
-    Rule { matches: Vec::new(), statements: Vec::new(), end: End::Map { key, map }, origin: Origin::ConnState }
+/// Accepts what belongs to a known flow (E-420). A comparison costs a new flow less than a look into a map of states.
+pub(super) fn known_flows(verdict: Verdict) -> Rule {
+    let end = End::Verdict(verdict);
+    Rule { matches: vec![is_known()], statements: Vec::new(), end, origin: Origin::ConnState }
+}
+
+/// Established or related.
+pub(super) fn is_known() -> Match {
+    let known = ct_state::ESTABLISHED | ct_state::RELATED;
+    Match::Masked { field: Field::CtState, mask: known.to_be_bytes().to_vec(), invert: true, value: vec![0; 4] }
 }
 
 pub(super) fn insert(ruleset: &mut Ruleset, name: &str, rules: Vec<Rule>) {

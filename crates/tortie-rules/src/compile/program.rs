@@ -41,8 +41,8 @@ impl Layout<'_> {
             rules.push(Rule { matches: vec![byte(field, 0, false)], ..decide(Verdict::Drop, Origin::ReversePath) });
         }
         if stage.is_tracked() && stage != Stage::PreDnat {
-            // E-420, K-8: one lookup, before everything else. In S4 this is the final accept already.
-            rules.push(known_flows(pool, stage.accept(settings)));
+            // E-420, K-8: one comparison, before everything else. In S4 this is the final accept already.
+            rules.push(known_flows(stage.accept(settings)));
         }
         if self.may_be_accepted(stage) {
             let matches = vec![has_bit(self.mark.accept)];

@@ -66,7 +66,7 @@ impl Layout<'_> {
             rules.push(Rule { matches, ..decide(deny.clone(), Origin::Workload) });
         }
         // Answers to what the host itself has opened, which is always allowed (E-441), and known flows (E-420).
-        rules.push(known_flows(pool, accept.clone()));
+        rules.push(known_flows(accept.clone()));
         match settings.endpoint_to_host_action {
             Some(HostAction::Drop) => rules.push(decide(deny, Origin::Workload)),
             Some(HostAction::Accept) => rules.push(decide(accept, Origin::Workload)),
