@@ -321,3 +321,24 @@ fn row(
 pub(super) fn class_id(hash: Sha256) -> ClassId {
     ClassId(hash.finalize().iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A kernel takes no range with another one inside it.
+    #[test]
+    fn single_addresses_are_no_part_of_the_ranges_around_them() {
+        let peers = |singles: &[u128]| Addresses {
+            singles: singles.iter().map(|single| (*single, Signature::from([1]))).collect(),
+            ..Addresses::default()
+        };
+        let parts = |singles: &[u128]| -> Vec<Span> { without((10, 20), &peers(singles)).collect() };
+        assert_eq!(parts(&[]), [(10, 20)]);
+        assert_eq!(parts(&[9, 21]), [(10, 20)]);
+        assert_eq!(parts(&[10, 15, 20]), [(11, 14), (16, 19)]);
+        assert_eq!(parts(&[12, 13]), [(10, 11), (14, 20)]);
+        let whole: Vec<Span> = without((0, u128::MAX), &peers(&[0, u128::MAX])).collect();
+        assert_eq!(whole, [(1, u128::MAX - 1)]);
+    }
+}
