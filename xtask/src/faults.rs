@@ -1,5 +1,6 @@
 //! `cargo xtask faults`: puts seeded faults into a copy of the tree, and sees that the search for verdicts finds each.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -115,14 +116,17 @@ impl Tree {
         if !listed.status.success() {
             bail!("cannot list the files of the repository: {}", String::from_utf8_lossy(&listed.stderr));
         }
+        let mut copies = BTreeSet::new();
         for name in listed.stdout.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
             let name = std::str::from_utf8(name).context("a name of a file is no text")?;
-            let from = root().join(name);
+            let (from, to) = (root().join(name), path.join(name));
             // A file that was removed and not yet committed is still listed.
             if from.is_file() {
-                copy(&from, &path.join(name))?;
+                copy(&from, &to)?;
+                copies.insert(to);
             }
         }
+        remove_others(&path, &copies)?;
         Ok(Self { path })
     }
 
@@ -181,6 +185,19 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     fs::write(to, content).with_context(|| to.display().to_string())
 }
 
+/// Removes the files in and under `folder` that are not in `kept`: what the repository does not have any more.
+fn remove_others(folder: &Path, kept: &BTreeSet<PathBuf>) -> Result<()> {
+    for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
+        let path = entry?.path();
+        if path.is_dir() {
+            remove_others(&path, kept)?;
+        } else if !kept.contains(&path) {
+            fs::remove_file(&path).with_context(|| path.display().to_string())?;
+        }
+    }
+    Ok(())
+}
+
 impl Fault {
     /// The text of the file with the fault in it.
     fn apply(&self, text: &str) -> Result<String> {
@@ -221,9 +238,21 @@ fn read(text: &str) -> Result<Vec<Fault>> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
+
+    #[test]
+    fn a_copy_loses_what_the_tree_has_lost() {
+        let folder = std::env::temp_dir().join(format!("tortie-faults-{}", std::process::id()));
+        let [kept, gone] = ["a/kept", "a/b/gone"].map(|name| folder.join(name));
+        for path in [&kept, &gone] {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        }
+        remove_others(&folder, &[kept.clone()].into()).unwrap();
+        let is_there = [kept.is_file(), gone.exists()];
+        fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(is_there, [true, false]);
+    }
 
     /// A fault whose line has changed would be put nowhere.
     #[test]
