@@ -189,7 +189,7 @@ impl<'a> Runner<'a> {
     /// The only rule of a chain that carries out what led there, for the reason of that.
     fn told(&self, name: &Name) -> Option<&'a Rule> {
         match self.ruleset.chains.get(name)?.rules.as_slice() {
-            [rule] if rule.matches.is_empty() && rule.origin.comment() == Origin::AsTold.comment() => Some(rule),
+            [rule] if rule.matches.is_empty() && rule.origin.is_as_told() => Some(rule),
             _ => None,
         }
     }

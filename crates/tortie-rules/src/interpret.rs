@@ -162,7 +162,6 @@ fn run(
 ) -> Result<Option<(Verdict, Origin)>, InterpretError> {
     let mut stack: Vec<(Name, &Chain, usize)> = Vec::new();
     let (mut name, mut chain, mut position) = (base.clone(), chain, 0);
-    let as_told = Origin::AsTold.comment();
     // What led to this chain.
     let mut before: Option<&Origin> = None;
     for _ in 0..STEPS_MAX {
@@ -210,8 +209,8 @@ fn run(
         let origin = origin.unwrap_or(&rule.origin);
         let target = match verdict {
             Verdict::Accept | Verdict::Drop | Verdict::Reject => {
-                let is_told = origin.comment() == as_told;
-                return Ok(Some((verdict.clone(), before.filter(|_| is_told).unwrap_or(origin).clone())));
+                let told = before.filter(|_| origin.is_as_told());
+                return Ok(Some((verdict.clone(), told.unwrap_or(origin).clone())));
             }
             Verdict::Return => {
                 match stack.pop() {

@@ -568,7 +568,19 @@ pub enum Origin {
     Unread(Arc<str>),
 }
 
+/// The comment of [`Origin::AsTold`].
+const AS_TOLD: &str = "as the element says";
+
 impl Origin {
+    /// Whether it is [`Origin::AsTold`], also as a kernel says it.
+    pub fn is_as_told(&self) -> bool {
+        match self {
+            Origin::AsTold => true,
+            Origin::Comment(text) => &**text == AS_TOLD,
+            _ => false,
+        }
+    }
+
     /// The text that stands as comment on the kernel's rule: at most [`Origin::COMMENT_LEN_MAX`] bytes.
     ///
     /// A longer text is cut, and a hash of the whole takes the place of the rest, so that two origins never share one.
@@ -598,7 +610,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Origin::Frame(what) => f.write_str(what),
-            Origin::AsTold => f.write_str("as the element says"),
+            Origin::AsTold => f.write_str(AS_TOLD),
             Origin::ConnState => f.write_str("connection state"),
             Origin::Failsafe(direction) => write!(f, "failsafe {direction}"),
             Origin::Ipv6Essentials => f.write_str("ipv6 essentials"),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use tortie_api::model::Family;
 
-use super::sets::{address_field, merge, ranges_set, singles_set, spans_of};
+use super::sets::{Span, address_field, are_single, ranges_set, set_spans};
 use crate::ruleset::Set;
 
 /// Networks that one set may hold before it is cut. No power of two: lists of equal networks side by side fill blocks with
@@ -19,8 +19,6 @@ const LEN_MAX: usize = 6_000;
 
 /// Blocks that a set is cut into, about: each costs the rules that ask it a comparison.
 const COUNT: usize = 32;
-
-type Span = (u128, u128);
 
 /// A part of a set of networks: those in `net`, or all of them where it is `None`.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,14 +31,11 @@ pub(super) struct Block {
 
 /// The networks of one family as blocks that do not overlap and cover all addresses.
 pub(super) fn cut(family: Family, nets: impl IntoIterator<Item = IpNet>) -> Vec<Block> {
-    let spans = spans_of(family, nets);
+    let spans = set_spans(family, nets);
     let field = address_field(family);
-    if spans.iter().all(|(first, last)| first == last) {
-        return vec![Block { net: None, set: Some(Arc::new(singles_set(field, &spans))) }];
-    }
-    let spans = merge(spans);
     let len_max = LEN_MAX.max(spans.len() / COUNT);
-    if spans.len() <= len_max {
+    // A hash is not walked.
+    if spans.len() <= len_max || are_single(&spans) {
         return vec![Block { net: None, set: Some(Arc::new(ranges_set(field, &spans))) }];
     }
     let mut found = Vec::new();
@@ -77,6 +72,7 @@ fn net(family: Family, first: u128, len: u8) -> Option<IpNet> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::sets::{merge, spans_of};
     use super::*;
 
     fn nets(count: u32) -> Vec<IpNet> {

@@ -35,6 +35,19 @@ impl Place<'_> {
     pub(super) fn tells_by_mark(&self) -> bool {
         self.is_called && self.stage.is_told_by_mark(self.settings)
     }
+
+    /// What an `Allow` of policy does in a section.
+    pub(super) fn allow(&self) -> (Vec<Statement>, Verdict) {
+        let (mut statements, verdict) = self.stage.allow(self.settings);
+        if !self.tells_by_mark() {
+            return (statements, verdict);
+        }
+        let accept = Mark::of(self.settings).accept();
+        if !statements.contains(&accept) {
+            statements.push(accept);
+        }
+        (statements, Verdict::Return)
+    }
 }
 
 /// The chains that the rules of one section become.
@@ -54,7 +67,6 @@ pub(super) fn lower(
     lowered: &mut Lowered,
     pool: &mut SetPool<'_>,
     place: &Place<'_>,
-    mark: Mark,
     flat: &FlatRule,
     end: &SectionEnd,
 ) {
@@ -67,13 +79,7 @@ pub(super) fn lower(
             return classes::emit((rules, chains), pool, place, &name, (table, targets), end);
         }
         FlatAction::Accept => {
-            let (mut statements, mut verdict) = place.stage.allow(place.settings);
-            if place.tells_by_mark() {
-                if !statements.contains(&mark.accept()) {
-                    statements.push(mark.accept());
-                }
-                verdict = Verdict::Return;
-            }
+            let (statements, verdict) = place.allow();
             (statements, End::Verdict(verdict))
         }
         FlatAction::Drop => (vec![Statement::Counter], End::Verdict(place.stage.deny(place.settings))),

@@ -180,7 +180,7 @@ fn endpoint_chains(
     }
     for (position, section) in sections.iter().enumerate() {
         for flat in &section.rules {
-            lower::lower(&mut lowered, pool, &place, layout.mark, flat, &section.end);
+            lower::lower(&mut lowered, pool, &place, flat, &section.end);
         }
         let end = match &section.end {
             SectionEnd::Drop(origin) => Some(decide(stage.deny(settings), origin.clone())),

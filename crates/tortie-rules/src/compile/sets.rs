@@ -15,6 +15,9 @@ use super::memo::Memory;
 use super::names::{family_digit, hashed};
 use crate::ruleset::{Element, Field, Name, Ranges, Set};
 
+/// The first and the last of some values.
+pub(super) type Span = (u128, u128);
+
 /// Sets by name, made when the first rule asks for them.
 pub struct SetPool<'a> {
     members: &'a BTreeMap<SetId, Arc<SetMembers>>,
@@ -101,7 +104,7 @@ impl<'a> SetPool<'a> {
     }
 
     /// The addresses of a set of one family: single ones as they are, networks merged.
-    pub(super) fn spans(&self, id: &SetId, family: Family) -> Vec<(u128, u128)> {
+    pub(super) fn spans(&self, id: &SetId, family: Family) -> Vec<Span> {
         let Some(SetMembers::Nets(nets)) = self.ask(id).map(Arc::as_ref) else { return Vec::new() };
         let (singles, wide): (Vec<_>, Vec<_>) =
             spans_of(family, nets.iter().copied()).into_iter().partition(|(first, last)| first == last);
@@ -161,7 +164,7 @@ pub(super) fn address_field(family: Family) -> Field {
 }
 
 /// First and last address of the networks of one family.
-pub(super) fn spans_of(family: Family, nets: impl IntoIterator<Item = IpNet>) -> Vec<(u128, u128)> {
+pub(super) fn spans_of(family: Family, nets: impl IntoIterator<Item = IpNet>) -> Vec<Span> {
     let nets = nets.into_iter().filter(|net| Family::of_net(*net) == family).map(|net| net.trunc());
     nets.map(|net| (number(net.network()), number(net.broadcast()))).collect()
 }
@@ -177,18 +180,18 @@ pub(super) fn nets_of(members: Option<&Arc<SetMembers>>) -> impl Iterator<Item =
 
 /// Networks of one family as a set: a hash when all are single addresses, merged intervals otherwise (K-6).
 fn net_set(family: Family, nets: impl IntoIterator<Item = IpNet>) -> Set {
-    let ranges = spans_of(family, nets);
-    let field = address_field(family);
-    if ranges.iter().all(|(first, last)| first == last) {
-        return singles_set(field, &ranges);
-    }
-    ranges_set(field, &merge(ranges))
+    ranges_set(address_field(family), &set_spans(family, nets))
 }
 
-/// Single addresses, as spans that begin and end with them.
-pub(super) fn singles_set(field: Field, singles: &[(u128, u128)]) -> Set {
-    let elements = singles.iter().map(|(value, _)| (Element::exact(bytes(*value, field)), None)).collect();
-    Set { key: vec![field], elements, ..Set::default() }
+/// The spans that a set of networks holds: single addresses as they are where all are single, merged otherwise.
+pub(super) fn set_spans(family: Family, nets: impl IntoIterator<Item = IpNet>) -> Vec<Span> {
+    let spans = spans_of(family, nets);
+    if are_single(&spans) { spans } else { merge(spans) }
+}
+
+/// Whether no span is wider than one value.
+pub(super) fn are_single(spans: &[Span]) -> bool {
+    spans.iter().all(|(first, last)| first == last)
 }
 
 /// (address, protocol, port) of one family.
@@ -208,9 +211,8 @@ fn port_set(family: Family, ports: impl IntoIterator<Item = (IpAddr, tortie_api:
 }
 
 /// A set over one field: exact when no range is wider than one value.
-pub(super) fn ranges_set(field: Field, ranges: &[(u128, u128)]) -> Set {
-    let is_exact = ranges.iter().all(|(first, last)| first == last);
-    let kind = if is_exact { Ranges::None } else { Ranges::OfKey };
+pub(super) fn ranges_set(field: Field, ranges: &[Span]) -> Set {
+    let kind = if are_single(ranges) { Ranges::None } else { Ranges::OfKey };
     let elements =
         ranges.iter().map(|(first, last)| (Element::range(bytes(*first, field), bytes(*last, field)), None)).collect();
     Set { key: vec![field], ranges: kind, elements, ..Set::default() }

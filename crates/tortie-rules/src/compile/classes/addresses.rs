@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::Signature;
-
-/// First and last address, as numbers.
-pub(super) type Span = (u128, u128);
+pub(super) use crate::compile::sets::Span;
 
 /// The address space, cut into spans that satisfy the same criteria.
 ///

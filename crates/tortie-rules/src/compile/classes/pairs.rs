@@ -41,20 +41,22 @@ impl Pairs {
 
     /// The same with rows and columns exchanged where a change of what one pair says touches less then: all that stands in
     /// its row.
-    fn turned(mut self) -> Self {
-        let mut turned: Vec<Vec<(usize, Vec<Piece>)>> = Vec::new();
-        for (number, row) in self.rows.iter().enumerate() {
-            for (column, pieces) in row {
-                turned.resize_with(turned.len().max(column + 1), Vec::new);
-                turned[*column].push((number, pieces.clone()));
-            }
+    fn turned(self) -> Self {
+        let mut in_columns: Vec<usize> = Vec::new();
+        for (column, _) in self.rows.iter().flatten() {
+            in_columns.resize(in_columns.len().max(column + 1), 0);
+            in_columns[*column] += 1;
         }
-        let touched = |rows: &[Vec<_>]| rows.iter().map(|row| row.len() * row.len()).sum::<usize>();
-        if touched(&turned) < touched(&self.rows) {
-            (self.rows, self.is_by_own) = (turned, !self.is_by_own);
-            std::mem::swap(&mut self.row_spans, &mut self.column_spans);
+        let by_column: usize = in_columns.iter().map(|len| len * len).sum();
+        if by_column >= self.rows.iter().map(|row| row.len() * row.len()).sum() {
+            return self;
         }
-        self
+        let mut rows: Vec<Vec<(usize, Vec<Piece>)>> = in_columns.into_iter().map(Vec::with_capacity).collect();
+        for (number, row) in self.rows.into_iter().enumerate() {
+            row.into_iter().for_each(|(column, pieces)| rows[column].push((number, pieces)));
+        }
+        let (row_spans, column_spans) = (self.column_spans, self.row_spans);
+        Pairs { rows, is_by_own: !self.is_by_own, row_spans, column_spans }
     }
 
     /// The numbers of columns. One says which addresses these are, and nothing of what is said of them: the lowest of them

@@ -3,7 +3,7 @@
 use tortie_calc::Settings;
 
 use crate::compile::lower::Place;
-use crate::compile::stage::{Mark, Stage};
+use crate::compile::stage::Stage;
 use crate::ruleset::{Chain, End, Name, Origin, Rule, Statement, Verdict};
 
 /// A verdict that a map can hold, and the chain it leads to where there is more to do: a mark to set, an answer to send.
@@ -15,16 +15,8 @@ pub(super) struct Said {
 impl Said {
     /// An allow.
     pub(super) fn allow(place: &Place<'_>) -> Self {
-        let (stage, settings) = (place.stage, place.settings);
-        let (mut statements, verdict) = stage.allow(settings);
-        if place.tells_by_mark() {
-            let accept = Mark::of(settings).accept();
-            if !statements.contains(&accept) {
-                statements.push(accept);
-            }
-            return Self::of(stage, "told", statements, Verdict::Return);
-        }
-        Self::of(stage, "allowed", statements, verdict)
+        let (statements, verdict) = place.allow();
+        Self::of(place.stage, if place.tells_by_mark() { "told" } else { "allowed" }, statements, verdict)
     }
 
     /// A deny.
