@@ -68,11 +68,16 @@ def table(found):
     return "\n".join(lines) + "\n"
 
 
+def put_in_page(begin, end, text):
+    """Replaces what stands between two lines of docs/benchmarks.md."""
+    with open(PAGE) as page: whole = page.read()
+    before, rest = whole.split(begin)
+    _, after = rest.split(end)
+    with open(PAGE, "w") as page: page.write(f"{before}{begin}\n\n{text}\n{end}{after}")
+
+
 def write(found):
-    with open(PAGE) as page: text = page.read()
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
-    with open(PAGE, "w") as page: page.write(f"{before}{BEGIN}\n\n{table(found)}\n{END}{after}")
+    put_in_page(BEGIN, END, table(found))
     save(COMMITTED, found)
 
 

@@ -147,10 +147,7 @@ def table(found):
 
 
 def write(found):
-    with open(report.PAGE) as page: text = page.read()
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
-    with open(report.PAGE, "w") as page: page.write(f"{before}{BEGIN}\n\n{table(found)}\n{END}{after}")
+    report.put_in_page(BEGIN, END, table(found))
     report.save(COMMITTED, found)
 
 
