@@ -117,7 +117,6 @@ fn calico(text: &mut Text, numbers: &Numbers) {
 fn store_and_kernel(text: &mut Text, numbers: &Numbers) {
     let Numbers { status, .. } = numbers;
     let kernel = &status.kernel;
-    let flag = |value: bool| if value { 1.0 } else { 0.0 };
     let name = "tortie_build_info";
     text.head(name, "gauge", "1, with the version as label.");
     text.sample(name, &[("version", &status.version)], 1.0);
@@ -154,7 +153,6 @@ fn store_and_kernel(text: &mut Text, numbers: &Numbers) {
 }
 
 fn protection(text: &mut Text, status: &Status) {
-    let flag = |value: bool| if value { 1.0 } else { 0.0 };
     let name = "tortie_interface_protected";
     text.head(name, "gauge", "1 when rules for local traffic of the interface are in the kernel.");
     for interface in &status.interfaces {
@@ -203,8 +201,7 @@ fn early_drops(text: &mut Text, status: &Status) {
     text.head(name, "gauge", "1 when an XDP program drops early on the interface, 0 when the rules judge alone.");
     for (interface, early) in early() {
         let mode = early.mode.as_deref().unwrap_or("off");
-        let is_attached = if early.mode.is_some() { 1.0 } else { 0.0 };
-        text.sample(name, &[("interface", &interface.name), ("mode", mode)], is_attached);
+        text.sample(name, &[("interface", &interface.name), ("mode", mode)], flag(early.mode.is_some()));
     }
     let name = "tortie_early_drop_entries";
     text.head(name, "gauge", "Addresses and networks that are dropped early.");
@@ -216,6 +213,11 @@ fn early_drops(text: &mut Text, status: &Status) {
     for (interface, early) in early() {
         text.sample(name, &[("interface", &interface.name)], early.dropped_packets as f64);
     }
+}
+
+/// A yes or no as a sample.
+fn flag(value: bool) -> f64 {
+    if value { 1.0 } else { 0.0 }
 }
 
 #[derive(Default)]

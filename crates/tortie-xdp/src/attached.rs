@@ -136,12 +136,14 @@ impl Attached {
     /// program with maps of its own otherwise.
     pub(crate) fn change(&mut self, mac: Mac, guard: &Guard, pins: Option<&Pins>) -> Result<(), AttachError> {
         let is_same = name(mac, &guard.failsafes).map_err(FilterError::from)? == self.filter.info.name;
-        if is_same && self.filter.has_room_for(&guard.blocked) {
-            self.edit(&guard.blocked)?;
-        } else {
-            self.turn(mac, guard, pins)?;
+        if !is_same || self.blocked.as_ref() != Some(&guard.blocked) {
+            if is_same && self.filter.has_room_for(&guard.blocked) {
+                self.edit(&guard.blocked)?;
+            } else {
+                self.turn(mac, guard, pins)?;
+            }
+            self.blocked = Some(guard.blocked.clone());
         }
-        self.blocked = Some(guard.blocked.clone());
         self.failsafes = Some(guard.failsafes.clone());
         // Written also when nothing is known of it: a former process may have ended while it held.
         self.filter.hold(false)?;

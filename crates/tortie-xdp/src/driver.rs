@@ -9,6 +9,7 @@ use std::io;
 use std::path::Path;
 
 use nix::libc;
+use tortie_api::with_causes;
 use tortie_netmon::{Device, Mac, XdpMode, devices};
 
 use crate::attached::{AttachError, Attached};
@@ -24,7 +25,7 @@ const RETRACT_MAX: usize = 1000;
 pub type Guards = BTreeMap<String, Result<Guard, NoGuard>>;
 
 /// What is in force on one interface.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct State {
     /// How the program is attached; `None` when it is not.
     pub mode: Option<XdpMode>,
@@ -118,7 +119,7 @@ impl Driver {
         for (index, error) in lost {
             // What cannot be held must not stay.
             self.take_off(index);
-            self.failed.insert(index, Problem::Failed(sentence(&error)));
+            self.failed.insert(index, Problem::Failed(with_causes(&error)));
         }
     }
 
@@ -168,7 +169,7 @@ impl Driver {
             Some(attached) => {
                 State { mode: Some(attached.mode()), entries: attached.entries(), drops: attached.drops(), problem }
             }
-            None => State { mode: None, entries: 0, drops: 0, problem },
+            None => State { problem, ..State::default() },
         }
     }
 
@@ -303,7 +304,7 @@ struct Place<'a> {
 
 impl State {
     fn without(problem: Problem) -> State {
-        State { mode: None, entries: 0, drops: 0, problem: Some(problem) }
+        State { problem: Some(problem), ..State::default() }
     }
 }
 
@@ -314,10 +315,6 @@ fn failed(error: &AttachError) -> Problem {
         {
             Problem::NotPermitted
         }
-        other => Problem::Failed(sentence(other)),
+        other => Problem::Failed(with_causes(other)),
     }
-}
-
-fn sentence(error: &dyn std::error::Error) -> String {
-    tortie_api::with_causes(error)
 }

@@ -11,6 +11,7 @@ use tortie_netmon::Mac;
 use crate::asm::AssembleError;
 use crate::bpf::{Map, MapKind, Program, ProgramInfo};
 use crate::guard::{Blocked, Failsafes, Guard};
+use crate::nets::Net;
 use crate::program::{MapName, program};
 
 /// Why a program is not in the kernel as it should be.
@@ -104,8 +105,8 @@ impl Filter {
 
     /// Whether there is room for `blocked`.
     pub(crate) fn has_room_for(&self, blocked: &Blocked) -> bool {
-        let split = Keys::of(blocked);
-        split.0.iter().all(|(map, keys)| keys.len() / shape(*map).1 <= self.maps[map].entries_max())
+        let has_room = |map: &MapName| len_in(*map, blocked) <= self.maps[map].entries_max();
+        [OF_V4, OF_V6].as_flattened().iter().all(has_room)
     }
 
     /// Blocks these as well.
@@ -125,7 +126,7 @@ impl Filter {
     }
 
     fn change(&self, blocked: &Blocked, change: fn(&Map, &[u8]) -> io::Result<()>) -> Result<(), FilterError> {
-        for (map, keys) in Keys::of(blocked).0 {
+        for (map, keys) in keys(blocked) {
             change(&self.maps[&map], &keys).map_err(in_use(map))?;
         }
         Ok(())
@@ -136,27 +137,24 @@ impl Filter {
     /// # Errors
     /// [`FilterError::Use`].
     pub fn blocked(&self) -> Result<Blocked, FilterError> {
-        let keys = |map: MapName| self.maps[&map].keys().map_err(in_use(map));
-        let mut blocked = Blocked::default();
-        blocked.v4.extend(keys(MapName::Hosts4)?.as_chunks().0.iter().map(|key| net4(*key, 32)));
-        blocked.v4.extend(
-            keys(MapName::Nets4)?
-                .as_chunks()
-                .0
-                .iter()
-                .map(|[a, b, c, d, address @ ..]: &[u8; 8]| net4(*address, u32::from_ne_bytes([*a, *b, *c, *d]))),
-        );
-        blocked.v6.extend(keys(MapName::Hosts6)?.as_chunks().0.iter().map(|key| net6(*key, 128)));
-        blocked.v6.extend(
-            keys(MapName::Nets6)?
-                .as_chunks()
-                .0
-                .iter()
-                .map(|[a, b, c, d, address @ ..]: &[u8; 20]| net6(*address, u32::from_ne_bytes([*a, *b, *c, *d]))),
-        );
+        let v4 = self.nets(OF_V4)?.into_iter().map(|(octets, len)| net4(octets, len)).collect();
+        let v6 = self.nets(OF_V6)?.into_iter().map(|(octets, len)| net6(octets, len)).collect();
+        let mut blocked = Blocked { v4, v6 };
         blocked.v4.sort_unstable();
         blocked.v6.sort_unstable();
         Ok(blocked)
+    }
+
+    /// The addresses and prefix lengths that the maps of a family hold.
+    fn nets<const N: usize>(&self, [hosts, nets]: [MapName; 2]) -> Result<Vec<([u8; N], u32)>, FilterError> {
+        let keys = |map: MapName| self.maps[&map].keys().map_err(in_use(map));
+        let (hosts, nets) = (keys(hosts)?, keys(nets)?);
+        let single = hosts.as_chunks().0.iter().map(|address| (*address, 8 * N as u32));
+        let wide = nets.chunks_exact(size_of::<u32>() + N).filter_map(|key| {
+            let (len, address) = key.split_first_chunk()?;
+            Some((*address.first_chunk()?, u32::from_ne_bytes(*len)))
+        });
+        Ok(single.chain(wide).collect())
     }
 
     /// While held it drops nothing.
@@ -207,8 +205,7 @@ fn make(map: MapName, entries: usize) -> Result<Map, FilterError> {
 fn room(map: MapName, blocked: &Blocked) -> usize {
     match map {
         MapName::Hosts4 | MapName::Hosts6 => {
-            let (_, key_len, _) = shape(map);
-            let len = Keys::of(blocked).0.get(&map).map_or(0, |keys| keys.len() / key_len);
+            let len = len_in(map, blocked);
             (len + len / 4).max(ENTRIES_MIN).next_power_of_two()
         }
         MapName::Nets4 | MapName::Nets6 => blocked.len().max(TRIE_ENTRIES_MIN).next_power_of_two(),
@@ -216,32 +213,48 @@ fn room(map: MapName, blocked: &Blocked) -> usize {
     }
 }
 
-/// What is blocked as keys of the four maps, one behind the other.
-struct Keys(BTreeMap<MapName, Vec<u8>>);
+/// The maps of a family: of addresses, and of networks.
+const OF_V4: [MapName; 2] = [MapName::Hosts4, MapName::Nets4];
+const OF_V6: [MapName; 2] = [MapName::Hosts6, MapName::Nets6];
 
-impl Keys {
-    fn of(blocked: &Blocked) -> Keys {
-        let mut keys: BTreeMap<MapName, Vec<u8>> = BTreeMap::new();
-        for net in &blocked.v4 {
-            if net.prefix_len() == net.max_prefix_len() {
-                keys.entry(MapName::Hosts4).or_default().extend(net.addr().octets());
-            } else {
-                let key = keys.entry(MapName::Nets4).or_default();
-                key.extend(u32::from(net.prefix_len()).to_ne_bytes());
-                key.extend(net.network().octets());
-            }
-        }
-        for net in &blocked.v6 {
-            if net.prefix_len() == net.max_prefix_len() {
-                keys.entry(MapName::Hosts6).or_default().extend(net.addr().octets());
-            } else {
-                let key = keys.entry(MapName::Nets6).or_default();
-                key.extend(u32::from(net.prefix_len()).to_ne_bytes());
-                key.extend(net.network().octets());
-            }
-        }
-        Keys(keys)
+/// How many elements of `map` what is blocked takes.
+fn len_in(map: MapName, blocked: &Blocked) -> usize {
+    fn singles<N: Net>(nets: &[N]) -> usize {
+        nets.iter().filter(|net| net.is_single()).count()
     }
+    match map {
+        MapName::Hosts4 => singles(&blocked.v4),
+        MapName::Nets4 => blocked.v4.len() - singles(&blocked.v4),
+        MapName::Hosts6 => singles(&blocked.v6),
+        MapName::Nets6 => blocked.v6.len() - singles(&blocked.v6),
+        MapName::Hold | MapName::Drops => 0,
+    }
+}
+
+/// What is blocked as keys of the four maps, one behind the other.
+fn keys(blocked: &Blocked) -> BTreeMap<MapName, Vec<u8>> {
+    let mut keys = BTreeMap::new();
+    for net in &blocked.v4 {
+        put(&mut keys, OF_V4, net.is_single(), net.prefix_len(), net.network().octets());
+    }
+    for net in &blocked.v6 {
+        put(&mut keys, OF_V6, net.is_single(), net.prefix_len(), net.network().octets());
+    }
+    keys
+}
+
+fn put<const N: usize>(
+    keys: &mut BTreeMap<MapName, Vec<u8>>,
+    [hosts, nets]: [MapName; 2],
+    is_single: bool,
+    prefix_len: u8,
+    address: [u8; N],
+) {
+    let keys = keys.entry(if is_single { hosts } else { nets }).or_default();
+    if !is_single {
+        keys.extend(u32::from(prefix_len).to_ne_bytes());
+    }
+    keys.extend(address);
 }
 
 /// The kernel takes no longer prefix than the address has bits.

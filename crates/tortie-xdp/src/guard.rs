@@ -15,8 +15,8 @@
 
 use std::collections::BTreeMap;
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use tortie_api::model::{Action, Family};
+use ipnet::{Ipv4Net, Ipv6Net};
+use tortie_api::model::Action;
 use tortie_calc::HostPolicy;
 use tortie_calc::policy::{EndpointPolicy, Peer, ResolvedRule, SetId, SetMembers};
 use tortie_calc::settings::Failsafe;
@@ -127,38 +127,9 @@ fn guard(policy: &HostPolicy, endpoint: &EndpointPolicy) -> Result<Guard, NoGuar
     Ok(Guard { blocked, failsafes })
 }
 
-/// A family's networks, as rules name them.
-trait OfFamily: Net {
-    const FAMILY: Family;
-    const ALL: Self;
-    fn of(net: &IpNet) -> Option<Self>;
-}
-
-impl OfFamily for Ipv4Net {
-    const FAMILY: Family = Family::V4;
-    const ALL: Self = Ipv4Net::new_assert(std::net::Ipv4Addr::UNSPECIFIED, 0);
-    fn of(net: &IpNet) -> Option<Self> {
-        match net {
-            IpNet::V4(net) => Some(net.trunc()),
-            IpNet::V6(_) => None,
-        }
-    }
-}
-
-impl OfFamily for Ipv6Net {
-    const FAMILY: Family = Family::V6;
-    const ALL: Self = Ipv6Net::new_assert(std::net::Ipv6Addr::UNSPECIFIED, 0);
-    fn of(net: &IpNet) -> Option<Self> {
-        match net {
-            IpNet::V6(net) => Some(net.trunc()),
-            IpNet::V4(_) => None,
-        }
-    }
-}
-
 /// The sources that S1 drops for certain, sorted; `None` when no rule drops by source alone. A rule whose set has no
 /// members now has a list, so that a program need not come and go with them: some cards start anew for it.
-fn blocked<N: OfFamily>(policy: &HostPolicy, endpoint: &EndpointPolicy) -> Option<Vec<N>> {
+fn blocked<N: Net>(policy: &HostPolicy, endpoint: &EndpointPolicy) -> Option<Vec<N>> {
     let members = Members(&policy.sets);
     let mut found: Option<Vec<N>> = None;
     // Sources of which an earlier rule has something to say.
@@ -181,7 +152,7 @@ fn blocked<N: OfFamily>(policy: &HostPolicy, endpoint: &EndpointPolicy) -> Optio
                     Action::Pass => passed.extend(members.sources::<N>(&rule.source)),
                     Action::Allow | Action::Log => heard.extend(members.sources::<N>(&rule.source)),
                 }
-                if heard.contains(&N::ALL) {
+                if heard.contains(&N::all()) {
                     return found.map(sorted);
                 }
             }
@@ -200,7 +171,7 @@ fn sorted<N: Net>(mut nets: Vec<N>) -> Vec<N> {
 struct Members<'a>(&'a BTreeMap<SetId, std::sync::Arc<SetMembers>>);
 
 impl Members<'_> {
-    fn of<N: OfFamily>(&self, id: &SetId) -> Vec<N> {
+    fn of<N: Net>(&self, id: &SetId) -> Vec<N> {
         match self.0.get(id).map(AsRef::as_ref) {
             Some(SetMembers::Nets(nets)) => nets.iter().filter_map(N::of).collect(),
             // A set of ports, or one without members.
@@ -209,9 +180,9 @@ impl Members<'_> {
     }
 
     /// At least the sources that `peer` can match: criteria that narrow it further are left out.
-    fn sources<N: OfFamily>(&self, peer: &Peer) -> Vec<N> {
+    fn sources<N: Net>(&self, peer: &Peer) -> Vec<N> {
         match (&peer.nets[..], &peer.set) {
-            ([], None) => vec![N::ALL],
+            ([], None) => vec![N::all()],
             ([], Some(set)) => self.of(set),
             (nets, _) => nets.iter().filter_map(N::of).collect(),
         }
@@ -219,7 +190,7 @@ impl Members<'_> {
 
     /// The sources that a `Deny` drops whatever else the packet is; `None` when it asks for more than the source. A set
     /// with more members than the kernel takes makes it drop even more (E-351).
-    fn denied<N: OfFamily>(&self, rule: &ResolvedRule) -> Option<Vec<N>> {
+    fn denied<N: Net>(&self, rule: &ResolvedRule) -> Option<Vec<N>> {
         let Peer { nets, not_nets, set, not_set, .. } = &rule.source;
         let by_source_alone = ResolvedRule {
             ip_version: rule.ip_version,

@@ -1,9 +1,17 @@
 //! Networks of one family as lists: what is left of some when others are taken away.
 
-use ipnet::{Ipv4Net, Ipv6Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use tortie_api::model::Family;
 
 /// What both families' networks have in common.
 pub(crate) trait Net: Copy + Ord {
+    const FAMILY: Family;
+    /// All addresses.
+    fn all() -> Self;
+    /// A network as a rule names it; `None` of the other family.
+    fn of(net: &IpNet) -> Option<Self>;
+    /// Whether it is one address.
+    fn is_single(&self) -> bool;
     /// The networks as few as possible, disjoint and in order.
     fn aggregated(nets: Vec<Self>) -> Vec<Self>;
     /// Whether every address of `other` is in it.
@@ -13,8 +21,25 @@ pub(crate) trait Net: Copy + Ord {
 }
 
 macro_rules! net {
-    ($net:ty) => {
+    ($net:ty, $family:ident) => {
         impl Net for $net {
+            const FAMILY: Family = Family::$family;
+
+            fn all() -> Self {
+                Self::default()
+            }
+
+            fn of(net: &IpNet) -> Option<Self> {
+                match net {
+                    IpNet::$family(net) => Some(net.trunc()),
+                    _ => None,
+                }
+            }
+
+            fn is_single(&self) -> bool {
+                self.prefix_len() == self.max_prefix_len()
+            }
+
             fn aggregated(nets: Vec<Self>) -> Vec<Self> {
                 <$net>::aggregate(&nets)
             }
@@ -31,8 +56,8 @@ macro_rules! net {
     };
 }
 
-net!(Ipv4Net);
-net!(Ipv6Net);
+net!(Ipv4Net, V4);
+net!(Ipv6Net, V6);
 
 /// Networks in order, disjoint: what one of them holds is found by halving.
 #[derive(Clone, Debug)]

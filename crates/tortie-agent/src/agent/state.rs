@@ -155,8 +155,6 @@ impl Loop {
         let Some(stand_in) = &mut self.stand_in else { return };
         if let Some(links) = &self.links {
             stand_in.engine.set_links(links.clone());
-        }
-        if let Some(links) = &self.links {
             // What a former process dropped early is not known to go with these rules: it is held.
             self.early.before(links);
         }
