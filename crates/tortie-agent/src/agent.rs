@@ -150,10 +150,11 @@ impl Agent {
                 .map_err(|source| AgentError::Socket { socket: config.socket.clone(), source })?;
         }
         // Opened first: who may not program the kernel is told so, and not about locks.
-        let kernel = Kernel::open()?;
+        let mut kernel = Kernel::open()?;
         let lock = NamespaceLock::take(&fallback)?;
         // Listening starts before the first read, so that no change is missed.
         let events = Events::open().map_err(|source| AgentError::Start { what: "listen to rulesets", source })?;
+        kernel.set_heard_by(events.membership());
         let sources = Sources {
             node: &config.node,
             node_labels: &Labels::new(),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tortie_api::facts::Links;
 use tortie_api::{ResourceKey, with_causes};
-use tortie_nftables::{CommitError, Kernel, ReadError};
+use tortie_nftables::{CommitError, Kernel, ReadError, next_generation};
 use tortie_rules::plan::{Op, Phase, Plan, PlanError, Transaction};
 use tortie_rules::ruleset::Origin;
 use tortie_rules::{Ruleset, plan};
@@ -220,6 +220,11 @@ impl Programmer {
                 let committed = self.commit(transaction, known.generation);
                 outcome.kernel_us += micros(committing.elapsed());
                 match committed {
+                    // What others did is not known: it is read, and what is still missing is planned.
+                    Ok(()) if self.kernel.take_overtaken() => {
+                        is_raced = true;
+                        break;
+                    }
                     Ok(()) => {
                         if transaction.phase != Phase::Remove {
                             outcome.enforced_us = micros(start.elapsed());
@@ -308,11 +313,6 @@ impl Programmer {
 
 fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
-}
-
-/// The kernel counts each transaction; it never uses 0.
-fn next_generation(generation: u32) -> u32 {
-    generation.wrapping_add(1).max(1)
 }
 
 fn blame(transaction: &Transaction, error: &CommitError) -> Box<Blame> {

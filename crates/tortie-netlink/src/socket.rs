@@ -24,7 +24,7 @@ const DUMP_TRIES: usize = 10;
 
 /// A netlink socket of the netfilter family.
 pub struct Netlink {
-    socket: Socket,
+    socket: Arc<Socket>,
     /// The number by which the kernel knows this socket.
     port: u32,
     sequence: u32,
@@ -61,7 +61,7 @@ impl Netlink {
         socket.set_cap_ack(true)?;
         // The kernel answers before `sendmsg` returns, so nothing here ever waits.
         socket.set_non_blocking(true)?;
-        Ok(Self { socket, port, sequence: 0, tap: None })
+        Ok(Self { socket: Arc::new(socket), port, sequence: 0, tap: None })
     }
 
     /// A socket that hears a multicast group.
@@ -72,6 +72,11 @@ impl Netlink {
         let netlink = Self::open()?;
         netlink.socket.add_membership(group)?;
         Ok(netlink)
+    }
+
+    /// The membership of this socket in a multicast group, for whoever wants it to miss something.
+    pub fn membership(&self, group: u32) -> Membership {
+        Membership { socket: self.socket.clone(), group }
     }
 
     /// Puts something between this socket and the kernel. For tests.
@@ -206,6 +211,30 @@ impl Netlink {
             }
             return Ok(bytes);
         }
+    }
+}
+
+/// Whether a socket hears a multicast group.
+pub struct Membership {
+    socket: Arc<Socket>,
+    group: u32,
+}
+
+impl Membership {
+    /// The socket hears nothing of the group from now on. A kernel makes no messages for a group that nobody hears.
+    ///
+    /// # Errors
+    /// When the kernel refuses it.
+    pub fn leave(&self) -> io::Result<()> {
+        self.socket.drop_membership(self.group)
+    }
+
+    /// The socket hears the group again.
+    ///
+    /// # Errors
+    /// When the kernel refuses it.
+    pub fn join(&self) -> io::Result<()> {
+        self.socket.add_membership(self.group)
     }
 }
 

@@ -297,6 +297,13 @@ impl RuleReader {
         let from = data.u32(NFTA_LOOKUP_SREG).ok_or_else(|| odd("a lookup"))?;
         let other_class = self.other.as_ref().and(self.cover).map(|class| class + registers(Field::Class));
         let has_other_class = other_class.is_some_and(|at| self.loaded.get(&at).is_some_and(Loaded::is_class));
+        let is_asked_alone = self.class.is_none() && self.other.is_none() && data.u32(NFTA_LOOKUP_DREG).is_none();
+        if let Some((field, mask)) = self.masked_at(from).filter(|_| is_asked_alone) {
+            let invert = is_inverted(data);
+            self.loaded.clear();
+            self.matches.push(Match::LookupMasked { field, mask, invert, set });
+            return Ok(());
+        }
         let key = self.key(Some(from)).ok_or_else(|| odd("a lookup"))?;
         match (data.u32(NFTA_LOOKUP_DREG), key.as_slice(), self.class.take()) {
             (Some(NFT_REG_VERDICT), [Field::Class, rest @ ..], Some(ClassOf { address, classes })) => {
@@ -310,7 +317,7 @@ impl RuleReader {
             (_, _, Some(_)) => return Err(odd("a lookup behind a class")),
             (_, _, None) if self.other.is_some() && !has_other_class => return Err(odd("a lookup behind a class")),
             (None, _, None) if self.other.is_none() => {
-                let invert = data.u32(NFTA_LOOKUP_FLAGS).unwrap_or(0) & NFT_LOOKUP_F_INV != 0;
+                let invert = is_inverted(data);
                 self.matches.push(Match::Lookup { key, invert, set });
             }
             (Some(NFT_REG_VERDICT), _, None) if self.other.is_none() => self.end = Some(End::Map { key, map: set }),
@@ -321,6 +328,12 @@ impl RuleReader {
             (_, _, None) => return Err(odd("a map")),
         }
         Ok(())
+    }
+
+    /// A field of which some bits alone are left in a register.
+    fn masked_at(&self, register: u32) -> Option<(Field, Vec<u8>)> {
+        let loaded = self.loaded.get(&register_32(register)).filter(|loaded| loaded.xor.is_none())?;
+        Some((loaded.field, loaded.mask.clone()?))
     }
 
     /// The class of an address whose value lay at `from` is in a register now.
@@ -380,6 +393,10 @@ impl RuleReader {
         self.statements.push(Statement::Refresh { key, set });
         Ok(())
     }
+}
+
+fn is_inverted(lookup: Attributes<'_>) -> bool {
+    lookup.u32(NFTA_LOOKUP_FLAGS).unwrap_or(0) & NFT_LOOKUP_F_INV != 0
 }
 
 /// Whether a load only makes a register ready for a class.

@@ -307,15 +307,25 @@ fn criterion(w: &mut Writer, criterion: &Match) {
         }
         Match::Lookup { key, invert, set } => {
             load_all(w, key, NFT_REG32_00);
-            expression(w, "lookup", |w| {
-                w.text(NFTA_LOOKUP_SET, set.as_str());
-                w.u32(NFTA_LOOKUP_SREG, NFT_REG32_00);
-                if *invert {
-                    w.u32(NFTA_LOOKUP_FLAGS, NFT_LOOKUP_F_INV);
-                }
-            });
+            is_in(w, set, *invert);
+        }
+        Match::LookupMasked { field, mask, invert, set } => {
+            load(w, *field, NFT_REG32_00);
+            bitwise(w, *field, mask, &vec![0; field.width()]);
+            is_in(w, set, *invert);
         }
     }
+}
+
+/// What lies in the first registers is in the set.
+fn is_in(w: &mut Writer, set: &Name, invert: bool) {
+    expression(w, "lookup", |w| {
+        w.text(NFTA_LOOKUP_SET, set.as_str());
+        w.u32(NFTA_LOOKUP_SREG, NFT_REG32_00);
+        if invert {
+            w.u32(NFTA_LOOKUP_FLAGS, NFT_LOOKUP_F_INV);
+        }
+    });
 }
 
 /// The first register becomes `(register & mask) ^ xor`; both are big-endian values of `field`.

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use tortie_netlink::Tap;
+use tortie_netlink::socket::Membership;
 use tortie_rules::ruleset::TABLE;
 
 use crate::consts::*;
@@ -51,6 +52,11 @@ impl Events {
     /// When the kernel refuses the socket or the group.
     pub fn open() -> io::Result<Events> {
         Ok(Events { netlink: Netlink::listen(NFNLGRP_NFTABLES)?, reader: Reader::default() })
+    }
+
+    /// What lets [`crate::Kernel`] be unheard here while it commits much.
+    pub fn membership(&self) -> Membership {
+        self.netlink.membership(NFNLGRP_NFTABLES)
     }
 
     /// Puts something between this handle and the kernel. For tests.

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use tortie_netlink::Tap;
+use tortie_netlink::socket::Membership;
 use tortie_rules::Ruleset;
 use tortie_rules::plan::{Op, Transaction};
 use tortie_rules::ruleset::{Element, Name, Set};
@@ -18,9 +19,23 @@ use crate::wire::Messages;
 /// Times our table is read again when somebody changes a ruleset meanwhile.
 const READ_TRIES: usize = 20;
 
+/// Rules and elements of a transaction that nobody of us hears. A kernel makes a message of 4 kB for each of them as soon
+/// as anybody listens, and keeps all until it has committed: that takes longer than all else.
+const UNHEARD_MIN: usize = 100;
+
 /// nf_tables of the network namespace in which this was opened.
 pub struct Kernel {
     netlink: Netlink,
+    /// What of us hears changes of rulesets.
+    hearing: Option<Hearing>,
+    is_overtaken: bool,
+}
+
+/// Somebody of us who hears changes of rulesets.
+struct Hearing {
+    membership: Membership,
+    /// Whether it could not be joined again.
+    is_left: bool,
 }
 
 /// What the kernel holds of ours.
@@ -104,6 +119,14 @@ pub enum CommitError {
     /// It could not be sent.
     #[error("cannot send the transaction")]
     Send(#[source] io::Error),
+    /// The kernel took it, or not, but changes by others are not heard any more.
+    #[error("cannot hear changes of rulesets any more")]
+    Deaf(#[source] io::Error),
+}
+
+/// The generation after one transaction: the kernel counts each, and never uses 0.
+pub fn next_generation(generation: u32) -> u32 {
+    generation.wrapping_add(1).max(1)
 }
 
 impl Kernel {
@@ -114,7 +137,19 @@ impl Kernel {
     pub fn open() -> Result<Kernel, OpenError> {
         let mut netlink = Netlink::open().map_err(open_error)?;
         dump::generation(&mut netlink).map_err(open_error)?;
-        Ok(Kernel { netlink })
+        Ok(Kernel { netlink, hearing: None, is_overtaken: false })
+    }
+
+    /// Lets a transaction of many rules or elements go unheard where our own changes are heard with those of others; with a
+    /// generation only, by which it is told whether somebody else changed something meanwhile.
+    pub fn set_heard_by(&mut self, membership: Membership) {
+        self.hearing = Some(Hearing { membership, is_left: false });
+    }
+
+    /// Whether, since this was last asked, somebody changed a ruleset behind a transaction of this handle and no event will
+    /// tell of it. What the kernel holds must then be read again.
+    pub fn take_overtaken(&mut self) -> bool {
+        std::mem::take(&mut self.is_overtaken)
     }
 
     /// Puts something between this handle and the kernel. For tests.
@@ -132,6 +167,7 @@ impl Kernel {
     /// # Errors
     /// [`ReadError`] when the kernel does not answer, or others never stop changing rulesets.
     pub fn read(&mut self) -> Result<Actual, ReadError> {
+        self.hear_again().map_err(ReadError::Io)?;
         self.read_table(|_| true)
             .map(|(generation, table)| Actual { generation, ruleset: table.map(|table| table.ruleset) })
     }
@@ -143,6 +179,14 @@ impl Kernel {
     pub fn counters(&mut self) -> Result<Vec<Counter>, ReadError> {
         // Sets of addresses count nothing, and may be long.
         Ok(self.read_table(|set| set.is_counted)?.1.map(|table| table.counters).unwrap_or_default())
+    }
+
+    /// Hears again what was left for a transaction.
+    fn hear_again(&mut self) -> io::Result<()> {
+        match self.hearing.as_mut().filter(|hearing| hearing.is_left) {
+            Some(hearing) => hearing.membership.join().map(|()| hearing.is_left = false),
+            None => Ok(()),
+        }
     }
 
     fn read_table(&mut self, lists: fn(&Set) -> bool) -> Result<(u32, Option<dump::Table>), ReadError> {
@@ -189,7 +233,22 @@ impl Kernel {
     /// # Errors
     /// [`CommitError`] says whether to read again, which operation is at fault, or that nobody knows.
     pub fn commit(&mut self, transaction: &Transaction, generation: Option<u32>) -> Result<(), CommitError> {
-        self.commit_ops(&transaction.ops, generation, false)
+        match generation {
+            Some(before) if changes(&transaction.ops) >= UNHEARD_MIN => self.commit_unheard(&transaction.ops, before),
+            _ => self.commit_ops(&transaction.ops, generation, false),
+        }
+    }
+
+    fn commit_unheard(&mut self, ops: &[Op], before: u32) -> Result<(), CommitError> {
+        let Some(hearing) = &mut self.hearing else { return self.commit_ops(ops, Some(before), false) };
+        // Where it cannot be left everything is heard, which only takes longer.
+        hearing.is_left |= hearing.membership.leave().is_ok();
+        let result = self.commit_ops(ops, Some(before), false);
+        self.hear_again().map_err(CommitError::Deaf)?;
+        // A transaction that was not carried out is planned anew, after reading.
+        result?;
+        self.is_overtaken |= self.generation().ok() != Some(next_generation(before));
+        Ok(())
     }
 
     /// Asks whether the kernel would take operations as one transaction, and changes nothing.
@@ -279,6 +338,16 @@ impl Kernel {
         }
         found
     }
+}
+
+/// Rules and elements that come or go, of which the kernel tells one by one.
+fn changes(ops: &[Op]) -> usize {
+    let of = |op: &Op| match op {
+        Op::AddElements { elements, .. } => elements.len(),
+        Op::DeleteElements { elements, .. } => elements.len(),
+        _ => 1,
+    };
+    ops.iter().map(of).sum()
 }
 
 fn open_error(error: io::Error) -> OpenError {

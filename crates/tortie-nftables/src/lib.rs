@@ -20,5 +20,5 @@ use tortie_netlink::{socket, wire};
 pub use decode::DecodeError;
 pub use events::{Event, Events};
 pub use foreign::{ForeignChain, MarkWriter};
-pub use kernel::{Actual, CommitError, Counter, Kernel, OpenError, ReadError};
+pub use kernel::{Actual, CommitError, Counter, Kernel, OpenError, ReadError, next_generation};
 pub use tortie_netlink::Tap;

@@ -218,6 +218,10 @@ impl<'a> Runner<'a> {
                 }
                 (loads, any, *invert)
             }
+            Match::LookupMasked { field, mask, invert, set } => {
+                let nets = self.nets(logic.pool, *field, mask, set)?;
+                (loads(logic, place, *field)?, within(logic, place, *field, nets)?, *invert)
+            }
         };
         let holds = if invert { logic.not(holds)? } else { holds };
         logic.and(loads, holds)

@@ -251,16 +251,20 @@ fn matches(
                 // A shorter value is a prefix: the kernel compares as many bytes as it is given.
                 view.load(*field, skb).map(|loaded| loaded.starts_with(value) != *invert)
             }
-            Match::Masked { field, mask, invert, value } => view.load(*field, skb).map(|loaded| {
-                let masked: Vec<u8> = loaded.iter().zip(mask).map(|(byte, mask)| byte & mask).collect();
-                (masked == *value) != *invert
-            }),
+            Match::Masked { field, mask, invert, value } => {
+                view.load(*field, skb).map(|loaded| (masked(&loaded, mask) == *value) != *invert)
+            }
             Match::Range { field, invert, first, last } => {
                 view.load(*field, skb).map(|loaded| (*first <= loaded && loaded <= *last) != *invert)
             }
             Match::Lookup { key, invert, set } => {
                 let set = find_set(ruleset, chain, set)?;
                 view.load_all(key, skb).map(|value| element_of(set, &value).is_some() != *invert)
+            }
+            Match::LookupMasked { field, mask, invert, set } => {
+                let set = find_set(ruleset, chain, set)?;
+                let found = |loaded: Vec<u8>| element_of(set, &masked(&loaded, mask)).is_some();
+                view.load(*field, skb).map(|loaded| found(loaded) != *invert)
             }
         };
         // An expression that cannot be loaded ends the rule without a match (`NFT_BREAK`), inverted or not.
@@ -292,6 +296,10 @@ fn class_of(set: &Set, value: &[u8]) -> Option<ClassId> {
 }
 
 /// The element that holds `value`.
+fn masked(value: &[u8], mask: &[u8]) -> Vec<u8> {
+    value.iter().zip(mask).map(|(byte, mask)| byte & mask).collect()
+}
+
 fn element_of<'a>(set: &'a Set, value: &[u8]) -> Option<(&'a Element, &'a Option<Data>)> {
     match set.ranges {
         Ranges::None => set.elements.get_key_value(&Element::exact(value)),

@@ -15,6 +15,8 @@ use crate::ruleset::{
 
 mod by_class;
 mod elements;
+mod parts;
+mod portions;
 mod same;
 
 use by_class::ByClass;
@@ -41,7 +43,8 @@ pub struct Transaction {
 /// The part a transaction plays (K-4, D-10).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Phase {
-    /// Builds what nobody uses yet, and clears away what was built before and never turned to.
+    /// Builds what nobody uses yet, and clears away what was built before and never turned to. There may be several of
+    /// them.
     Build,
     /// Changes members of sets that no turned rule uses (K-5).
     Members,
@@ -201,7 +204,9 @@ pub fn plan(desired: &Ruleset, actual: Option<&Ruleset>) -> Result<Plan, PlanErr
     let (mut chosen, mut anchors) = choose(&BTreeSet::new());
     // A packet meets several stages, and all that changes with one plan shows at once (E-232): where something turns, no
     // members change beside it. Their sets are built anew, and so are all chains that use them.
-    if !anchors.turn.is_empty() || by_class::are_torn(desired, actual, &chosen) {
+    let are_torn =
+        |chosen: &Choice| by_class::are_torn(desired, actual, chosen) || parts::are_torn(desired, actual, chosen);
+    if !anchors.turn.is_empty() || are_torn(&chosen) {
         let changes = |(name, set): &(&Name, &Arc<Set>)| {
             set.holds != Holds::Verdicts
                 && chosen.kept.get(*name).is_some_and(|kept| !has_same_elements(&actual.sets[kept], set))
@@ -232,7 +237,7 @@ pub fn plan(desired: &Ruleset, actual: Option<&Ruleset>) -> Result<Plan, PlanErr
     }
     let by_class = ByClass::compare(desired, actual, &chosen);
     push(Phase::Build, by_class.before);
-    push(Phase::Build, build);
+    portions::portions(build).into_iter().for_each(|portion| push(Phase::Build, portion));
     push(Phase::Members, members(desired, actual, &chosen));
     let removal = unwanted.removal(actual, |name| !goes_first(name), by_class.after);
     push(Phase::Turn, anchors.turn);
@@ -360,7 +365,7 @@ impl Rule {
     /// The sets and maps it looks up.
     pub fn sets(&self) -> impl Iterator<Item = &Name> {
         let matched = self.matches.iter().filter_map(|criterion| match criterion {
-            Match::Lookup { set, .. } => Some(set),
+            Match::Lookup { set, .. } | Match::LookupMasked { set, .. } => Some(set),
             _ => None,
         });
         let refreshed = self.statements.iter().filter_map(|statement| match statement {
@@ -389,7 +394,7 @@ impl Rule {
     fn renamed(&self, rename: &dyn Fn(&Name) -> Name) -> Rule {
         let mut rule = self.clone();
         for criterion in &mut rule.matches {
-            if let Match::Lookup { set, .. } = criterion {
+            if let Match::Lookup { set, .. } | Match::LookupMasked { set, .. } = criterion {
                 *set = rename(set);
             }
         }

@@ -54,6 +54,16 @@ impl Name {
         self.0.rsplit_once("..").and_then(|(_, number)| number.parse().ok())
     }
 
+    /// The name of a part of what this name stands for.
+    pub fn part(&self, part: &str) -> Name {
+        Name::new(format!("{self}/{part}"))
+    }
+
+    /// The name of what this logical name is a part of, or the name itself: all before the second `/`.
+    pub fn whole(&self) -> &str {
+        self.0.match_indices('/').nth(1).map_or(&self.0, |(at, _)| &self.0[..at])
+    }
+
     /// The instance `number` of this logical name.
     pub fn with_instance(&self, number: u32) -> Name {
         Name(Arc::from(format!("{}..{number}", self.logical())))
@@ -271,6 +281,17 @@ pub enum Match {
         /// Whether the criterion is turned round.
         invert: bool,
         /// The set.
+        set: Name,
+    },
+    /// `field & mask` is in the set, or not when inverted.
+    LookupMasked {
+        /// What is looked up.
+        field: Field,
+        /// Bits that count.
+        mask: Value,
+        /// Whether the criterion is turned round.
+        invert: bool,
+        /// The set, over the field alone.
         set: Name,
     },
 }

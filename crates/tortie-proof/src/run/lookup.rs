@@ -5,9 +5,10 @@ use tortie_rules::ruleset::{Field, Holds, Name, Set};
 use super::{Asks, Run, Runner};
 use crate::diagram::Node;
 use crate::elements::Shape;
-use crate::field::{loads, within};
+use crate::field::{loads, number, within};
 use crate::logic::{Logic, Made, Stop};
 use crate::place::Place;
+use crate::space::{Pool, Ranges};
 
 /// What a rule asks for a class, or for a pair of them.
 pub(super) struct Asked<'a> {
@@ -32,6 +33,27 @@ impl<'a> Runner<'a> {
         }
         let shape = self.shapes.of(logic.pool, &self.comments, name, set).ok_or_else(|| no_value(name))?;
         Ok((all_load(logic, place, key)?, shape))
+    }
+
+    /// The addresses of which the bits of a prefix are in a set.
+    pub(super) fn nets(&self, pool: &mut Pool, field: Field, mask: &[u8], name: &Name) -> Result<Ranges, Stop> {
+        let (name, set) = self.set(name)?;
+        if !is_asked_by(set, &[field]) {
+            return Err(other_key(name));
+        }
+        let rest = u128::MAX >> (128 - 8 * field.width()) & !number(mask, field, 0).ok_or_else(|| no_value(name))?;
+        if rest & rest.wrapping_add(1) != 0 {
+            return Err(Stop::NotCovered("a mask of a lookup that is no prefix".to_owned()));
+        }
+        let mut nets = Vec::with_capacity(set.elements.len());
+        for element in set.elements.keys() {
+            let [first, last] = [&element.first, &element.last].map(|value| number(value, field, 0));
+            let (first, last) = first.zip(last).ok_or_else(|| no_value(name))?;
+            // Bits behind the prefix are never asked for: of a range those count whose rest is zero.
+            let (first, last) = (first.checked_add(rest).map(|next| next & !rest), last & !rest);
+            nets.extend(first.filter(|first| *first <= last).map(|first| (first, last | rest)));
+        }
+        Ok(pool.ranges(nets))
     }
 
     /// What the verdicts of a map do, with `miss` where no element is found.

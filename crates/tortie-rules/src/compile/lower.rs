@@ -14,7 +14,7 @@ use super::flatten::{FlatAction, FlatRule, SectionEnd};
 use super::names::{staged_chain, table_name};
 use super::overflow;
 use super::parts::{decide, go};
-use super::sets::{SetPool, address_field, bytes, number};
+use super::sets::{self, SetPool, address_field, bytes, number};
 use super::stage::{Mark, Stage};
 use crate::ruleset::{Chain, Element, End, Field, Match, Name, Origin, Rule, Set, Statement, Verdict};
 
@@ -108,7 +108,8 @@ pub(super) fn lower(
     let Some(rule) = overflow::close(&flat.rule, place.family, &|id, family| pool.is_too_large(id, family)) else {
         return;
     };
-    for (part, matches) in criteria(pool, &rule, place.family).into_iter().enumerate() {
+    let is_once = matches!(flat.action, FlatAction::Log(_));
+    for (part, matches) in criteria(pool, &rule, place.family, is_once).into_iter().enumerate() {
         lowered.rules.push(Rule {
             matches,
             statements: statements.clone(),
@@ -129,7 +130,7 @@ fn staged(pool: &mut SetPool<'_>, family: Family, rules: &[FlatRule], no_match: 
         let Some(rule) = overflow::close(&flat.rule, family, &|id, family| pool.is_too_large(id, family)) else {
             continue;
         };
-        for (part, matches) in criteria(pool, &rule, family).into_iter().enumerate() {
+        for (part, matches) in criteria(pool, &rule, family, end == End::Next).into_iter().enumerate() {
             let origin = with_part(&flat.origin, part);
             chain.rules.push(Rule { matches, statements: vec![Statement::Counter], end: end.clone(), origin });
         }
@@ -146,9 +147,9 @@ fn with_part(origin: &Origin, number: usize) -> Origin {
     origin
 }
 
-/// The criteria as alternatives of which at most one holds for any packet, so that a log line is written once and each
-/// counter counts a packet once.
-fn criteria(pool: &mut SetPool<'_>, rule: &ResolvedRule, family: Family) -> Vec<Vec<Match>> {
+/// The criteria as alternatives. With `is_once` at most one of them holds for any packet, so that a log line is written once
+/// and each counter counts a packet once where the packet goes on to the next rule.
+fn criteria(pool: &mut SetPool<'_>, rule: &ResolvedRule, family: Family, is_once: bool) -> Vec<Vec<Match>> {
     let mut all = Alternatives::one();
     if let Some(protocol) = rule.protocol {
         all.and(protocol_is(protocol, false));
@@ -185,7 +186,7 @@ fn criteria(pool: &mut SetPool<'_>, rule: &ResolvedRule, family: Family) -> Vec<
     for end in [PacketEnd::Source, PacketEnd::Destination] {
         let peer = end.peer(rule);
         ports(&mut all, pool, rule, peer, end, family);
-        addresses(&mut all, pool, peer, end, family);
+        addresses(&mut all, pool, peer, end.address(family), family, is_once);
     }
     all.0
 }
@@ -264,8 +265,7 @@ fn ports(
     }
 }
 
-fn addresses(all: &mut Alternatives, pool: &mut SetPool<'_>, peer: &Peer, end: PacketEnd, family: Family) {
-    let field = end.address(family);
+fn addresses(all: &mut Alternatives, pool: &mut SetPool<'_>, peer: &Peer, field: Field, family: Family, is_once: bool) {
     for (nets, invert) in [(&peer.nets, false), (&peer.not_nets, true)] {
         let nets: Vec<IpNet> = nets.iter().filter(|net| Family::of_net(**net) == family).copied().collect();
         match nets.as_slice() {
@@ -280,19 +280,52 @@ fn addresses(all: &mut Alternatives, pool: &mut SetPool<'_>, peer: &Peer, end: P
     }
     for (id, invert) in [(&peer.set, false), (&peer.not_set, true)] {
         if let Some(id) = id {
-            in_set(all, field, pool.blocks(id, family), invert);
+            in_set(all, field, pool.places(id, family), invert, is_once);
         }
     }
 }
 
-/// `field` in a set, or outside of it when inverted: each address is asked for in the block that it is in.
-fn in_set(all: &mut Alternatives, field: Field, blocks: Vec<(Option<IpNet>, Option<Name>)>, invert: bool) {
-    let ways = blocks.into_iter().filter(|(_, set)| set.is_some() || invert).map(|(net, set)| {
-        let in_block = net.map(|net| in_net(field, net, false));
-        let in_set = set.map(|set| Match::Lookup { key: vec![field], invert, set });
-        in_block.into_iter().chain(in_set).collect()
-    });
-    all.or(ways.collect());
+/// `field` in a set, or outside of it when inverted: each address is asked for wherever it may be.
+fn in_set(all: &mut Alternatives, field: Field, places: Vec<sets::Place>, invert: bool, is_once: bool) {
+    let mut prefixes = Vec::new();
+    let mut ways: Vec<Vec<Match>> = Vec::new();
+    let mut has_blocks = false;
+    for place in places {
+        match place {
+            sets::Place::Prefixes { len, set } => prefixes.push(in_prefixes(field, len, set)),
+            sets::Place::Block { net, set } => {
+                has_blocks = true;
+                if set.is_some() || invert {
+                    let in_block = net.map(|net| in_net(field, net, false));
+                    let in_set = set.map(|set| Match::Lookup { key: vec![field], invert, set });
+                    ways.push(in_block.into_iter().chain(in_set).collect());
+                }
+            }
+        }
+    }
+    let outside: Vec<Match> = prefixes.iter().map(inverted).collect();
+    if invert {
+        outside.into_iter().for_each(|criterion| all.and(criterion));
+        if has_blocks {
+            all.or(ways);
+        }
+        return;
+    }
+    // Blocks do not overlap; prefixes overlap each other and blocks.
+    let before = |number: usize| if is_once { outside[..number].to_vec() } else { Vec::new() };
+    let of_prefixes = prefixes.into_iter().enumerate().map(|(number, prefix)| [before(number), vec![prefix]].concat());
+    let of_blocks = ways.into_iter().map(|way| [before(outside.len()), way].concat());
+    all.or(of_prefixes.chain(of_blocks).collect());
+}
+
+/// The first bits of `field` in a set.
+fn in_prefixes(field: Field, len: u8, set: Name) -> Match {
+    let width = 8 * field.width() as u32;
+    if u32::from(len) == width {
+        return Match::Lookup { key: vec![field], invert: false, set };
+    }
+    let mask = u128::MAX >> (128 - width) & !(u128::MAX >> (128 - width) >> len);
+    Match::LookupMasked { field, mask: bytes(mask, field), invert: false, set }
 }
 
 /// `field` inside one network, whose prefix is not empty.
@@ -349,7 +382,8 @@ fn inverted(criterion: &Match) -> Match {
     let (Match::Equals { invert, .. }
     | Match::Masked { invert, .. }
     | Match::Range { invert, .. }
-    | Match::Lookup { invert, .. }) = &mut turned;
+    | Match::Lookup { invert, .. }
+    | Match::LookupMasked { invert, .. }) = &mut turned;
     *invert = !*invert;
     turned
 }

@@ -10,7 +10,7 @@ use tortie_api::model::Family;
 use tortie_calc::policy::{EndpointPolicy, SetId, SetMembers};
 use tortie_calc::{HostPolicy, Settings};
 
-use super::blocks::{self, Block};
+use super::blocks::{self, Limits, Part};
 use super::classes::Classes;
 use super::sets::nets_of;
 use super::stage::Stage;
@@ -42,7 +42,7 @@ impl Compiler {
 #[derive(Default)]
 pub(super) struct Memory {
     lists: HashMap<ListKey, List>,
-    nets: HashMap<(SetId, Family), (Members, Vec<Block>)>,
+    nets: HashMap<(SetId, Family), (Members, Limits, Vec<Part>)>,
 }
 
 /// Which chains: those of one endpoint, stage and family.
@@ -90,18 +90,24 @@ impl Memory {
         self.lists.insert(key, List { source, asked: asked.collect(), made });
     }
 
-    /// The blocks of the networks with these members. Blocks that did not change are the same as before.
-    pub(super) fn blocks(&mut self, id: &SetId, family: Family, members: Option<&Arc<SetMembers>>) -> Vec<Block> {
+    /// The networks with these members in parts. Parts that did not change are the same as before.
+    pub(super) fn parts(
+        &mut self,
+        id: &SetId,
+        family: Family,
+        members: Option<&Arc<SetMembers>>,
+        limits: Limits,
+    ) -> Vec<Part> {
         let key = (id.clone(), family);
         let before = match self.nets.get(&key) {
-            Some((known, blocks)) if is_same(known, members) => return blocks.clone(),
-            Some((_, blocks)) => blocks.as_slice(),
+            Some((known, by, parts)) if is_same(known, members) && *by == limits => return parts.clone(),
+            Some((.., parts)) => parts.as_slice(),
             None => &[],
         };
-        let kept = |block: Block| before.iter().find(|known| **known == block).cloned().unwrap_or(block);
-        let blocks: Vec<Block> = blocks::cut(family, nets_of(members)).into_iter().map(kept).collect();
-        self.nets.insert(key, (identity(members), blocks.clone()));
-        blocks
+        let kept = |part: Part| before.iter().find(|known| **known == part).cloned().unwrap_or(part);
+        let parts: Vec<Part> = blocks::cut(family, nets_of(members), limits).into_iter().map(kept).collect();
+        self.nets.insert(key, (identity(members), limits, parts.clone()));
+        parts
     }
 
     /// Forgets what `policy` has no use for.

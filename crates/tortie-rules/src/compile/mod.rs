@@ -34,6 +34,7 @@ pub mod simplify;
 pub mod stage;
 mod workload;
 
+use blocks::Limits;
 use classes::Classes;
 use flatten::{Section, SectionEnd};
 use frame::Layout;
@@ -123,7 +124,10 @@ fn list(
 ) -> Made {
     let policy = layout.policy;
     let size_max = policy.settings.set_size_max;
-    let make = |mut pool: SetPool<'_>| {
+    // Lists without classes are for comparison: they try what few policies have.
+    let limits = if classes == Classes::Never { Limits::ALWAYS } else { Limits::BY_COST };
+    let make = |pool: SetPool<'_>| {
+        let mut pool = pool.with_limits(limits);
         let mut ruleset = Ruleset::default();
         endpoint_chains(&mut ruleset, &mut pool, layout, endpoint, (stage, family), classes);
         let (sets, asked) = pool.into_parts();

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use tortie_api::model::{Family, PortRange};
 use tortie_calc::policy::{SetId, SetMembers};
 
-use super::blocks::{self, Block};
+use super::blocks::{self, Block, Limits, Part};
 use super::memo::Memory;
 use super::names::{family_digit, hashed};
 use crate::ruleset::{Element, Field, Name, Ranges, Set};
@@ -27,6 +27,26 @@ pub struct SetPool<'a> {
     /// The sets whose members were asked for, in any way.
     asked: RefCell<BTreeSet<SetId>>,
     memory: Option<&'a mut Memory>,
+    limits: Limits,
+}
+
+/// Where the networks of a selector are looked for.
+pub(super) enum Place {
+    /// In a hash of the first so many bits of the address.
+    Prefixes {
+        /// How many.
+        len: u8,
+        /// The set.
+        set: Name,
+    },
+    /// In an interval set where the address is in this network, or anywhere; without a set is a block of which no address is
+    /// a member.
+    Block {
+        /// The block.
+        net: Option<IpNet>,
+        /// The set.
+        set: Option<Name>,
+    },
 }
 
 impl<'a> SetPool<'a> {
@@ -35,7 +55,19 @@ impl<'a> SetPool<'a> {
         let large = members.iter().filter(|(_, set)| set.len() > size_max);
         let each = large.flat_map(|(id, set)| Family::BOTH.map(|family| (id, family, set.len_in(family))));
         let too_large = each.filter(|(.., len)| *len > size_max).map(|(id, family, _)| (id, family)).collect();
-        Self { members, too_large, sets: BTreeMap::new(), asked: RefCell::default(), memory: None }
+        Self {
+            members,
+            too_large,
+            sets: BTreeMap::new(),
+            asked: RefCell::default(),
+            memory: None,
+            limits: Limits::BY_COST,
+        }
+    }
+
+    /// The same, with other limits of what is cut.
+    pub(super) fn with_limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
     }
 
     /// The same, with a memory of sets.
@@ -71,23 +103,29 @@ impl<'a> SetPool<'a> {
         (self.sets, self.asked.into_inner().into_iter().collect())
     }
 
-    /// The networks of a selector for one family, in blocks of which each address is in one. Its members change in place
-    /// (K-5). Without a name is a block of which no address is a member.
-    pub(super) fn blocks(&mut self, id: &SetId, family: Family) -> Vec<(Option<IpNet>, Option<Name>)> {
+    /// The networks of a selector for one family, in one place or several. Their members change in place (K-5).
+    pub(super) fn places(&mut self, id: &SetId, family: Family) -> Vec<Place> {
         let members = self.ask(id);
-        let blocks = match &mut self.memory {
-            Some(memory) => memory.blocks(id, family, members),
-            None => blocks::cut(family, nets_of(members)),
+        let parts = match &mut self.memory {
+            Some(memory) => memory.parts(id, family, members, self.limits),
+            None => blocks::cut(family, nets_of(members), self.limits),
         };
         let name = set_name(id, family);
-        let named = blocks.into_iter().map(|Block { net, set }| {
-            let name = match net {
-                Some(net) => Name::new(format!("{name}/{:x}-{}", number(net.network()), net.prefix_len())),
-                None => name.clone(),
-            };
-            (net, set.map(|set| self.sets.entry(name.clone()).or_insert(set)).map(|_| name))
+        let mut named = |name: Name, set: Arc<Set>| {
+            self.sets.entry(name.clone()).or_insert(set);
+            name
+        };
+        let places = parts.into_iter().map(|part| match part {
+            Part::Prefixes { len, set } => Place::Prefixes { len, set: named(name.part(&format!("p{len}")), set) },
+            Part::Block(Block { net, set }) => {
+                let name = match net {
+                    Some(net) => name.part(&format!("{:x}-{}", number(net.network()), net.prefix_len())),
+                    None => name.clone(),
+                };
+                Place::Block { net, set: set.map(|set| named(name, set)) }
+            }
         });
-        named.collect()
+        places.collect()
     }
 
     /// The set of a named port for one family. Its members change in place (K-5).

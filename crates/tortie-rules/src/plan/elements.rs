@@ -30,14 +30,14 @@ pub(super) fn element_ops(
 }
 
 /// Elements that only one of two maps has, or that carry something else in it.
-struct Difference {
-    gone: Vec<Element>,
-    added: BTreeMap<Element, Option<Data>>,
+pub(super) struct Difference {
+    pub(super) gone: Vec<Element>,
+    pub(super) added: BTreeMap<Element, Option<Data>>,
 }
 
 impl Difference {
     /// Walks both in step.
-    fn of(there: &BTreeMap<Element, Option<Data>>, wanted: &BTreeMap<Element, Option<Data>>) -> Self {
+    pub(super) fn of(there: &BTreeMap<Element, Option<Data>>, wanted: &BTreeMap<Element, Option<Data>>) -> Self {
         let (mut gone, mut added) = (Vec::new(), Vec::new());
         let (mut there, mut wanted) = (there.iter().peekable(), wanted.iter().peekable());
         loop {

@@ -140,6 +140,10 @@ fn of_match(criterion: &Match) -> String {
             format!("{} {}{}-{}", self::field(*field), not(*invert), value(*field, first), value(*field, last))
         }
         Match::Lookup { key, invert, set } => format!("{} {}@{set}", keys(key), not(*invert)),
+        Match::LookupMasked { field, mask, invert, set } => {
+            let len = prefix_len(mask).map_or_else(|| hex(mask), |len| len.to_string());
+            format!("{}/{len} {}@{set}", self::field(*field), not(*invert))
+        }
     }
 }
 
