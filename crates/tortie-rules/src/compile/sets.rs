@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::ops::Sub;
 use std::sync::Arc;
 
+use foldhash::HashMap;
 use ipnet::IpNet;
 use tortie_api::model::{Family, PortRange};
 use tortie_calc::policy::{SetId, SetMembers};
@@ -24,8 +25,8 @@ pub struct SetPool<'a> {
     /// Sets with too many members for the kernel (E-351).
     too_large: BTreeSet<(&'a SetId, Family)>,
     sets: BTreeMap<Name, Arc<Set>>,
-    /// The sets whose members were asked for, in any way.
-    asked: RefCell<BTreeSet<SetId>>,
+    /// The sets whose members were asked for, in any way, with these.
+    asked: RefCell<HashMap<SetId, Option<&'a Arc<SetMembers>>>>,
     memory: Option<&'a mut Memory>,
     limits: Limits,
 }
@@ -81,16 +82,18 @@ impl<'a> SetPool<'a> {
 
     fn ask(&self, id: &SetId) -> Option<&'a Arc<SetMembers>> {
         let mut asked = self.asked.borrow_mut();
-        if !asked.contains(id) {
-            asked.insert(id.clone());
+        if let Some(known) = asked.get(id) {
+            return *known;
         }
-        self.members.get(id)
+        let members = self.members.get(id);
+        asked.insert(id.clone(), members);
+        members
     }
 
     /// Whether the set has too many members in this family (E-351).
     pub(super) fn is_too_large(&self, id: &SetId, family: Family) -> bool {
         self.ask(id);
-        self.too_large.contains(&(id, family))
+        !self.too_large.is_empty() && self.too_large.contains(&(id, family))
     }
 
     /// All sets that were asked for.
@@ -100,7 +103,7 @@ impl<'a> SetPool<'a> {
 
     /// The same, and the sets whose members they depend on.
     pub(super) fn into_parts(self) -> (BTreeMap<Name, Arc<Set>>, Vec<SetId>) {
-        (self.sets, self.asked.into_inner().into_iter().collect())
+        (self.sets, self.asked.into_inner().into_keys().collect())
     }
 
     /// The networks of a selector for one family, in one place or several. Their members change in place (K-5).

@@ -1,9 +1,10 @@
 //! Which criteria on the peer's address each address satisfies (C-9).
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Signature;
 pub(super) use crate::compile::sets::Span;
+use foldhash::{HashSet, HashSetExt};
 
 /// The address space, cut into spans that satisfy the same criteria.
 ///

@@ -1,7 +1,10 @@
 //! The lookups that a table becomes.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use sha2::{Digest, Sha256};
 use tortie_api::model::{Family, PortRange};
@@ -45,7 +48,7 @@ pub(in crate::compile) fn emit(
     (table, targets): (&Table, &[usize]),
     end: &SectionEnd,
 ) {
-    let mut words = HashMap::new();
+    let mut words = HashMap::default();
     for piece in table.pieces() {
         words
             .entry(piece.fate)
@@ -65,8 +68,8 @@ struct Word {
     verdict: Verdict,
     /// Its rules, the one that decided first.
     origins: Arc<[Origin]>,
-    /// All of it as text, of which numbers of classes are made.
-    text: String,
+    /// A hash of all of it, of which numbers of classes are made.
+    digest: [u8; 32],
 }
 
 impl Word {
@@ -94,9 +97,21 @@ impl Word {
         };
         let origins: Arc<[Origin]> =
             fate.rules.iter().rev().map(|rule| table.origins[*rule as usize].clone()).collect();
-        let comments: Vec<String> = origins.iter().map(Origin::comment).collect();
-        let text = format!("{verdict:?} {comments:?}");
-        Self { verdict, origins, text }
+        let mut text = Hashed(Sha256::new());
+        let whole =
+            write!(text, "{verdict:?}").and_then(|()| origins.iter().try_for_each(|origin| write!(text, "\n{origin}")));
+        whole.expect("a hash takes everything");
+        Self { verdict, origins, digest: text.0.finalize().into() }
+    }
+}
+
+/// A hash that text is written to.
+struct Hashed(Sha256);
+
+impl std::fmt::Write for Hashed {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        self.0.update(text);
+        Ok(())
     }
 }
 
@@ -171,6 +186,24 @@ impl Kind {
     }
 }
 
+/// Some of the kinds: a bit for each.
+#[derive(Clone, Copy, Default)]
+struct Kinds(u8);
+
+impl Kinds {
+    fn insert(&mut self, kind: Kind) {
+        self.0 |= 1 << kind as u8;
+    }
+
+    fn and(self, other: Kinds) -> Kinds {
+        Kinds(self.0 | other.0)
+    }
+
+    fn contains(self, kind: Kind) -> bool {
+        self.0 & 1 << kind as u8 != 0
+    }
+}
+
 /// How pieces about ports are held.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ports {
@@ -204,16 +237,18 @@ impl Ports {
     }
 
     /// The elements of a piece: of which map, and which points.
-    fn split(self, piece: &Piece) -> Vec<(Kind, Range)> {
-        let (first, last) = piece.range;
-        match (piece.level, self) {
-            (Level::Ports, Ports::Exact) => (first..=last).map(|point| (Kind::Ports, (point, point))).collect(),
-            (Level::Ports, Ports::Both) if first == last => vec![(Kind::Ports, piece.range)],
-            (Level::Ports, Ports::Both | Ports::Ranges) => vec![(Kind::PortRanges, piece.range)],
-            (Level::Icmp, _) => vec![(Kind::Icmp, piece.range)],
-            (Level::Protocol, _) => vec![(Kind::Protocols, piece.range)],
-            (Level::Any, _) => vec![(Kind::Any, piece.range)],
-        }
+    fn split(self, piece: &Piece) -> impl Iterator<Item = (Kind, Range)> + use<> {
+        let (range @ (first, last), is_exact) = (piece.range, self == Ports::Exact && piece.level == Level::Ports);
+        let kind = match (piece.level, self) {
+            (Level::Ports, Ports::Exact) => Kind::Ports,
+            (Level::Ports, Ports::Both) if first == last => Kind::Ports,
+            (Level::Ports, Ports::Both | Ports::Ranges) => Kind::PortRanges,
+            (Level::Icmp, _) => Kind::Icmp,
+            (Level::Protocol, _) => Kind::Protocols,
+            (Level::Any, _) => Kind::Any,
+        };
+        let points = is_exact.then_some(first..=last).into_iter().flatten().map(|point| (point, point));
+        points.chain((!is_exact).then_some(range)).map(move |range| (kind, range))
     }
 }
 
@@ -241,11 +276,11 @@ impl Emitter<'_> {
         let table = self.table;
         let ports = Ports::of(table.classes.iter().flatten());
         let mut maps: BTreeMap<Kind, Vec<(Element, &Piece)>> = BTreeMap::new();
-        let mut kinds_of: Vec<BTreeSet<Kind>> = Vec::with_capacity(table.classes.len());
+        let mut kinds_of: Vec<Kinds> = Vec::with_capacity(table.classes.len());
         let mut ids = Vec::with_capacity(table.classes.len());
         for pieces in &table.classes {
             let id = self.id(pieces);
-            let mut kinds = BTreeSet::new();
+            let mut kinds = Kinds::default();
             for piece in pieces {
                 for (kind, range) in ports.split(piece) {
                     maps.entry(kind).or_default().push((kind.element(&[id], range), piece));
@@ -275,15 +310,15 @@ impl Emitter<'_> {
         rules: &mut Vec<Rule>,
         pool: &mut SetPool<'_>,
         holders: Holders<'_>,
-        kinds_of: &[BTreeSet<Kind>],
+        kinds_of: &[Kinds],
         ids: &[ClassId],
     ) {
         let Holders { what, address, spans } = holders;
         if spans.is_empty() {
             return;
         }
-        let kinds: BTreeSet<Kind> = spans.iter().flat_map(|(_, class)| &kinds_of[*class]).copied().collect();
-        for kind in Kind::ALL.into_iter().filter(|kind| kinds.contains(kind)) {
+        let kinds = spans.iter().fold(Kinds::default(), |kinds, (_, class)| kinds.and(kinds_of[*class]));
+        for kind in Kind::ALL.into_iter().filter(|kind| kinds.contains(*kind)) {
             let (classes, map) = (self.map(what), self.map(kind.name()));
             rules.push(self.ask(kind, End::Class { address, classes, other: None, key: kind.key(), map }));
         }
@@ -318,12 +353,9 @@ impl Emitter<'_> {
         let mut by_kind: BTreeMap<Kind, Vec<(Range, &Piece)>> = BTreeMap::new();
         let is_few = pieces.iter().filter(|piece| piece.level == Level::Ports).count() <= PLAIN_MAX;
         for piece in pieces {
-            let split = if is_few && piece.level == Level::Ports {
-                vec![(Kind::PortRanges, piece.range)]
-            } else {
-                ports.split(piece)
-            };
-            for (kind, range) in split {
+            let is_plain = is_few && piece.level == Level::Ports;
+            let ports = if is_plain { Ports::Ranges } else { ports };
+            for (kind, range) in ports.split(piece) {
                 by_kind.entry(kind).or_default().push((range, piece));
             }
         }
@@ -344,7 +376,8 @@ impl Emitter<'_> {
     }
 
     /// A map of counted verdicts over `key`: what pieces say under elements.
-    fn verdicts(&self, key: Vec<Field>, kind: Kind, pieces: Vec<(Element, &Piece)>) -> Set {
+    fn verdicts(&self, key: Vec<Field>, kind: Kind, mut pieces: Vec<(Element, &Piece)>) -> Set {
+        pieces.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         let key = key.into_iter().map(Field::as_key).collect();
         let words = || pieces.iter().map(|(element, piece)| (element, &self.words[&piece.fate]));
         let with_origins = words().filter(|(_, word)| !word.origins.is_empty());
@@ -408,7 +441,10 @@ impl Emitter<'_> {
 
     fn say(&self, hash: &mut Sha256, pieces: &[Piece]) {
         for piece in pieces {
-            hash.update(format!("{:?} {:?} {}\n", piece.level, piece.range, self.words[&piece.fate].text));
+            hash.update([piece.level as u8]);
+            hash.update(piece.range.0.to_be_bytes());
+            hash.update(piece.range.1.to_be_bytes());
+            hash.update(self.words[&piece.fate].digest);
         }
     }
 }

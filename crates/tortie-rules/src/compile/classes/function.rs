@@ -1,8 +1,9 @@
 //! What a first-match list does at each point of the line, resolved ahead of time (C-9).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use super::region::{LAST, Point, Range};
+use foldhash::HashMap;
 
 /// What becomes of a packet: an action, and the rules that it met on its way there.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -112,14 +112,14 @@ fn lists_in(sections: &[Section]) -> usize {
 
 /// What is known of all runs of a list.
 #[derive(Clone, Copy)]
-struct RunAt<'a> {
+struct RunAt<'a, 'p> {
     rules_min: usize,
-    pool: &'a SetPool<'a>,
+    pool: &'a SetPool<'p>,
     family: Family,
     direction: Direction,
 }
 
-impl RunAt<'_> {
+impl RunAt<'_, '_> {
     /// Makes tables of runs of sections whose rules are of one part, and says whether none of them was too much work.
     fn tables(self, sections: Vec<Section>, part: impl Fn(&FlatRule) -> Part) -> (Vec<Section>, bool) {
         let entered_from = entered_from(&sections);

@@ -4,8 +4,9 @@
 //! addresses that neither the class of the peer nor that of the own address says by itself. Most pairs have nothing to
 //! say, so only those are looked at of which a rule that the peer meets and no other does speaks.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
+use foldhash::{HashMap, HashMapExt};
 use sha2::{Digest, Sha256};
 
 use super::Signature;

@@ -1,8 +1,9 @@
 //! The resolved form of a run of sections: what happens to packets of each class of addresses.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use foldhash::{HashMap, HashMapExt};
 use ipnet::IpNet;
 use tortie_api::model::Family;
 use tortie_calc::policy::{Direction, Peer, SetId};
