@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use tortie_api::Kind;
-use tortie_api::model::{Action, Protocol};
+use tortie_api::model::{Action, PortRange, Protocol};
 use tortie_api::packet::{ConnState, Packet, Route, WayBack};
 use tortie_calc::HostPolicy;
 use tortie_calc::policy::{
@@ -17,7 +17,7 @@ use tortie_rules::compile::classes::Classes;
 use tortie_rules::compile::compile_with;
 use tortie_rules::interpret::Decision;
 use tortie_rules::plan::{Op, Phase};
-use tortie_rules::ruleset::{Ranges, Set};
+use tortie_rules::ruleset::{Holds, Ranges, Set};
 use tortie_rules::{Compiler, Ruleset, compile, interpret, plan};
 
 const COUNT: u32 = 20_000;
@@ -49,7 +49,12 @@ fn host(members: BTreeSet<IpNet>, inverted: bool) -> HostPolicy {
     let mut deny = ResolvedRule::any(Action::Deny);
     let criterion = if inverted { &mut deny.source.not_set } else { &mut deny.source.set };
     *criterion = Some(id());
-    let rules = vec![Arc::new(deny), Arc::new(ResolvedRule::any(Action::Allow))];
+    with_rules(members, vec![deny, ResolvedRule::any(Action::Allow)])
+}
+
+/// With a policy of these rules.
+fn with_rules(members: BTreeSet<IpNet>, rules: Vec<ResolvedRule>) -> HostPolicy {
+    let rules = rules.into_iter().map(Arc::new).collect();
     let id_of_policy =
         PolicyId { kind: Kind::GlobalNetworkPolicy, namespace: None, name: "p".to_owned(), tier: "default".to_owned() };
     let policies = vec![Arc::new(PolicyRules { id: id_of_policy, is_staged: false, rules })];
@@ -128,6 +133,27 @@ fn networks_that_lie_in_others_and_all_lengths_are_found_k6() {
                 assert_eq!(is_denied(&ruleset, source), is_in(&nets, source) != inverted, "{source:x} {inverted}");
             }
         }
+    }
+}
+
+#[test]
+fn a_large_set_stays_out_of_the_tables_of_other_rules_c9() {
+    let mut deny = ResolvedRule::any(Action::Deny);
+    deny.source.set = Some(id());
+    let allow = |number: u16| {
+        let mut rule = ResolvedRule::any(Action::Allow);
+        rule.protocol = Some(Protocol::TCP);
+        rule.source.nets = vec![format!("10.0.{number}.0/24").parse().unwrap()];
+        rule.destination.ports = vec![PortRange::new(9_000 + number, 9_000 + number).unwrap()];
+        rule
+    };
+    let rules: Vec<ResolvedRule> = std::iter::once(deny).chain((0..20).map(allow)).collect();
+    let ruleset = compile(&with_rules(nets(), rules));
+    let classes: Vec<usize> =
+        ruleset.sets.values().filter(|set| set.holds == Holds::Classes).map(|set| set.elements.len()).collect();
+    assert_eq!(classes, [20], "addresses with a class");
+    for (source, denied) in [(first(1), true), (0x0a00_0007, false), (0x0a00_0107, true), (first(1) + 9, true)] {
+        assert_eq!(is_denied(&ruleset, source), denied, "{source:x}");
     }
 }
 

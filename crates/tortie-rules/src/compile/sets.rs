@@ -144,6 +144,13 @@ impl<'a> SetPool<'a> {
         name
     }
 
+    /// Whether a set has more networks of one family, single addresses aside, than one interval set may hold.
+    pub(super) fn has_many_networks(&self, id: &SetId, family: Family) -> bool {
+        let Some(members) = self.ask(id).filter(|members| members.len() > self.limits.len_max) else { return false };
+        let is_wide = |net: &IpNet| Family::of_net(*net) == family && net.prefix_len() < net.max_prefix_len();
+        nets_of(Some(members)).filter(is_wide).count() > self.limits.len_max
+    }
+
     /// The addresses of a set of one family: single ones as they are, networks merged.
     pub(super) fn spans(&self, id: &SetId, family: Family) -> Vec<Span> {
         let Some(SetMembers::Nets(nets)) = self.ask(id).map(Arc::as_ref) else { return Vec::new() };

@@ -14,8 +14,9 @@
 
 use std::sync::Arc;
 
+use foldhash::HashSet;
 use tortie_api::model::{Action, Family};
-use tortie_calc::policy::{Direction, Peer, ResolvedRule};
+use tortie_calc::policy::{Direction, Peer, ResolvedRule, SetId};
 
 use super::flatten::{FlatAction, FlatRule, Section, SectionEnd};
 use super::sets::SetPool;
@@ -47,6 +48,9 @@ pub enum Classes {
     /// Never.
     Never,
 }
+
+/// Large sets that stay out of tables, at most: each costs up to five lookups.
+const LARGE_MAX: usize = 4;
 
 /// Rules that a list has at least, to be worth classes: each costs one or two lookups, and classes cost four to six.
 const RULES_MIN: usize = 8;
@@ -90,7 +94,11 @@ pub(super) fn group(
         Classes::Never => return sections.to_vec(),
     };
     let run_at = RunAt { rules_min, pool, family, direction };
-    let part = |flat: &FlatRule| part(flat, family, direction);
+    let large = large_sets(sections, pool, family);
+    let part = |flat: &FlatRule| match part(flat, family, direction) {
+        _ if !large.is_empty() && sets_of(&flat.rule).any(|id| large.contains(id)) => Part::List,
+        part => part,
+    };
     let together = |flat: &FlatRule| if part(flat) == Part::List { Part::List } else { Part::Any };
     if !in_parts {
         return run_at.tables(sections.to_vec(), together).0;
@@ -102,6 +110,20 @@ pub(super) fn group(
     // Each of these has no more classes than there are addresses, or pairs that its rules name.
     let (apart, _) = run_at.tables(cut(sections, rules_min, part), part);
     if lists_in(&apart) < lists_in(&found) { apart } else { found }
+}
+
+/// Sets of more networks than a kernel changes quickly in one map: a few of them cost packets less as sets of their own, which
+/// are cut into parts, than each change of their members would cost in a table.
+fn large_sets<'a>(sections: &'a [Section], pool: &SetPool<'_>, family: Family) -> HashSet<&'a SetId> {
+    let rules = sections.iter().flat_map(|section| &section.rules);
+    let asked: HashSet<&SetId> = rules.flat_map(|flat| sets_of(&flat.rule)).collect();
+    let large: HashSet<&SetId> = asked.into_iter().filter(|id| pool.has_many_networks(id, family)).collect();
+    if large.len() > LARGE_MAX { HashSet::default() } else { large }
+}
+
+/// The sets of addresses that a rule asks for.
+fn sets_of(rule: &ResolvedRule) -> impl Iterator<Item = &SetId> {
+    [&rule.source, &rule.destination].into_iter().flat_map(|end| end.set.iter().chain(&end.not_set))
 }
 
 /// The rules that are in no table.
