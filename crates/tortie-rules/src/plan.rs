@@ -18,6 +18,7 @@ mod elements;
 mod parts;
 mod portions;
 mod same;
+mod torn;
 
 use by_class::ByClass;
 use elements::element_ops;
@@ -205,7 +206,7 @@ pub fn plan(desired: &Ruleset, actual: Option<&Ruleset>) -> Result<Plan, PlanErr
     // A packet meets several stages, and all that changes with one plan shows at once (E-232): where something turns, no
     // members change beside it. Their sets are built anew, and so are all chains that use them.
     let are_torn =
-        |chosen: &Choice| by_class::are_torn(desired, actual, chosen) || parts::are_torn(desired, actual, chosen);
+        |chosen: &Choice| torn::are_torn(desired, actual, chosen) || parts::are_torn(desired, actual, chosen);
     if !anchors.turn.is_empty() || are_torn(&chosen) {
         let changes = |(name, set): &(&Name, &Arc<Set>)| {
             set.holds != Holds::Verdicts

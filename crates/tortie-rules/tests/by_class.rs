@@ -122,6 +122,68 @@ fn an_address_that_moves_between_classes_that_are_there_is_two_operations() {
 }
 
 /// Killed between any two transactions, the next plan leads to what is desired then, and leaves nothing behind.
+/// The same with a map of protocols beside that of ports, and one of networks beside that of addresses.
+fn wider(
+    addresses: &[(u8, u64)],
+    networks: &[((u8, u8), u64)],
+    ports: &[(u64, Says<'_>)],
+    all: &[(u64, Verdict)],
+) -> Ruleset {
+    let mut found = ruleset(addresses, ports);
+    let elements = all.iter().map(|(class, verdict)| {
+        (Element::exact([&class.to_be_bytes()[..], &[6]].concat()), Some(Data::Verdict(verdict.clone())))
+    });
+    let protocols = Set {
+        key: vec![Field::Class, Field::L4Proto],
+        holds: Holds::Verdicts,
+        elements: elements.collect(),
+        ..Set::default()
+    };
+    let of = |(first, last): (u8, u8)| Element::range([10, 0, 0, first], [10, 0, 0, last]);
+    let elements = networks.iter().map(|(span, class)| (of(*span), Some(Data::Class(ClassId(*class)))));
+    let networks = Set {
+        key: vec![Field::SourceV4],
+        ranges: Ranges::OfKey,
+        holds: Holds::Classes,
+        elements: elements.collect(),
+        ..Set::default()
+    };
+    let ask = |classes: &str, key: Field, map: &str| {
+        let (classes, map) = (Name::new(classes), Name::new(map));
+        rule(End::Class { address: Field::SourceV4, classes, other: None, key: vec![key], map })
+    };
+    let rules = vec![
+        ask("in4/h/addresses", Field::DestinationPort, "in4/h/ports"),
+        ask("in4/h/addresses", Field::L4Proto, "in4/h/protocols"),
+        ask("in4/h/networks", Field::DestinationPort, "in4/h/ports"),
+        ask("in4/h/networks", Field::L4Proto, "in4/h/protocols"),
+    ];
+    found.chains.insert(Name::new("in4/h"), Arc::new(Chain { base: None, rules }));
+    found.sets.insert(Name::new("in4/h/protocols"), Arc::new(protocols));
+    found.sets.insert(Name::new("in4/h/networks"), Arc::new(networks));
+    found
+}
+
+#[test]
+fn what_a_packet_could_meet_in_part_turns_with_the_rules_k4() {
+    let all = [(1, Verdict::Drop), (2, Verdict::Drop), (4, Verdict::Accept)];
+    let ports = [ONE, TWO, THREE];
+    let before = wider(&[(7, 1)], &[((20, 29), 3)], &ports, &all);
+    for (what, after, in_place) in [
+        ("other ports, the same protocols", wider(&[(7, 2)], &[((20, 29), 3)], &ports, &all), true),
+        ("other ports and other protocols", wider(&[(7, 3)], &[((20, 29), 3)], &ports, &all), false),
+        ("what has no class gets one with both", wider(&[(7, 1), (8, 2)], &[((20, 29), 3)], &ports, &all), false),
+        ("what has no class gets one with ports", wider(&[(7, 1), (8, 3)], &[((20, 29), 3)], &ports, &all), true),
+        ("two addresses, each by one way", wider(&[(7, 2)], &[((20, 25), 3)], &ports, &all), true),
+        ("one address by two ways", wider(&[(7, 2)], &[((7, 7), 3), ((20, 29), 3)], &ports, &all), false),
+    ] {
+        let plan = plan(&after, Some(&programmed(&before))).unwrap();
+        let phases: Vec<Phase> = plan.transactions.iter().map(|transaction| transaction.phase).collect();
+        let turns = phases.contains(&Phase::Turn);
+        assert_eq!((turns, phases.contains(&Phase::Members)), (!in_place, in_place), "{what}: {phases:?}");
+    }
+}
+
 #[test]
 fn what_a_turn_that_never_came_had_left_goes_first_d10() {
     let before = ruleset(&[(1, 1)], &[ONE]);

@@ -45,9 +45,9 @@ impl ByClass {
     }
 }
 
-/// Whether a packet that looks the classes of both its ends up, one before addresses move and the other after it, could
+/// Whether a packet that looks the classes of both its ends up for one rule, one before addresses move and the other after it, could
 /// find what neither policy says.
-pub(super) fn are_torn(desired: &Ruleset, actual: &Ruleset, chosen: &Choice) -> bool {
+pub(super) fn are_ends_torn(desired: &Ruleset, actual: &Ruleset, chosen: &Choice) -> bool {
     let mut asked: BTreeMap<[&Name; 2], BTreeSet<&Name>> = BTreeMap::new();
     for rule in desired.chains.values().flat_map(|chain| &chain.rules) {
         if let End::Class { classes, other: Some(other), map, .. } = &rule.end {
@@ -79,11 +79,7 @@ const MOVES_MAX: usize = 10_000;
 type Move = (Option<ClassId>, Option<ClassId>);
 
 /// How the classes of addresses change: all of what does, and some more where ranges are cut in another way.
-fn moves(new: &Set, old: &Set) -> BTreeSet<Move> {
-    let changed = |set: &Set, than: &Set| -> Vec<(Element, Option<ClassId>)> {
-        let differs = |(element, data): &(&Element, &Option<Data>)| than.elements.get(*element) != Some(*data);
-        set.elements.iter().filter(differs).map(|(element, data)| (element.clone(), class(data))).collect()
-    };
+pub(super) fn moves(new: &Set, old: &Set) -> BTreeSet<Move> {
     let (come, gone) = (changed(new, old), changed(old, new));
     let mut found = BTreeSet::new();
     for (list, others, is_gone) in [(&gone, &come, true), (&come, &gone, false)] {
@@ -102,6 +98,21 @@ fn moves(new: &Set, old: &Set) -> BTreeSet<Move> {
     }
     found.retain(|(old, new)| old != new);
     found
+}
+
+/// The elements of a set that are others in another one, with their classes.
+fn changed(set: &Set, than: &Set) -> Vec<(Element, Option<ClassId>)> {
+    let differs = |(element, data): &(&Element, &Option<Data>)| than.elements.get(*element) != Some(*data);
+    set.elements.iter().filter(differs).map(|(element, data)| (element.clone(), class(data))).collect()
+}
+
+/// Whether an address may have moved in both of two sets, given as they will be and as they are.
+pub(super) fn do_overlap(one: (&Set, &Set), other: (&Set, &Set)) -> bool {
+    let [one, other] = [one, other]
+        .map(|(new, old)| [changed(new, old), changed(old, new)].concat().into_iter().map(|(element, _)| element));
+    let other: Vec<Element> = other.collect();
+    one.len() * other.len() > MOVES_MAX
+        || one.into_iter().any(|one| other.iter().any(|other| one.first <= other.last && other.first <= one.last))
 }
 
 /// What maps say of a pair of classes while addresses move: what they said, and what they will say.
