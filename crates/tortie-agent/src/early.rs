@@ -23,7 +23,7 @@ pub(crate) struct Early {
     is_swept: bool,
     /// Why nothing can be done at all.
     error: Option<String>,
-    /// When programs and maps were last read, or are known to be right.
+    /// When programs were last looked at and lists written anew, or are known to be right.
     refreshed_at: Instant,
 }
 
@@ -44,7 +44,7 @@ impl Early {
         self.guards = if xdp.is_enabled { guards(policy) } else { Guards::new() };
     }
 
-    /// When programs and maps are to be read again, if ever (E-620).
+    /// When programs are to be looked at and lists written anew, if ever (E-620).
     pub(crate) fn refresh_at(&self, operation: &Operation) -> Option<Instant> {
         // Without a list there is nothing to look at.
         let has_list = operation.xdp.is_enabled && self.guards.values().any(Result::is_ok);

@@ -51,12 +51,18 @@ pub enum If {
 pub enum Alu {
     /// Add.
     Add = 0x00,
+    /// Multiply.
+    Multiply = 0x20,
+    /// Keep the bits of either.
+    Or = 0x40,
     /// Keep the common bits.
     And = 0x50,
     /// Shift to the left.
     ShiftLeft = 0x60,
     /// Shift to the right, filled with zeros.
     ShiftRight = 0x70,
+    /// Keep the bits that differ.
+    Xor = 0xa0,
     /// Copy.
     Move = 0xb0,
 }
@@ -119,6 +125,8 @@ mod class {
     pub(super) const ALU_64: u8 = 0x07;
     pub(super) const CALL: u8 = JUMP | 0x80;
     pub(super) const EXIT: u8 = JUMP | 0x90;
+    /// Swaps bytes where the host is little-endian (`BPF_END | BPF_TO_BE`).
+    pub(super) const TO_BIG_ENDIAN: u8 = ALU_32 | 0xd0 | 0x08;
     /// The operand is a register and no number (`BPF_X`).
     pub(super) const BY_REGISTER: u8 = 0x08;
 }
@@ -152,6 +160,11 @@ impl<M: Copy> Assembler<M> {
     /// `to = to <alu> from`, 64 bits.
     pub fn alu_by(&mut self, alu: Alu, to: Reg, from: Reg) {
         self.push(class::ALU_64 | class::BY_REGISTER | alu as u8, to as u8, from as u8, 0, 0);
+    }
+
+    /// `to` from network order into the host's, 32 bits; the upper half becomes zero.
+    pub fn to_host32(&mut self, to: Reg) {
+        self.push(class::TO_BIG_ENDIAN, to as u8, 0, 0, 32);
     }
 
     /// `to = *(from + offset)`.

@@ -9,6 +9,7 @@ use crate::bpf::Link;
 use crate::filter::{Filter, FilterError, name};
 use crate::guard::{Blocked, Failsafes, Guard};
 use crate::pins::Pins;
+use crate::tree::Shapes;
 
 /// Why a program does not stand on its interface as it should.
 #[derive(Debug, thiserror::Error)]
@@ -33,11 +34,18 @@ pub(crate) struct Attached {
     link: Link,
     filter: Filter,
     mode: XdpMode,
-    /// What its maps hold; `None` when that has to be read.
+    /// What it blocks; `None` when nobody knows.
     blocked: Option<Blocked>,
     /// What stands in its instructions; `None` when a former process loaded it.
-    failsafes: Option<Failsafes>,
+    built: Option<Built>,
     is_held: bool,
+}
+
+/// What the instructions of a program depend on, but for the interface.
+#[derive(Clone, Debug)]
+struct Built {
+    failsafes: Failsafes,
+    shapes: Shapes,
 }
 
 impl Attached {
@@ -49,12 +57,13 @@ impl Attached {
         mode: XdpMode,
         pins: Option<&Pins>,
     ) -> Result<Attached, AttachError> {
-        let filter = Filter::load(mac, guard)?;
+        let shapes = Shapes::of(&guard.blocked);
+        let filter = Filter::load(mac, &guard.failsafes, shapes)?;
         let link = Link::create(&filter.program, device.index, mode).map_err(|error| match error.raw_os_error() {
             Some(libc::EOPNOTSUPP | libc::EINVAL | libc::ERANGE | libc::E2BIG) => AttachError::Refused(error),
             _ => AttachError::Attach(error),
         })?;
-        filter.add(&guard.blocked)?;
+        filter.block(shapes, &guard.blocked, None)?;
         if let Some(pins) = pins {
             let kept = pins.keep(device.index, &filter).and_then(|()| pins.keep_link(device.index, &link));
             kept.map_err(AttachError::Pin)?;
@@ -65,7 +74,7 @@ impl Attached {
             filter,
             mode,
             blocked: Some(guard.blocked.clone()),
-            failsafes: Some(guard.failsafes.clone()),
+            built: Some(Built { failsafes: guard.failsafes.clone(), shapes }),
             is_held: false,
         })
     }
@@ -74,7 +83,7 @@ impl Attached {
     pub(crate) fn adopted(interface: u32, link: Link, filter: Filter) -> Attached {
         // Its mode is seen when devices are listed.
         let mode = XdpMode::Driver;
-        Attached { interface, link, filter, mode, blocked: None, failsafes: None, is_held: false }
+        Attached { interface, link, filter, mode, blocked: None, built: None, is_held: false }
     }
 
     pub(crate) fn mode(&self) -> XdpMode {
@@ -90,7 +99,7 @@ impl Attached {
         self.filter.drops().unwrap_or(0)
     }
 
-    /// What the maps hold has to be read again.
+    /// Nobody knows what the lists hold: they are made anew.
     pub(crate) fn doubt(&mut self) {
         self.blocked = None;
     }
@@ -106,22 +115,18 @@ impl Attached {
         seen.is_some()
     }
 
-    /// Blocks nothing any more that `guard` does not block. Where that takes more than `elements_max` elements, or what is
-    /// blocked is not known, the program is held.
-    pub(crate) fn retract(&mut self, guard: Option<&Guard>, elements_max: usize) -> Result<(), FilterError> {
-        let same = guard.filter(|guard| self.failsafes.as_ref() == Some(&guard.failsafes));
-        let gone = same.zip(self.blocked.as_ref()).map(|(guard, blocked)| blocked.without(&guard.blocked));
-        match gone {
-            Some(gone) if gone.is_empty() => Ok(()),
-            Some(gone) if gone.len() <= elements_max => {
-                // Unknown until it is done.
-                let before = self.blocked.take();
-                self.filter.remove(&gone)?;
-                self.blocked = before.map(|before| before.without(&gone));
-                Ok(())
-            }
-            _ => self.hold(),
+    /// Blocks nothing any more that `guard` does not block. Where its instructions will change, or nobody knows what is
+    /// blocked, the program is held.
+    pub(crate) fn retract(&mut self, guard: Option<&Guard>) -> Result<(), FilterError> {
+        let same = self.built.as_ref().zip(guard).filter(|(built, guard)| built.failsafes == guard.failsafes);
+        let Some(((built, guard), blocked)) = same.zip(self.blocked.as_ref()) else { return self.hold() };
+        let gone = blocked.without(&guard.blocked);
+        if !gone.is_empty() {
+            let left = blocked.without(&gone);
+            self.filter.block(built.shapes, &left, Some(blocked))?;
+            self.blocked = Some(left);
         }
+        Ok(())
     }
 
     fn hold(&mut self) -> Result<(), FilterError> {
@@ -132,37 +137,30 @@ impl Attached {
         Ok(())
     }
 
-    /// Makes it block what `guard` blocks: by elements where the instructions stay the same and there is room, by a new
-    /// program with maps of its own otherwise.
+    /// Makes it block what `guard` blocks: by new lists where the instructions stay the same, by a new program with lists
+    /// of its own otherwise.
     pub(crate) fn change(&mut self, mac: Mac, guard: &Guard, pins: Option<&Pins>) -> Result<(), AttachError> {
-        let is_same = name(mac, &guard.failsafes).map_err(FilterError::from)? == self.filter.info.name;
-        if !is_same || self.blocked.as_ref() != Some(&guard.blocked) {
-            if is_same && self.filter.has_room_for(&guard.blocked) {
-                self.edit(&guard.blocked)?;
-            } else {
-                self.turn(mac, guard, pins)?;
-            }
-            self.blocked = Some(guard.blocked.clone());
+        let Guard { blocked, failsafes } = guard;
+        let present = self.built.as_ref().map(|built| built.shapes).filter(|shapes| shapes.fit(blocked));
+        let shapes = present.unwrap_or_else(|| Shapes::of(blocked));
+        // Unknown until it is done.
+        let known = self.blocked.take();
+        if name(mac, failsafes, shapes).map_err(FilterError::from)? == self.filter.info.name {
+            self.filter.block(shapes, blocked, known.as_ref())?;
+        } else {
+            self.turn(mac, guard, shapes, pins)?;
         }
-        self.failsafes = Some(guard.failsafes.clone());
+        self.blocked = Some(known.filter(|known| known == blocked).unwrap_or_else(|| blocked.clone()));
+        self.built = Some(Built { failsafes: failsafes.clone(), shapes });
         // Written also when nothing is known of it: a former process may have ended while it held.
         self.filter.hold(false)?;
         self.is_held = false;
         Ok(())
     }
 
-    fn edit(&mut self, wanted: &Blocked) -> Result<(), FilterError> {
-        let known = match self.blocked.take() {
-            Some(known) => known,
-            None => self.filter.blocked()?,
-        };
-        self.filter.remove(&known.without(wanted))?;
-        self.filter.add(&wanted.without(&known))
-    }
-
-    fn turn(&mut self, mac: Mac, guard: &Guard, pins: Option<&Pins>) -> Result<(), AttachError> {
-        let filter = Filter::load_beside(mac, guard, Some(&self.filter))?;
-        filter.add(&guard.blocked)?;
+    fn turn(&mut self, mac: Mac, guard: &Guard, shapes: Shapes, pins: Option<&Pins>) -> Result<(), AttachError> {
+        let filter = Filter::load_beside(mac, &guard.failsafes, shapes, Some(&self.filter))?;
+        filter.block(shapes, &guard.blocked, None)?;
         if let Some(pins) = pins {
             // Should the process end between the two, the next one finds a program that is not the link's, and makes both
             // anew.

@@ -2,7 +2,7 @@
 //!
 //! A change of policy comes in two steps around that of the rules, so that no packet is dropped early that the rules in
 //! force accept: [`Driver::before`] takes away what is blocked no longer, and [`Driver::after`] adds what is new. Where
-//! that is not done by a few elements the program is held, and drops nothing until the second step is done.
+//! the instructions change the program is held, and drops nothing until the second step is done.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -16,10 +16,6 @@ use crate::attached::{AttachError, Attached};
 use crate::filter::FilterError;
 use crate::guard::{Guard, NoGuard};
 use crate::pins::Pins;
-
-/// Elements that are taken away before the rules change; of more than these the program is held instead, so that the
-/// rules do not wait.
-const RETRACT_MAX: usize = 1000;
 
 /// What may be dropped early on each interface.
 pub type Guards = BTreeMap<String, Result<Guard, NoGuard>>;
@@ -112,7 +108,7 @@ impl Driver {
         let mut lost = Vec::new();
         for (index, attached) in &mut self.attached {
             let guard = name_of(*index).and_then(|name| guards.get(&name)).and_then(|guard| guard.as_ref().ok());
-            if let Err(error) = attached.retract(guard, RETRACT_MAX) {
+            if let Err(error) = attached.retract(guard) {
                 lost.push((*index, error));
             }
         }
@@ -178,8 +174,8 @@ impl Driver {
         self.attached.iter().map(|(index, attached)| (*index, attached.drops())).collect()
     }
 
-    /// Trusts nothing that is known: the next [`Driver::after`] reads programs and maps from the kernel (E-723), and tries
-    /// again where attaching failed.
+    /// Trusts nothing that is known: the next [`Driver::after`] looks at programs in the kernel and writes lists anew (E-723),
+    /// and tries again where attaching failed.
     pub fn doubt(&mut self) {
         self.failed.clear();
         self.attached.values_mut().for_each(Attached::doubt);
@@ -248,7 +244,7 @@ impl Driver {
             None => self.attach(place),
         };
         if let Err(problem) = &result {
-            // Half a list is right as far as it goes, but nobody knows how far.
+            // What it blocks is right, but nobody knows how much of it is there.
             self.take_off(index);
             self.failed.insert(index, problem.clone());
         }

@@ -14,6 +14,8 @@ mod guard;
 mod nets;
 mod pins;
 mod program;
+mod search;
+mod tree;
 
 pub use driver::{Driver, Guards, Problem, State};
 pub use filter::{Filter, FilterError};
@@ -21,3 +23,4 @@ pub use guard::{Blocked, FAILSAFES_MAX, Failsafes, Guard, NoGuard, guards};
 pub use pins::BPF_FS;
 pub use program::{MapName, XDP_DROP, XDP_PASS, program};
 pub use tortie_netmon::XdpMode;
+pub use tree::Shapes;

@@ -6,12 +6,16 @@ use tortie_api::model::Family;
 /// What both families' networks have in common.
 pub(crate) trait Net: Copy + Ord {
     const FAMILY: Family;
+    /// Bits of an address.
+    const BITS: u32;
     /// All addresses.
     fn all() -> Self;
     /// A network as a rule names it; `None` of the other family.
     fn of(net: &IpNet) -> Option<Self>;
-    /// Whether it is one address.
-    fn is_single(&self) -> bool;
+    /// Bits of the prefix.
+    fn len(&self) -> u8;
+    /// The first and the last address, as numbers.
+    fn range(&self) -> (u128, u128);
     /// The networks as few as possible, disjoint and in order.
     fn aggregated(nets: Vec<Self>) -> Vec<Self>;
     /// Whether every address of `other` is in it.
@@ -21,9 +25,10 @@ pub(crate) trait Net: Copy + Ord {
 }
 
 macro_rules! net {
-    ($net:ty, $family:ident) => {
+    ($net:ty, $family:ident, $bits:literal) => {
         impl Net for $net {
             const FAMILY: Family = Family::$family;
+            const BITS: u32 = $bits;
 
             fn all() -> Self {
                 Self::default()
@@ -36,8 +41,13 @@ macro_rules! net {
                 }
             }
 
-            fn is_single(&self) -> bool {
-                self.prefix_len() == self.max_prefix_len()
+            fn len(&self) -> u8 {
+                self.prefix_len()
+            }
+
+            fn range(&self) -> (u128, u128) {
+                let [first, last] = [self.network(), self.broadcast()].map(|address| u128::from(address.to_bits()));
+                (first, last)
             }
 
             fn aggregated(nets: Vec<Self>) -> Vec<Self> {
@@ -56,8 +66,8 @@ macro_rules! net {
     };
 }
 
-net!(Ipv4Net, V4);
-net!(Ipv6Net, V6);
+net!(Ipv4Net, V4, 32);
+net!(Ipv6Net, V6, 128);
 
 /// Networks in order, disjoint: what one of them holds is found by halving.
 #[derive(Clone, Debug)]

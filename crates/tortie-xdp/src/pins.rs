@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
 use crate::bpf::{Link, LinkInfo, Map, Program};
-use crate::filter::{Filter, Maps, shape};
+use crate::filter::{Filter, Maps, kind};
 use crate::program::MapName;
 
 /// Where systemd mounts the bpf file system.
@@ -96,8 +96,7 @@ impl Pins {
         let program = Program::pinned(&folder.join(PROGRAM))?;
         let mut maps = Maps::new();
         for map in MapName::ALL {
-            let (kind, ..) = shape(map);
-            maps.insert(map, Map::pinned(&folder.join(map.as_str()), kind)?.into());
+            maps.insert(map, Map::pinned(&folder.join(map.as_str()), kind(map))?.into());
         }
         Ok(Filter { info: program.info()?, program, maps })
     }
@@ -122,13 +121,16 @@ impl Pins {
         link.pin(&path)
     }
 
-    /// Removes the pins of an interface.
+    /// Removes the pins of an interface, also those that only a former version knew.
     pub(crate) fn remove(&self, interface: u32) -> io::Result<()> {
         let folder = self.of(interface);
         unlink(&folder.join(PROGRAM))?;
-        unlink(&folder.join(LINK))?;
-        for map in MapName::ALL {
-            unlink(&folder.join(map.as_str()))?;
+        let entries = match std::fs::read_dir(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            entries => entries?,
+        };
+        for entry in entries {
+            unlink(&entry?.path())?;
         }
         match std::fs::remove_dir(&folder) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),

@@ -4,7 +4,7 @@
 //! Ethernet: to this interface's own address?       no ─▶ pass   (others are not this host's to judge)
 //! up to two tags, each of VLAN 0?                  no ─▶ pass   (other VLANs are other interfaces)
 //! IPv4, whole and no fragment; IPv6, no extension  no ─▶ pass
-//! source in the hash of addresses or in the trie?  no ─▶ pass
+//! source in the tree of the blocked?               no ─▶ pass
 //! failsafe port with a source in its net, IPv6 essential, ports cut off?  yes ─▶ pass (E-483, E-505, E-461)
 //! held?                                            yes ─▶ pass
 //! count, drop
@@ -20,20 +20,18 @@ use tortie_netmon::Mac;
 
 use crate::asm::{Alu, AssembleError, Assembled, Assembler, Helper, If, Label, Reg, Width};
 use crate::guard::Failsafes;
+use crate::search;
+use crate::tree::{Shape, Shapes};
 use Reg::{R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10};
 use Width::{Byte, Double, Half, Word};
 
 /// The maps of a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MapName {
-    /// Blocked IPv4 addresses: a hash.
-    Hosts4,
-    /// Blocked IPv4 networks: a trie.
-    Nets4,
-    /// Blocked IPv6 addresses.
-    Hosts6,
-    /// Blocked IPv6 networks.
-    Nets6,
+    /// One element: the array of nodes of the tree of blocked IPv4 sources.
+    List4,
+    /// The same of IPv6.
+    List6,
     /// One number: not 0 while nothing is to be dropped.
     Hold,
     /// Dropped frames of each processor.
@@ -42,16 +40,13 @@ pub enum MapName {
 
 impl MapName {
     /// All of them.
-    pub const ALL: [MapName; 6] =
-        [MapName::Hosts4, MapName::Nets4, MapName::Hosts6, MapName::Nets6, MapName::Hold, MapName::Drops];
+    pub const ALL: [MapName; 4] = [MapName::List4, MapName::List6, MapName::Hold, MapName::Drops];
 
     /// Its name in the kernel and as a file.
     pub const fn as_str(self) -> &'static str {
         match self {
-            MapName::Hosts4 => "hosts4",
-            MapName::Nets4 => "nets4",
-            MapName::Hosts6 => "hosts6",
-            MapName::Nets6 => "nets6",
+            MapName::List4 => "list4",
+            MapName::List6 => "list6",
             MapName::Hold => "hold",
             MapName::Drops => "drops",
         }
@@ -85,24 +80,24 @@ const ESSENTIAL_TYPES: [std::ops::RangeInclusive<u8>; 2] = [130..=137, 143..=143
 /// Where answers of DHCPv6 go (E-462).
 const DHCPV6_CLIENT_PORT: u16 = 546;
 
-type Asm = Assembler<MapName>;
+pub(crate) type Asm = Assembler<MapName>;
 
-/// The program of the interface with the address `mac`.
+/// The program of the interface with the address `mac`, for trees of these shapes.
 ///
 /// # Errors
 /// [`AssembleError`] when there are so many failsafes that jumps do not reach over them.
-pub fn program(mac: Mac, failsafes: &Failsafes) -> Result<Assembled<MapName>, AssembleError> {
+pub fn program(mac: Mac, failsafes: &Failsafes, shapes: Shapes) -> Result<Assembled<MapName>, AssembleError> {
     let mut asm = Asm::new();
     let [pass, drop, v6] = [(); 3].map(|()| asm.label());
     ethernet(&mut asm, mac, pass);
     tags(&mut asm, pass);
     asm.jump_if(If::Equal, R5, network_order(0x86dd), v6);
     asm.jump_if(If::NotEqual, R5, network_order(0x0800), pass);
-    ipv4(&mut asm, pass);
+    ipv4(&mut asm, shapes.v4, pass);
     exempt(&mut asm, Family::V4, failsafes, pass);
     asm.jump(drop);
     asm.place(v6);
-    ipv6(&mut asm, pass);
+    ipv6(&mut asm, shapes.v6, pass);
     exempt(&mut asm, Family::V6, failsafes, pass);
     asm.place(drop);
     unless_held(&mut asm, pass);
@@ -161,72 +156,60 @@ fn tags(asm: &mut Asm, pass: Label) {
     asm.place(untagged);
 }
 
-/// Where the source stands on the stack: a key of the hash; with the length before it, one of the trie.
+/// Where the source stands in the header, and on the stack for failsafes with a net.
+const AT_SOURCE4: i16 = 12;
+const AT_SOURCE6: i16 = 8;
 const SOURCE4: i16 = -4;
 const SOURCE6: i16 = -16;
-/// Bytes of a prefix length (`struct bpf_lpm_trie_key`).
-const PREFIX_LEN: i16 = 4;
 
 /// Goes on when the source is blocked, with the protocol in `R9` and the length of the header in `R6`.
-fn ipv4(asm: &mut Asm, pass: Label) {
+fn ipv4(asm: &mut Asm, shape: Shape, pass: Label) {
     need(asm, R7, IPV4_LEN, pass);
-    asm.load(Byte, R6, R7, 0);
-    asm.alu_by(Alu::Move, R2, R6);
+    asm.load(Byte, R2, R7, 0);
     asm.alu32(Alu::ShiftRight, R2, 4);
     asm.jump_if(If::NotEqual, R2, 4, pass);
-    asm.alu32(Alu::And, R6, 0x0f);
-    asm.alu32(Alu::ShiftLeft, R6, 2);
-    asm.jump_if(If::Less, R6, IPV4_LEN, pass);
     // More fragments, or an offset: the rules see the whole packet (E-412).
     asm.load(Half, R2, R7, 6);
     asm.alu32(Alu::And, R2, network_order(0x3fff));
     asm.jump_if(If::NotEqual, R2, 0, pass);
+    search::blocked(asm, MapName::List4, shape, AT_SOURCE4, pass);
+    asm.load(Byte, R6, R7, 0);
+    asm.alu32(Alu::And, R6, 0x0f);
+    asm.alu32(Alu::ShiftLeft, R6, 2);
+    asm.jump_if(If::Less, R6, IPV4_LEN, pass);
     asm.load(Byte, R9, R7, 9);
-    asm.load(Word, R2, R7, 12);
-    asm.store(Word, R10, SOURCE4, R2);
-    asm.store_number(Word, R10, SOURCE4 - PREFIX_LEN, 32);
-    blocked(asm, [MapName::Hosts4, MapName::Nets4], SOURCE4, pass);
 }
 
 /// Goes on when the source is blocked, with the protocol in `R9`.
-fn ipv6(asm: &mut Asm, pass: Label) {
+fn ipv6(asm: &mut Asm, shape: Shape, pass: Label) {
     need(asm, R7, IPV6_LEN, pass);
     asm.load(Byte, R2, R7, 0);
     asm.alu32(Alu::ShiftRight, R2, 4);
     asm.jump_if(If::NotEqual, R2, 6, pass);
-    asm.load(Byte, R9, R7, 6);
+    asm.load(Byte, R2, R7, 6);
     for extension in EXTENSIONS {
-        asm.jump_if(If::Equal, R9, i32::from(extension), pass);
+        asm.jump_if(If::Equal, R2, i32::from(extension), pass);
     }
-    for offset in (0..16).step_by(4) {
-        asm.load(Word, R2, R7, 8 + offset);
-        asm.store(Word, R10, SOURCE6 + offset, R2);
-    }
-    asm.store_number(Word, R10, SOURCE6 - PREFIX_LEN, 128);
-    blocked(asm, [MapName::Hosts6, MapName::Nets6], SOURCE6, pass);
+    search::blocked(asm, MapName::List6, shape, AT_SOURCE6, pass);
+    asm.load(Byte, R9, R7, 6);
 }
 
-/// Goes to `pass` unless the source is in the hash or in the trie.
-fn blocked(asm: &mut Asm, [hosts, nets]: [MapName; 2], source: i16, pass: Label) {
-    let hit = asm.label();
-    lookup(asm, hosts, source);
-    asm.jump_if64(If::NotEqual, R0, 0, hit);
-    lookup(asm, nets, source - PREFIX_LEN);
-    asm.jump_if64(If::Equal, R0, 0, pass);
-    asm.place(hit);
-}
+/// Where the index of an array's element stands on the stack. At no multiple of eight: there the kernel would follow the
+/// number, and put a barrier behind each store for those who have not CAP_PERFMON.
+pub(crate) const KEY: i16 = -20;
 
-/// Looks up the key at `key` of the stack; `R0` is 0 where there is none.
-fn lookup(asm: &mut Asm, map: MapName, key: i16) {
-    asm.load_map(R1, map);
+/// Leaves the address of the value with the index at [`KEY`], of the map in `R1`, in `R0`.
+pub(crate) fn lookup(asm: &mut Asm, absent: Label) {
     asm.alu_by(Alu::Move, R2, R10);
-    asm.alu(Alu::Add, R2, i32::from(key));
+    asm.alu(Alu::Add, R2, i32::from(KEY));
     asm.call(Helper::MapLookup);
+    asm.jump_if64(If::Equal, R0, 0, absent);
 }
 
 /// Goes to `pass` for what S1 leaves alone whatever its source.
 fn exempt(asm: &mut Asm, family: Family, failsafes: &Failsafes, pass: Label) {
     let done = asm.label();
+    keep_source(asm, family, failsafes);
     if family == Family::V6 {
         essential_types(asm, pass, done);
     }
@@ -258,6 +241,22 @@ fn exempt(asm: &mut Asm, family: Family, failsafes: &Failsafes, pass: Label) {
         asm.place(next);
     }
     asm.place(done);
+}
+
+/// Copies the source to the stack where an entry asks for it.
+fn keep_source(asm: &mut Asm, family: Family, failsafes: &Failsafes) {
+    let nets = failsafes.inbound.iter().chain(&failsafes.outbound).filter_map(|failsafe| failsafe.net);
+    if !nets.into_iter().any(|net| Family::of_net(net) == family) {
+        return;
+    }
+    let (from, to, len) = match family {
+        Family::V4 => (AT_SOURCE4, SOURCE4, 4),
+        Family::V6 => (AT_SOURCE6, SOURCE6, 16),
+    };
+    for offset in (0..len).step_by(4) {
+        asm.load(Word, R2, R7, from + offset);
+        asm.store(Word, R10, to + offset, R2);
+    }
 }
 
 /// Steps over an IPv4 header of the length in `R6`, by numbers: the kernel lets nobody add a register to a packet's address
@@ -321,14 +320,11 @@ fn words(address: &[u8], mask: &[u8]) -> Vec<(i32, i32)> {
     addresses.iter().zip(masks).map(|(a, m)| (i32::from_ne_bytes(*a), i32::from_ne_bytes(*m))).collect()
 }
 
-/// Where the key 0 of an array stands on the stack.
-const FIRST: i16 = -24;
-
 /// Leaves the address of the one value of an array in `R0`.
 fn first(asm: &mut Asm, map: MapName, absent: Label) {
-    asm.store_number(Word, R10, FIRST, 0);
-    lookup(asm, map, FIRST);
-    asm.jump_if64(If::Equal, R0, 0, absent);
+    asm.store_number(Word, R10, KEY, 0);
+    asm.load_map(R1, map);
+    lookup(asm, absent);
 }
 
 fn unless_held(asm: &mut Asm, pass: Label) {

@@ -13,7 +13,7 @@ use tortie_api::model::Protocol;
 use tortie_calc::settings::Failsafe;
 use tortie_netmon::devices;
 use tortie_testkit::peers::{BAD, OTHER, ip, try_ip, with_peers};
-use tortie_xdp::{BPF_FS, Blocked, Driver, Failsafes, Filter, Guard, Guards, NoGuard, Problem, State, XdpMode};
+use tortie_xdp::{BPF_FS, Blocked, Driver, Failsafes, Filter, Guard, Guards, NoGuard, Problem, Shapes, State, XdpMode};
 
 fn guard(nets: &[&str]) -> Guard {
     let mut blocked = Blocked::default();
@@ -57,7 +57,7 @@ fn pins() -> usize {
 }
 
 #[test]
-fn a_program_follows_its_list_by_elements_and_by_turns_e481() {
+fn a_program_follows_its_list_by_new_lists_and_by_turns_e481() {
     with_peers(|peers| {
         let mut driver = driver();
         let state = apply(&mut driver, &guards(&[BAD]));
@@ -66,7 +66,7 @@ fn a_program_follows_its_list_by_elements_and_by_turns_e481() {
         assert!(!peers.passes(BAD) && peers.passes(OTHER));
         // An address and a network come, one goes.
         let state = apply(&mut driver, &guards(&["192.0.2.64/31", OTHER, "2001:db8::/32"]));
-        assert_eq!((state.entries, state.drops, programs()), (3, 1, first.clone()), "changed by elements");
+        assert_eq!((state.entries, state.drops, programs()), (3, 1, first.clone()), "the program stays");
         assert!(peers.passes(BAD) && !peers.passes(OTHER));
         // More than there is room for, and other failsafes: another program, and the counter goes on.
         let many: Vec<String> = (0..2000).map(|n| format!("10.0.{}.{}", n / 256, n % 256)).collect();
@@ -134,23 +134,34 @@ fn what_was_removed_by_hand_is_there_again_after_the_next_look_e723() {
 }
 
 #[test]
-fn elements_that_others_changed_are_right_after_the_next_look_e723() {
+fn lists_that_others_changed_are_right_after_the_next_look_e723() {
     with_peers(|peers| {
         let mut driver = driver();
-        apply(&mut driver, &guards(&[BAD, "203.0.113.0/24"]));
-        let hosts = find_pin("hosts4");
-        let bpftool = |arguments: &[&str]| {
-            let output = Command::new("bpftool").args(arguments).output();
+        let guards = guards(&[BAD, "203.0.113.0/24"]);
+        apply(&mut driver, &guards);
+        let list = find_pin("list4");
+        let bpftool = |arguments: &str| {
+            let output = Command::new("bpftool").args(arguments.split_whitespace()).output();
             let output = output.expect("bpftool is needed: apt-get install bpftool");
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            String::from_utf8(output.stdout).unwrap()
         };
-        bpftool(&["map", "delete", "pinned", &hosts, "key", "192", "0", "2", "66"]);
-        let added = ["map", "update", "pinned", &hosts, "key", "192", "0", "2", "67", "value", "0", "0", "0", "0"];
-        bpftool(&added);
-        assert!(peers.passes(BAD) && !peers.passes(OTHER));
-        driver.doubt();
-        apply(&mut driver, &guards(&[BAD, "203.0.113.0/24"]));
-        assert!(!peers.passes(BAD) && peers.passes(OTHER));
+        // A tree whose root says that everything stands in its last child, and then none at all.
+        let dump = bpftool(&format!("map dump pinned {list}"));
+        let id = dump.split_once("value: ").unwrap().1.split_whitespace().take(4);
+        let id: Vec<u8> = id.map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect();
+        let tree = u32::from_ne_bytes(id.try_into().unwrap());
+        let everything = "255 ".repeat(64);
+        for change in [
+            format!("map update id {tree} key 0 0 0 0 value {everything}"),
+            format!("map delete pinned {list} key 0 0 0 0"),
+        ] {
+            bpftool(&change);
+            assert!(peers.passes(BAD), "{change}");
+            driver.doubt();
+            apply(&mut driver, &guards);
+            assert!(!peers.passes(BAD) && peers.passes(OTHER), "{change}");
+        }
     });
 }
 
@@ -194,7 +205,7 @@ fn what_was_half_kept_is_made_anew() {
     with_peers(|peers| {
         apply(&mut driver(), &guards(&[BAD]));
         std::fs::remove_file(find_pin("program")).unwrap();
-        std::fs::remove_file(find_pin("nets6")).unwrap();
+        std::fs::remove_file(find_pin("list6")).unwrap();
         let state = apply(&mut driver(), &guards(&[OTHER]));
         assert_eq!((state.mode, state.problem), (Some(XdpMode::Driver), None));
         assert!(peers.passes(BAD) && !peers.passes(OTHER));
@@ -217,7 +228,7 @@ fn disabled_it_removes_what_a_former_process_left_e484_e707() {
 fn a_program_of_others_is_left_alone_e722() {
     with_peers(|peers| {
         // Any other program, attached as ip-link(8) does it: ours without pins is a stranger to the driver.
-        let foreign = Filter::load(MAC, &guard(&[])).unwrap();
+        let foreign = Filter::load(MAC, &Failsafes::default(), Shapes::of(&Blocked::default())).unwrap();
         let pin = Path::new(BPF_FS).join("foreign");
         foreign.pin(&pin).unwrap();
         ip(&format!("link set dev eth0 xdpdrv pinned {}", pin.display()));

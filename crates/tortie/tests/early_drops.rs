@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 use tortie_netmon::{XdpMode, devices};
 use tortie_testkit::peers::{BAD, OTHER, Peers, ip, try_ip, with_peers};
-use tortie_xdp::{BPF_FS, Driver, Failsafes, Filter, Guard};
+use tortie_xdp::{BPF_FS, Blocked, Driver, Failsafes, Filter, Shapes};
 
 mod support;
 
@@ -94,7 +94,7 @@ fn the_agent_drops_early_what_untracked_policy_denies_and_follows_its_set_e481_e
         let program = programs();
         change(&host, &banned(&[&format!("{OTHER}/32"), "203.0.113.0/24"]));
         assert!(peers.passes(BAD) && !peers.passes(OTHER));
-        assert_eq!((programs(), dropped(&host)), (program, 2), "by elements, and the counter goes on");
+        assert_eq!((programs(), dropped(&host)), (program, 2), "the program stays, and the counter goes on");
 
         // Without untracked policy there is no program (E-481), and nothing is told.
         let (code, _, err) = host.tortie(&["delete", "gnp", "banned"], "");
@@ -190,9 +190,9 @@ fn programs_outlive_the_agent_and_are_taken_over_repaired_and_cleaned_e723_e707(
 fn a_program_of_others_stays_and_the_rules_judge_alone_e722() {
     with_peers(|peers| {
         let host = Host::new();
-        let nothing = Guard { blocked: Default::default(), failsafes: Failsafes::default() };
         let pin = Path::new(BPF_FS).join("foreign");
-        Filter::load([2, 0, 0, 0, 0, 1], &nothing).unwrap().pin(&pin).unwrap();
+        let shapes = Shapes::of(&Blocked::default());
+        Filter::load([2, 0, 0, 0, 0, 1], &Failsafes::default(), shapes).unwrap().pin(&pin).unwrap();
         ip(&format!("link set dev eth0 xdpdrv pinned {}", pin.display()));
         let before = programs();
         let agent = host.agent(&[]);

@@ -12,43 +12,56 @@ use super::{Command, address, address_mut, call, call_for_descriptor, info, leng
 /// Kinds of maps (`enum bpf_map_type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum MapKind {
-    /// Any key of one length.
-    Hash = 1,
     /// Numbers from 0.
     Array = 2,
     /// The same, once for each processor.
     PerCpuArray = 6,
-    /// Longest prefix.
-    Trie = 11,
+    /// Maps as values.
+    ArrayOfMaps = 12,
 }
 
-/// `BPF_F_NO_PREALLOC`: elements take memory when they come; tries must have it.
-const NO_PREALLOC: u32 = 1;
+/// `BPF_F_MMAPABLE` (Linux 5.5): values begin with a page, so that those of one cache line stand in one.
+const WHOLE_PAGES: u32 = 1 << 10;
 /// The kernel's own error for "this map has no such operation", which no header of the C library knows.
 const ENOTSUPP: i32 = 524;
 
-/// A map.
+/// Bytes of an index, which all our maps have as keys, and of a map as a value.
+const INDEX_LEN: usize = size_of::<u32>();
+
+/// A map: an array of some kind.
 #[derive(Debug)]
 pub(crate) struct Map {
     descriptor: OwnedFd,
-    key_len: usize,
     /// Bytes that the kernel reads and writes for one value: of each processor, if the kind says so.
     value_len: usize,
-    entries_max: usize,
 }
 
 impl Map {
-    /// A new map.
-    pub(crate) fn create(kind: MapKind, text: &str, key_len: usize, value_len: usize, max: usize) -> io::Result<Map> {
-        let flags = if matches!(kind, MapKind::Hash | MapKind::Trie) { NO_PREALLOC } else { 0 };
+    /// A new array.
+    pub(crate) fn create(kind: MapKind, text: &str, value_len: usize, max: usize) -> io::Result<Map> {
+        Self::create_with(kind, text, value_len, max, MapCreate::default())
+    }
+
+    /// A new array whose values begin with a page.
+    pub(crate) fn create_aligned(text: &str, value_len: usize, max: usize) -> io::Result<Map> {
+        let aligned = MapCreate { flags: WHOLE_PAGES, ..MapCreate::default() };
+        Self::create_with(MapKind::Array, text, value_len, max, aligned)
+    }
+
+    /// A new map with one element, which is a map like `inner`; it is absent as yet.
+    pub(crate) fn create_of_maps(text: &str, inner: &Map) -> io::Result<Map> {
+        let like = MapCreate { inner_map: number(&inner.descriptor), ..MapCreate::default() };
+        Self::create_with(MapKind::ArrayOfMaps, text, INDEX_LEN, 1, like)
+    }
+
+    fn create_with(kind: MapKind, text: &str, value_len: usize, max: usize, other: MapCreate) -> io::Result<Map> {
         let mut attributes = MapCreate {
             kind: kind as u32,
-            key_len: length(key_len)?,
+            key_len: length(INDEX_LEN)?,
             value_len: length(value_len)?,
             entries_max: length(max)?,
-            flags,
             name: name(text),
-            ..MapCreate::default()
+            ..other
         };
         // SAFETY: no addresses; a map's file descriptor comes back.
         let descriptor = unsafe { call_for_descriptor(Command::MapCreate, &mut attributes)? };
@@ -67,7 +80,7 @@ impl Map {
     fn of(descriptor: OwnedFd, kind: MapKind) -> io::Result<Map> {
         let mut raw = RawMapInfo::default();
         info(&descriptor, &mut raw)?;
-        if raw.kind != kind as u32 {
+        if raw.kind != kind as u32 || raw.key_len as usize != INDEX_LEN {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "a pinned map is of another kind"));
         }
         let value_len = if kind == MapKind::PerCpuArray {
@@ -75,117 +88,72 @@ impl Map {
         } else {
             raw.value_len as usize
         };
-        Ok(Map { descriptor, key_len: raw.key_len as usize, value_len, entries_max: raw.entries_max as usize })
+        Ok(Map { descriptor, value_len })
     }
 
     pub(crate) fn number(&self) -> i32 {
         self.descriptor.as_raw_fd()
     }
 
-    pub(crate) fn entries_max(&self) -> usize {
-        self.entries_max
-    }
-
     pub(crate) fn pin(&self, path: &Path) -> io::Result<()> {
         pin(&self.descriptor, path)
     }
 
-    /// The value of `key`; of a map of values for each processor all of them.
-    pub(crate) fn get(&self, key: &[u8]) -> io::Result<Vec<u8>> {
-        assert_eq!(key.len(), self.key_len, "the kernel reads as many bytes as keys have");
+    /// The first value; of a map of values for each processor all of them.
+    pub(crate) fn first(&self) -> io::Result<Vec<u8>> {
         let mut value = vec![0; self.value_len];
-        let mut attributes = self.element(address(key), address_mut(&mut value));
-        // SAFETY: the kernel reads `key_len` bytes and writes `value_len` ones.
+        let mut attributes = self.element(&[0], address_mut(&mut value));
+        // SAFETY: the kernel reads an index and writes `value_len` bytes.
         unsafe { call(Command::MapLookup, &mut attributes)? };
         Ok(value)
     }
 
-    /// Sets the value of `key`.
-    pub(crate) fn set(&self, key: &[u8], value: &[u8]) -> io::Result<()> {
-        assert_eq!((key.len(), value.len()), (self.key_len, self.value_len), "the kernel reads as many bytes");
-        let mut attributes = self.element(address(key), address(value));
-        // SAFETY: the kernel reads `key_len` and `value_len` bytes.
+    /// Sets the first value.
+    pub(crate) fn set_first(&self, value: &[u8]) -> io::Result<()> {
+        self.set(&[0], value)
+    }
+
+    /// Makes `inner` the first value of a map of maps. No program looks into what was before when this returns.
+    pub(crate) fn set_first_map(&self, inner: &Map) -> io::Result<()> {
+        self.set(&[0], &number(&inner.descriptor).to_ne_bytes())
+    }
+
+    fn set(&self, index: &[u32; 1], value: &[u8]) -> io::Result<()> {
+        assert_eq!(value.len(), self.value_len, "the kernel reads as many bytes");
+        let mut attributes = self.element(index, address(value));
+        // SAFETY: the kernel reads an index and `value_len` bytes.
         unsafe { call(Command::MapUpdate, &mut attributes)? };
         Ok(())
     }
 
-    /// Removes `key`; one that is not there is no error.
-    pub(crate) fn remove(&self, key: &[u8]) -> io::Result<()> {
-        assert_eq!(key.len(), self.key_len, "the kernel reads as many bytes as keys have");
-        let mut attributes = self.element(address(key), 0);
-        // SAFETY: the kernel reads `key_len` bytes.
-        match unsafe { call(Command::MapDelete, &mut attributes) } {
-            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
-            other => other.map(|_| ()),
-        }
-    }
-
-    /// Adds keys, one behind the other in `keys`, with values of zeros.
-    pub(crate) fn add_all(&self, keys: &[u8]) -> io::Result<()> {
-        let count = keys.len() / self.key_len;
-        let values = vec![0; count * self.value_len];
-        self.batch(Command::MapUpdateBatch, keys, address(&values), |key| self.set(key, &vec![0; self.value_len]))
-    }
-
-    /// Removes keys, one behind the other in `keys`.
-    pub(crate) fn remove_all(&self, keys: &[u8]) -> io::Result<()> {
-        self.batch(Command::MapDeleteBatch, keys, 0, |key| self.remove(key))
-    }
-
-    /// Many elements in one call; one by one where the kernel has no such call for this map, or stops at one of them.
-    fn batch(
-        &self,
-        command: Command,
-        keys: &[u8],
-        values: u64,
-        one: impl Fn(&[u8]) -> io::Result<()>,
-    ) -> io::Result<()> {
-        let count = keys.len() / self.key_len;
-        if count == 0 {
+    /// Sets values one behind the other, beginning with that of the index `first`: in one call, or one by one where the
+    /// kernel has no such call.
+    pub(crate) fn fill(&self, first: usize, values: &[u8]) -> io::Result<()> {
+        let first = length(first)?;
+        let indices: Vec<u32> = (first..).take(values.len() / self.value_len).collect();
+        if indices.is_empty() {
             return Ok(());
         }
         let mut attributes = Batch {
-            keys: address(keys),
-            values,
-            count: length(count)?,
+            keys: address(&indices),
+            values: address(values),
+            count: length(indices.len())?,
             map: number(&self.descriptor),
             ..Batch::default()
         };
-        // SAFETY: the kernel reads `count` keys of `key_len` bytes, and as many values where `values` is their address.
-        match unsafe { call(command, &mut attributes) } {
+        // SAFETY: the kernel reads `count` indices and as many values of `value_len` bytes.
+        match unsafe { call(Command::MapUpdateBatch, &mut attributes) } {
             Ok(_) => Ok(()),
-            Err(error) => match error.raw_os_error() {
-                Some(libc::EINVAL | libc::EOPNOTSUPP | libc::ENOENT | ENOTSUPP) => {
-                    keys.chunks_exact(self.key_len).try_for_each(one)
-                }
-                _ => Err(error),
-            },
-        }
-    }
-
-    /// All keys, one behind the other.
-    pub(crate) fn keys(&self) -> io::Result<Vec<u8>> {
-        let mut keys = Vec::new();
-        let mut next = vec![0; self.key_len];
-        let mut last: Option<Vec<u8>> = None;
-        // A map that others change under the reading may begin again; it has an end all the same.
-        for _ in 0..=self.entries_max {
-            let before = last.as_ref().map_or(0, |key| address(key));
-            let mut attributes = self.element(before, address_mut(&mut next));
-            // SAFETY: the kernel reads the last key, if any, and writes the next one; both have `key_len` bytes.
-            match unsafe { call(Command::MapNextKey, &mut attributes) } {
-                Ok(_) => {}
-                Err(error) if error.raw_os_error() == Some(libc::ENOENT) => break,
-                Err(error) => return Err(error),
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EOPNOTSUPP | ENOTSUPP)) => {
+                let mut each = indices.into_iter().zip(values.chunks_exact(self.value_len));
+                each.try_for_each(|(index, value)| self.set(&[index], value))
             }
-            keys.extend_from_slice(&next);
-            last.get_or_insert_default().clone_from(&next);
+            Err(error) => Err(error),
         }
-        Ok(keys)
     }
 
-    fn element(&self, key: u64, value: u64) -> Element {
-        Element { map: number(&self.descriptor), key, value, ..Element::default() }
+    fn element(&self, index: &[u32; 1], value: u64) -> Element {
+        Element { map: number(&self.descriptor), key: address(index), value, ..Element::default() }
     }
 }
 

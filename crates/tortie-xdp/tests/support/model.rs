@@ -35,8 +35,11 @@ fn judge(mac: Mac, guard: &Guard, frame: &[u8]) -> Option<bool> {
         _ => return None,
     };
     let is_blocked = match source {
-        IpAddr::V4(source) => guard.blocked.v4.iter().any(|net| net.contains(&source)),
-        IpAddr::V6(source) => guard.blocked.v6.iter().any(|net| net.contains(&source)),
+        // Sources of all ones are no sender's, and left to the rules.
+        IpAddr::V4(source) => source.to_bits() != u32::MAX && guard.blocked.v4.iter().any(|net| net.contains(&source)),
+        IpAddr::V6(source) => {
+            source.segments()[..4] != [0xffff; 4] && guard.blocked.v6.iter().any(|net| net.contains(&source))
+        }
     };
     Some(is_blocked && !is_exempt(guard, source, protocol, upper)?)
 }
