@@ -30,7 +30,7 @@ fn id() -> SetId {
 /// that they are intervals.
 fn nets() -> BTreeSet<IpNet> {
     let net = |number: u32| {
-        let len = if number % 10 == 0 { 30 + number / 10 % 3 } else { 29 };
+        let len = if number.is_multiple_of(10) { 30 + number / 10 % 3 } else { 29 };
         format!("{}/{len}", Ipv4Addr::from(first(number)))
     };
     (0..COUNT).map(|number| net(number).parse().unwrap()).collect()

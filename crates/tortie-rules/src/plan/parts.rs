@@ -10,10 +10,13 @@ use crate::ruleset::{Element, Holds, Match, Name, Ruleset, Set};
 /// Elements that go and come, each with each, which are compared. Where there are more, most is new.
 const PAIRS_MAX: usize = 10_000_000;
 
+/// A part that changes: its name, what it is and what it will be.
+type Part<'a> = (&'a Name, &'a Arc<Set>, &'a Arc<Set>);
+
 /// Whether an address may leave one part of a list for another one. A packet asks for the parts one after the other, and each
 /// as it is at that moment: between the two lookups the address could be in neither.
 pub(super) fn are_torn(desired: &Ruleset, actual: &Ruleset, chosen: &Choice) -> bool {
-    let mut lists: BTreeMap<&str, Vec<(&Name, &Arc<Set>, &Arc<Set>)>> = BTreeMap::new();
+    let mut lists: BTreeMap<&str, Vec<Part<'_>>> = BTreeMap::new();
     for (name, set) in desired.sets.iter().filter(|(_, set)| set.holds == Holds::Nothing && set.timeout_s.is_none()) {
         let there = chosen.kept.get(name).and_then(|kept| actual.sets.get(kept));
         if let Some(there) = there.filter(|there| !Arc::ptr_eq(there, set) && there.elements != set.elements) {
