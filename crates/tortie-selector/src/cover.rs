@@ -46,6 +46,19 @@ pub(crate) fn keys(node: &Node, weight: &dyn Fn(&IndexKey) -> usize) -> Option<V
     }
 }
 
+/// See [`Selector::reads`](crate::Selector::reads).
+pub(crate) fn reads(node: &Node) -> Vec<IndexKey> {
+    let mut keys = Vec::new();
+    node.visit(&mut |node| match node {
+        Node::Equal(k, v) | Node::NotEqual(k, v) => keys.push(IndexKey::value(k, v)),
+        Node::In(k, set) | Node::NotIn(k, set) => keys.extend(set.iter().map(|v| IndexKey::value(k, v))),
+        other => keys.extend(other.label().map(IndexKey::label)),
+    });
+    keys.sort();
+    keys.dedup();
+    keys
+}
+
 fn sum(keys: &[IndexKey], weight: &dyn Fn(&IndexKey) -> usize) -> usize {
     keys.iter().map(weight).sum()
 }

@@ -205,6 +205,12 @@ impl Selector {
         cover::keys(&self.0, weight)
     }
 
+    /// What the verdict depends on: two items get the same one if none of these tells them apart. A key with a value asks
+    /// whether the label has that value, one without asks for the label as it is.
+    pub fn reads(&self) -> Vec<IndexKey> {
+        cover::reads(&self.0)
+    }
+
     fn from_node(node: Node) -> Selector {
         Selector(Arc::new(node))
     }

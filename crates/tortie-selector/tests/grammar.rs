@@ -265,6 +265,18 @@ proptest! {
     }
 
     #[test]
+    fn the_verdict_depends_on_what_is_read(text in any_selector(), one in any_labels(), other in any_labels()) {
+        let selector = Selector::parse(&text).unwrap();
+        let tells_apart = |key: &IndexKey| match (&key.value, one.get(&key.label), other.get(&key.label)) {
+            (None, one, other) => one != other,
+            (Some(value), one, other) => (one == Some(value)) != (other == Some(value)),
+        };
+        if !selector.reads().iter().any(tells_apart) {
+            prop_assert_eq!(selector.matches(&one), selector.matches(&other), "`{}`: {:?}, {:?}", text, one, other);
+        }
+    }
+
+    #[test]
     fn restrictions_are_necessary(text in any_selector(), labels in any_labels()) {
         let selector = Selector::parse(&text).unwrap();
         if selector.matches(&labels) {
