@@ -1,41 +1,44 @@
 //! The engine: keyed updates in, host policy and what changed in it out.
 
+mod changes;
+mod lists;
+mod locals;
 mod needs;
+mod order;
+mod policies;
+mod report;
 mod uses;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tortie_api::facts::Links;
-use tortie_api::model::{Action, Family, HostEndpoint, Meta, Policy, PolicyClass, Profile, Resource, Rule, Tier};
-use tortie_api::{DEFAULT_ALLOW_PROFILE, Kind, REVERSE_PATH_ANNOTATION, ResourceKey};
-use tortie_selector::Selector;
+use tortie_api::model::{Action, Family, HostEndpoint, Labels, Meta, Profile, Resource, Rule};
+use tortie_api::{DEFAULT_ALLOW_PROFILE, Kind, ResourceKey};
 
 use crate::dispatch::{self, Resolution};
 use crate::items::Items;
-use crate::policy::{
-    ClassPolicy, Direction, EndpointPolicy, HostPolicy, NeverMatches, PolicyRules, ProfileRules, ResolvedRule,
-    ReversePath, SetId,
-};
-use crate::report::{EndpointReport, EndpointState, NotEnforced, PolicyReport, Reason, Report};
-use crate::resolve::{self, Resolved};
-use crate::select::{self, Selected};
+use crate::policy::{Direction, EndpointPolicy, HostPolicy, ProfileRules, SetId};
+use crate::resolve::{Resolved, Resolver};
 use crate::sets::{MemberDelta, Sets};
 use crate::settings::Settings;
+use changes::Changes;
+use lists::World;
+use locals::{LocalNumber, Locals};
+use policies::{Policies, Tiers};
 use uses::Uses;
 
 /// The calculation. Feed it with updates and call [`Engine::flush`]; the order of updates does not matter.
 pub struct Engine {
     settings: Arc<Settings>,
     links: Links,
-    local: BTreeMap<String, Arc<Resource>>,
+    locals: Locals,
     /// Host endpoints of other nodes: they become local when the node's name changes.
     remote: BTreeMap<String, Arc<Resource>>,
-    policies: BTreeMap<ResourceKey, ActivePolicy>,
-    /// The policies that select each local endpoint.
-    selected_by: BTreeMap<String, BTreeSet<ResourceKey>>,
-    tiers: BTreeMap<String, Arc<Resource>>,
-    profiles: BTreeMap<String, Resolved<ProfileRules>>,
+    policies: Policies,
+    tiers: Tiers,
+    profiles: BTreeMap<String, Resolved<Arc<ProfileRules>>>,
+    resolver: Resolver,
     /// How many workload endpoints of this node name an interface (E-442).
     here: BTreeMap<String, usize>,
     items: Items,
@@ -45,40 +48,20 @@ pub struct Engine {
     resolution: Resolution,
     dirty: Dirty,
     output: HostPolicy,
-    report: Report,
-    /// What the report says is not enforced, by the local endpoint for which it was found.
-    not_enforced: BTreeMap<String, Vec<NotEnforced>>,
-}
-
-struct ActivePolicy {
-    resource: Arc<Resource>,
-    /// `None` for kinds that never select a host.
-    selector: Option<Selector>,
-    /// Resolved when the policy first selects a local endpoint.
-    rules: Option<Resolved<PolicyRules>>,
-    /// Local endpoints it selects.
-    selects: BTreeSet<String>,
-}
-
-impl ActivePolicy {
-    fn policy(&self) -> &Policy {
-        match &*self.resource {
-            Resource::Policy(policy) => policy,
-            _ => unreachable!("only policies are kept here"),
-        }
-    }
 }
 
 #[derive(Default)]
 struct Dirty {
-    policies: BTreeSet<ResourceKey>,
-    endpoints: BTreeSet<String>,
-    /// Local endpoints that a policy selected which is gone or another one now.
-    touched: BTreeSet<String>,
-    /// Policies that are others now, or select others.
-    moved: BTreeSet<ResourceKey>,
-    /// Tiers, profiles, settings, links: everything local is put together again.
-    all: bool,
+    policies: BTreeMap<ResourceKey, Option<Arc<Resource>>>,
+    /// Local endpoints that are others now, or have other profiles.
+    locals: BTreeSet<LocalNumber>,
+    /// Links, settings, attachments: which endpoint governs what is found anew.
+    dispatch: bool,
+    /// All policies are sorted again.
+    tiers: bool,
+    /// Rules with `http` are read otherwise.
+    http: bool,
+    profiles: bool,
     settings: bool,
     workloads: bool,
     any: bool,
@@ -116,23 +99,21 @@ impl Engine {
     /// An engine that knows no resources and no links.
     pub fn new(settings: Settings) -> Engine {
         let mut engine = Engine {
+            resolver: Resolver::new(settings.ignores_http),
             settings: Arc::new(settings),
             links: Links::new(),
-            local: BTreeMap::new(),
+            locals: Locals::default(),
             remote: BTreeMap::new(),
-            policies: BTreeMap::new(),
-            selected_by: BTreeMap::new(),
-            tiers: BTreeMap::new(),
+            policies: Policies::default(),
+            tiers: Tiers::new(),
             profiles: BTreeMap::new(),
             here: BTreeMap::new(),
             items: Items::default(),
             sets: Sets::default(),
             uses: Uses::default(),
             resolution: Resolution::default(),
-            dirty: Dirty { all: true, settings: true, any: true, ..Dirty::default() },
+            dirty: Dirty { dispatch: true, settings: true, any: true, ..Dirty::default() },
             output: HostPolicy::default(),
-            report: Report::default(),
-            not_enforced: BTreeMap::new(),
         };
         engine.set_profile(DEFAULT_ALLOW_PROFILE, None);
         engine
@@ -142,39 +123,21 @@ impl Engine {
     pub fn update(&mut self, key: ResourceKey, resource: Option<Arc<Resource>>) {
         self.dirty.any = true;
         if Items::contributes(key.kind) {
-            self.count_interface(&key, false);
-            self.items.set(&key, resource.as_deref());
-            self.count_interface(&key, true);
+            let [went, came] = self.items.set(&key, resource.as_deref(), &self.settings.node);
+            went.into_iter().for_each(|interface| self.count_interface(interface, false));
+            came.into_iter().for_each(|interface| self.count_interface(interface, true));
         }
         match key.kind {
             Kind::HostEndpoint => self.set_endpoint(key.name, resource),
             Kind::Tier => {
-                match resource {
-                    Some(tier) => self.tiers.insert(key.name, tier),
-                    None => self.tiers.remove(&key.name),
+                match resource.as_deref() {
+                    Some(Resource::Tier(tier)) => self.tiers.insert(key.name, tier.clone()),
+                    _ => self.tiers.remove(&key.name),
                 };
-                self.dirty.all = true;
+                self.dirty.tiers = true;
             }
             Kind::Profile => self.set_profile(&key.name, resource),
-            kind if kind.is_tiered_policy() => {
-                self.dirty.moved.insert(key.clone());
-                for name in self.policies.remove(&key).into_iter().flat_map(|before| before.selects) {
-                    if let Some(selecting) = self.selected_by.get_mut(&name) {
-                        selecting.remove(&key);
-                    }
-                    self.dirty.touched.insert(name);
-                }
-                if let Some(resource) = resource
-                    && let Resource::Policy(policy) = &*resource
-                    && !policy.is_staged_inactive
-                {
-                    let selector = select::effective(policy);
-                    let active =
-                        ActivePolicy { selector, rules: None, selects: BTreeSet::new(), resource: resource.clone() };
-                    self.policies.insert(key.clone(), active);
-                    self.dirty.policies.insert(key);
-                }
-            }
+            kind if kind.is_tiered_policy() => _ = self.dirty.policies.insert(key, resource),
             _ => {}
         }
     }
@@ -183,7 +146,7 @@ impl Engine {
     pub fn set_links(&mut self, links: Links) {
         if self.links != links {
             self.links = links;
-            self.dirty.all = true;
+            self.dirty.dispatch = true;
             self.dirty.any = true;
         }
     }
@@ -196,65 +159,63 @@ impl Engine {
         let has_moved = self.settings.node != settings.node;
         let reads_http_otherwise = self.settings.ignores_http != settings.ignores_http;
         self.settings = Arc::new(settings);
-        self.dirty.all = true;
+        self.dirty.dispatch = true;
         self.dirty.settings = true;
         self.dirty.any = true;
         if has_moved {
-            self.here.clear();
-            for interface in self.items.interfaces_on(&self.settings.node) {
-                *self.here.entry(interface.to_owned()).or_default() += 1;
-            }
-            let mut endpoints = std::mem::take(&mut self.local);
-            // Those that leave stop being selected.
-            self.dirty.endpoints.extend(endpoints.keys().cloned());
-            endpoints.append(&mut self.remote);
-            for (name, resource) in endpoints {
-                self.set_endpoint(name, Some(resource));
-            }
+            self.move_to_node();
         }
         if reads_http_otherwise {
-            for policy in self.policies.values_mut() {
-                policy.rules = None;
-            }
+            self.resolver.ignores_http = self.settings.ignores_http;
+            self.dirty.http = true;
             let names: Vec<String> = self.profiles.keys().cloned().collect();
-            for name in names {
-                self.resolve_profile(&name);
-            }
+            names.iter().for_each(|name| self.resolve_profile(name));
+            self.dirty.locals.extend(self.locals.all().map(|(number, _)| number));
+        }
+    }
+
+    /// Takes the endpoints of the node that this is now for local ones.
+    fn move_to_node(&mut self) {
+        self.here.clear();
+        for interface in self.items.interfaces_on(&self.settings.node) {
+            *self.here.entry(interface.to_owned()).or_default() += 1;
+        }
+        let mut endpoints = std::mem::take(&mut self.remote);
+        for (name, number) in self.locals.names() {
+            endpoints.extend(self.locals.get(number).resource.clone().map(|resource| (name.clone(), resource)));
+        }
+        for (name, resource) in endpoints {
+            self.set_endpoint(name, Some(resource));
         }
     }
 
     /// Counts the interface of a workload endpoint of this node that comes or goes.
-    fn count_interface(&mut self, key: &ResourceKey, comes: bool) {
-        if key.kind != Kind::WorkloadEndpoint {
-            return;
-        }
-        let Some(interface) = self.items.interface_on(key, &self.settings.node) else { return };
-        let count = self.here.entry(interface.to_owned()).or_default();
+    fn count_interface(&mut self, interface: String, comes: bool) {
+        let count = self.here.entry(interface.clone()).or_default();
         *count = if comes { *count + 1 } else { *count - 1 };
         if *count == 0 {
-            self.here.remove(interface);
+            self.here.remove(&interface);
         }
         self.dirty.workloads = true;
     }
 
     fn set_endpoint(&mut self, name: String, resource: Option<Arc<Resource>>) {
-        let before = self.local.remove(&name);
         self.remote.remove(&name);
-        let is_local = match (&resource, resource.as_deref()) {
-            (Some(resource), Some(Resource::HostEndpoint(hep))) if hep.node == self.settings.node => {
-                self.local.insert(name.clone(), resource.clone());
-                true
-            }
-            (Some(resource), _) => {
-                self.remote.insert(name.clone(), resource.clone());
-                false
-            }
-            (None, _) => false,
-        };
-        if before.is_some() || is_local {
-            let now = self.local.get(&name);
-            self.dirty.all |= !before.zip(now).is_some_and(|(before, now)| is_where_it_was(&before, now));
-            self.dirty.endpoints.insert(name);
+        let node = &self.settings.node;
+        let is_local = matches!(resource.as_deref(), Some(Resource::HostEndpoint(hep)) if hep.node == *node);
+        let number = if is_local { Some(self.locals.number(&name)) } else { self.locals.find(&name) };
+        if let Some(number) = number {
+            let local = self.locals.get_mut(number);
+            let before = std::mem::replace(&mut local.resource, resource.clone().filter(|_| is_local));
+            let is_where_it_was = match (before.as_deref(), local.endpoint()) {
+                (Some(Resource::HostEndpoint(before)), Some(now)) => locals::is_where_it_was(before, now),
+                _ => false,
+            };
+            self.dirty.dispatch |= !is_where_it_was;
+            self.dirty.locals.insert(number);
+        }
+        if let Some(resource) = resource.filter(|_| !is_local) {
+            self.remote.insert(name, resource);
         }
     }
 
@@ -262,20 +223,16 @@ impl Engine {
         let resource = if name == DEFAULT_ALLOW_PROFILE { Some(Arc::new(default_allow())) } else { resource };
         self.items.set_profile(name, resource);
         self.resolve_profile(name);
-        let lists = |resource: &Resource| match resource {
-            Resource::HostEndpoint(hep) => hep.profiles.iter().any(|profile| profile == name),
-            _ => false,
-        };
-        for (endpoint, _) in self.local.iter().filter(|(_, resource)| lists(resource)) {
-            self.dirty.endpoints.insert(endpoint.clone());
-            self.dirty.all = true;
-        }
+        let locals = self.locals.all();
+        let listing = locals.filter(|(_, endpoint)| endpoint.profiles.iter().any(|profile| profile == name));
+        self.dirty.locals.extend(listing.map(|(number, _)| number));
     }
 
     fn resolve_profile(&mut self, name: &str) {
+        self.dirty.profiles = true;
         match self.items.profile(name) {
             Some(profile) => {
-                let resolved = resolve::profile(profile, self.settings.ignores_http);
+                let resolved = self.resolver.profile(profile);
                 self.profiles.insert(name.to_owned(), resolved);
             }
             None => {
@@ -291,15 +248,15 @@ impl Engine {
         }
         let mut dirty = std::mem::take(&mut self.dirty);
         let mut delta = Delta { settings_changed: dirty.settings, ..Delta::default() };
-        self.select(&mut dirty);
-        let touches_local = !dirty.touched.is_empty();
-        if dirty.all || touches_local {
-            self.assemble(&dirty, &mut delta);
-        }
+        let changes = self.select(&mut dirty);
+        self.resolve(&dirty, &changes);
+        self.policies.sort(&self.tiers, dirty.tiers);
+        let started = if dirty.dispatch { self.dispatch(&mut delta) } else { BTreeSet::new() };
+        self.assemble(&dirty, &changes, &started, &mut delta);
+        self.count_uses(&dirty, &changes);
+        self.forget_gone(&dirty);
         self.sets.update(&mut self.items, &mut self.output.sets, &mut delta.set_members);
-        if dirty.all || !dirty.moved.is_empty() {
-            self.follow_uses(&dirty, &mut delta);
-        }
+        self.follow_uses(&mut delta);
         if dirty.workloads || dirty.settings {
             let workloads = self.here.keys().cloned().collect();
             delta.workloads_changed = self.output.workloads != workloads;
@@ -319,11 +276,6 @@ impl Engine {
         self.sets.contributions(&self.items)
     }
 
-    /// What status tells of it.
-    pub fn report(&self) -> &Report {
-        &self.report
-    }
-
     /// Sets of rules with more members of one family than a set may have (E-351): what is meant, the family, how many.
     /// Rules that name them fail closed.
     pub fn sets_too_large(&self) -> Vec<(SetId, Family, usize)> {
@@ -335,264 +287,158 @@ impl Engine {
             .collect()
     }
 
-    /// Brings the selections up to date, and tells which local endpoints they touch.
-    fn select(&mut self, dirty: &mut Dirty) {
-        for name in &dirty.endpoints {
-            for key in self.selected_by.remove(name).into_iter().flatten() {
-                if let Some(policy) = self.policies.get_mut(&key) {
-                    policy.selects.remove(name);
-                    if policy.selects.is_empty() {
-                        policy.rules = None;
-                    }
-                }
-                dirty.moved.insert(key);
-            }
-            dirty.touched.insert(name.clone());
+    /// Brings the selections up to date, and tells what that touches.
+    fn select(&mut self, dirty: &mut Dirty) -> Changes {
+        let mut changes = Changes::default();
+        for (key, resource) in std::mem::take(&mut dirty.policies) {
+            self.policies.set(key, resource, &self.tiers, self.locals.known(), &mut changes);
         }
-        let mut touch = |policy: &mut ActivePolicy, key: &ResourceKey, name: &String, items: &Items| {
-            let endpoint = ResourceKey::global(Kind::HostEndpoint, name);
-            let labels = items.effective(items.find(&endpoint).expect("local endpoints are items"));
-            if policy.selector.as_ref().is_some_and(|selector| select::selects(selector, &labels)) {
-                policy.selects.insert(name.clone());
-                self.selected_by.entry(name.clone()).or_default().insert(key.clone());
-                dirty.touched.insert(name.clone());
-                dirty.moved.insert(key.clone());
+        for &number in &dirty.locals {
+            let local = self.locals.get_mut(number);
+            let before = local.labels.take();
+            let Some(endpoint) = local.endpoint() else {
+                self.policies.deselect(number, &mut changes);
+                continue;
+            };
+            let key = ResourceKey::global(Kind::HostEndpoint, &endpoint.meta.name);
+            let item = self.items.find(&key).expect("local endpoints are items");
+            let mut labels = Labels::new();
+            for (label, value) in self.items.effective(item.labelling).pairs() {
+                labels.entry(label.to_owned()).or_insert_with(|| value.to_owned());
             }
-        };
-        for key in &dirty.policies {
-            let Some(policy) = self.policies.get_mut(key) else { continue };
-            for name in self.local.keys() {
-                touch(policy, key, name, &self.items);
-            }
+            self.policies.select(number, before.as_ref(), &labels, &mut changes);
+            local.labels = Some(labels);
         }
-        let endpoints: Vec<&String> = dirty.endpoints.iter().filter(|name| self.local.contains_key(*name)).collect();
-        if !endpoints.is_empty() {
-            for (key, policy) in self.policies.iter_mut().filter(|(key, _)| !dirty.policies.contains(*key)) {
-                for name in &endpoints {
-                    touch(policy, key, name, &self.items);
-                }
-            }
-        }
-        dirty.touched.retain(|name| self.local.contains_key(name));
+        changes
     }
 
-    /// Puts dispatch, endpoint policies and report together.
-    fn assemble(&mut self, dirty: &Dirty, delta: &mut Delta) {
-        let heps = self.local.values().map(|resource| match &**resource {
-            Resource::HostEndpoint(hep) => hep,
-            _ => unreachable!("only host endpoints are kept here"),
-        });
-        if dirty.all {
-            let resolution = dispatch::resolve(heps.clone(), &self.links, &self.settings);
-            delta.dispatch_changed = self.output.dispatch != resolution.dispatch;
-            self.output.dispatch.clone_from(&resolution.dispatch);
-            self.resolution = resolution;
+    /// Resolves the rules of policies that changed, or whose selection did.
+    fn resolve(&mut self, dirty: &Dirty, changes: &Changes) {
+        self.resolver.rereads_http = dirty.http;
+        let all: Vec<_> = if dirty.http { self.policies.all().map(|(number, _)| number).collect() } else { Vec::new() };
+        for &number in all.iter().chain(&changes.policies) {
+            self.policies.slot(number).resolve(&mut self.resolver, &mut self.uses);
         }
-        let resolution = std::mem::take(&mut self.resolution);
+    }
 
-        let all: Vec<ResourceKey> = if dirty.all { self.policies.keys().cloned().collect() } else { Vec::new() };
-        for key in all.iter().chain(&dirty.moved) {
-            let Some(policy) = self.policies.get_mut(key) else { continue };
-            if !policy.selects.is_empty() && policy.rules.is_none() {
-                policy.rules = Some(resolve::policy(policy.policy(), self.settings.ignores_http));
+    /// Finds which endpoint governs what; gives those that did not govern anything before.
+    fn dispatch(&mut self, delta: &mut Delta) -> BTreeSet<LocalNumber> {
+        let endpoints = self.locals.all().map(|(_, endpoint)| endpoint);
+        self.resolution = dispatch::resolve(endpoints, &self.links, &self.settings);
+        let now = &self.resolution.dispatch;
+        delta.dispatch_changed = self.output.dispatch != *now;
+        self.output.dispatch.clone_from(now);
+        let governing: BTreeSet<&String> = now.interfaces.values().chain(&now.wildcard).collect();
+        let mut started = BTreeSet::new();
+        let names: Vec<(String, LocalNumber)> = self.locals.names().map(|(name, n)| (name.clone(), n)).collect();
+        for (name, number) in names {
+            let local = self.locals.get_mut(number);
+            let governed = std::mem::replace(&mut local.governs, governing.contains(&name));
+            match (governed, local.governs) {
+                (false, true) => _ = started.insert(number),
+                (true, false) => {
+                    self.output.endpoints.remove(&name);
+                    delta.endpoints_removed.insert(name);
+                }
+                _ => {}
             }
         }
-        let tiers: BTreeMap<String, &Tier> = self
-            .tiers
-            .iter()
-            .filter_map(|(name, resource)| match &**resource {
-                Resource::Tier(tier) => Some((name.clone(), tier)),
-                _ => None,
-            })
+        started
+    }
+
+    /// Brings lists and policies of the touched local endpoints up to date.
+    fn assemble(&mut self, dirty: &Dirty, changes: &Changes, started: &BTreeSet<LocalNumber>, delta: &mut Delta) {
+        let sorts_all = dirty.tiers || dirty.http;
+        let all = self.locals.all().map(|(number, _)| number).filter(|_| sorts_all);
+        let touched: BTreeSet<LocalNumber> = all
+            .chain(changes.by_local.keys().copied())
+            .chain(started.iter().copied())
+            .chain(dirty.locals.iter().copied())
             .collect();
-
-        let governing: BTreeSet<&String> =
-            self.output.dispatch.interfaces.values().chain(self.output.dispatch.wildcard.as_ref()).collect();
-        let mut endpoints = BTreeMap::new();
-        let mut before = std::mem::take(&mut self.report);
-        let mut not_enforced = std::mem::take(&mut self.not_enforced);
-        not_enforced.retain(|name, _| self.local.contains_key(name));
-        let mut report = Report::default();
-        for hep in heps {
-            let name = &hep.meta.name;
-            if !dirty.all && !dirty.touched.contains(name) {
-                let kept = self.output.endpoints.get(name).map(|endpoint| (name.clone(), endpoint.clone()));
-                endpoints.extend(kept);
-                report.endpoints.extend(before.endpoints.remove_entry(name));
-                continue;
+        for number in touched {
+            let changes = changes.by_local.get(&number).map_or(&[][..], Vec::as_slice);
+            let mut lists = std::mem::take(&mut self.locals.get_mut(number).lists);
+            let world = World { policies: &self.policies, tiers: &self.tiers };
+            let local = self.locals.get(number);
+            let Some(endpoint) = local.endpoint() else { continue };
+            let is_new = started.contains(&number);
+            if is_new {
+                let built = EndpointPolicy { name: endpoint.meta.name.clone(), ..EndpointPolicy::default() };
+                self.output.endpoints.insert(endpoint.meta.name.clone(), Arc::new(built));
             }
-            let built = self.endpoint(hep, &tiers);
-            let state = resolution.states.get(name).cloned().unwrap_or(EndpointState::Unresolved);
-            self.report_endpoint(hep, &built, state, &tiers, &mut report);
-            not_enforced.insert(name.clone(), std::mem::take(&mut report.not_enforced));
-            if let (Some(by), Some(endpoint)) = (resolution.shadowed.get(name), report.endpoints.get_mut(name)) {
-                endpoint.shadowed_by.clone_from(by);
+            let mut built = match local.governs {
+                true => self.output.endpoints.get_mut(&endpoint.meta.name),
+                false => None,
+            };
+            let mut has_changed = is_new;
+            has_changed |= lists.change(number, changes, sorts_all || is_new, world, built.as_deref_mut());
+            if let Some(built) = built.filter(|_| is_new || dirty.locals.contains(&number)) {
+                has_changed |= set_own(endpoint, built, &self.profiles);
             }
-            if !governing.contains(name) {
-                continue;
+            if has_changed {
+                delta.endpoints_changed.insert(endpoint.meta.name.clone());
             }
-            let kept = self.output.endpoints.get(name).filter(|before| ***before == built).cloned();
-            if kept.is_none() {
-                delta.endpoints_changed.insert(name.clone());
-            }
-            endpoints.insert(name.clone(), kept.unwrap_or_else(|| Arc::new(built)));
-        }
-        delta.endpoints_removed =
-            self.output.endpoints.keys().filter(|name| !endpoints.contains_key(*name)).cloned().collect();
-        self.output.endpoints = endpoints;
-        self.resolution = resolution;
-        report.not_enforced = not_enforced.values().flatten().cloned().collect();
-        self.not_enforced = not_enforced;
-        report.not_enforced.sort();
-        report.not_enforced.dedup();
-        self.report = report;
-    }
-
-    fn endpoint(&self, hep: &HostEndpoint, tiers: &BTreeMap<String, &Tier>) -> EndpointPolicy {
-        let mut policies: Vec<&Policy> = Vec::new();
-        for key in self.selected_by.get(&hep.meta.name).into_iter().flatten() {
-            policies.push(self.policies[key].policy());
-        }
-        select::sort(&mut policies, tiers);
-        let class = |class: PolicyClass, direction: Direction| -> ClassPolicy {
-            let selected: Vec<Selected<'_>> = policies
-                .iter()
-                .filter(|policy| select::is_of_class(policy, class) && select::governs(policy, direction))
-                .map(|policy| Selected { policy, rules: self.rules_of(policy, direction) })
-                .collect();
-            select::group(&selected, tiers, class)
-        };
-        let profiles =
-            |direction: Direction| hep.profiles.iter().map(|name| self.profile_rules(name, direction)).collect();
-        EndpointPolicy {
-            name: hep.meta.name.clone(),
-            normal_ingress: class(PolicyClass::Normal, Direction::Ingress),
-            normal_egress: class(PolicyClass::Normal, Direction::Egress),
-            forward_ingress: class(PolicyClass::NormalAndForward, Direction::Ingress),
-            forward_egress: class(PolicyClass::NormalAndForward, Direction::Egress),
-            pre_dnat: class(PolicyClass::PreDnat, Direction::Ingress),
-            untracked_ingress: class(PolicyClass::Untracked, Direction::Ingress),
-            untracked_egress: class(PolicyClass::Untracked, Direction::Egress),
-            reverse_path: reverse_path(hep),
-            profiles_ingress: profiles(Direction::Ingress),
-            profiles_egress: profiles(Direction::Egress),
+            self.locals.get_mut(number).lists = lists;
         }
     }
 
-    fn rules_of(&self, policy: &Policy, direction: Direction) -> Arc<PolicyRules> {
-        let key = ResourceKey {
-            kind: policy.kind.kind(),
-            namespace: policy.meta.namespace.clone(),
-            name: policy.meta.name.clone(),
-        };
-        let resolved = self.policies[&key].rules.as_ref().expect("rules of selecting policies are resolved");
-        match direction {
-            Direction::Ingress => resolved.ingress.clone(),
-            Direction::Egress => resolved.egress.clone(),
+    /// Counts the sets of policies that select an endpoint which governs something.
+    fn count_uses(&mut self, dirty: &Dirty, changes: &Changes) {
+        let all: Vec<_> =
+            if dirty.dispatch { self.policies.all().map(|(number, _)| number).collect() } else { Vec::new() };
+        for &number in all.iter().chain(&changes.policies) {
+            let active = self.policies.slot(number);
+            let counts = active.rules.is_some() && active.selects.iter().any(|&local| self.locals.get(local).governs);
+            match (active.is_counted, counts) {
+                (false, true) => self.uses.swap(&[], active.sets()),
+                (true, false) => self.uses.swap(active.sets(), &[]),
+                _ => {}
+            }
+            active.is_counted = counts;
+        }
+        if dirty.dispatch || dirty.profiles {
+            self.use_profiles();
         }
     }
 
-    fn profile_rules(&self, name: &str, direction: Direction) -> Arc<ProfileRules> {
-        match (self.profiles.get(name), direction) {
-            (Some(resolved), Direction::Ingress) => resolved.ingress.clone(),
-            (Some(resolved), Direction::Egress) => resolved.egress.clone(),
-            (None, _) => Arc::new(ProfileRules { name: name.to_owned(), rules: None }),
-        }
-    }
-
-    fn report_endpoint(
-        &self,
-        hep: &HostEndpoint,
-        built: &EndpointPolicy,
-        state: EndpointState,
-        tiers: &BTreeMap<String, &Tier>,
-        report: &mut Report,
-    ) {
-        let name = &hep.meta.name;
-        let mut policies = Vec::new();
-        for (class, direction, built) in built.classes() {
-            for (rules, position) in built.tiers.iter().flat_map(|tier| &tier.policies).zip(1..) {
-                let key = ResourceKey {
-                    kind: rules.id.kind,
-                    namespace: rules.id.namespace.clone(),
-                    name: rules.id.name.clone(),
-                };
-                policies.push(PolicyReport {
-                    id: rules.id.clone(),
-                    class,
-                    direction,
-                    position,
-                    order: self.policies.get(&key).and_then(|active| active.policy().order),
-                    is_staged: rules.is_staged,
-                });
-                report.not_enforced.extend(never(&key, &rules.rules, direction));
-            }
-        }
-        let mut not = |key: ResourceKey, reason: Reason| {
-            report.not_enforced.push(NotEnforced { key, endpoint: Some(name.clone()), reason });
-        };
-        for key in self.selected_by.get(name).into_iter().flatten() {
-            let policy = self.policies[key].policy();
-            if policy.class == PolicyClass::Untracked && state == EndpointState::Wildcard {
-                not(key.clone(), Reason::UntrackedOnWildcard);
-            }
-            if !tiers.contains_key(&policy.tier) {
-                not(key.clone(), Reason::MissingTier { tier: policy.tier.clone() });
-            }
-        }
-        let own = ResourceKey::global(Kind::HostEndpoint, name);
-        if let Some(text) = hep.meta.annotations.get(REVERSE_PATH_ANNOTATION) {
-            if built.reverse_path.is_none() {
-                not(own.clone(), Reason::UnknownReversePath { value: text.clone() });
-            } else if state == EndpointState::Wildcard {
-                not(own.clone(), Reason::ReversePathOnWildcard);
-            }
-        }
-        let mut profiles = Vec::new();
-        for profile in &hep.profiles {
-            let exists = self.profiles.contains_key(profile);
-            profiles.push((profile.clone(), exists));
-            if !exists {
-                not(own.clone(), Reason::MissingProfile { profile: profile.clone() });
-            }
-        }
-        report
-            .endpoints
-            .insert(name.clone(), EndpointReport { state, shadowed_by: BTreeMap::new(), policies, profiles });
+    fn forget_gone(&mut self, dirty: &Dirty) {
+        self.policies.forget_gone();
+        let gone = dirty.locals.iter().filter(|&&number| self.locals.get(number).resource.is_none());
+        let gone: Vec<LocalNumber> = gone.copied().collect();
+        gone.into_iter().for_each(|number| self.locals.forget(number));
     }
 }
 
-/// Whether a changed endpoint governs what it governed, and asks the same profiles.
-fn is_where_it_was(before: &Resource, now: &Resource) -> bool {
-    match (before, now) {
-        (Resource::HostEndpoint(before), Resource::HostEndpoint(now)) => {
-            (&before.attachment, &before.expected_ips, &before.profiles)
-                == (&now.attachment, &now.expected_ips, &now.profiles)
-        }
-        _ => false,
+/// Takes what an endpoint says itself into its policy; tells whether that changed.
+fn set_own(
+    endpoint: &HostEndpoint,
+    built: &mut Arc<EndpointPolicy>,
+    profiles: &BTreeMap<String, Resolved<Arc<ProfileRules>>>,
+) -> bool {
+    let rules = |direction| -> Vec<Arc<ProfileRules>> {
+        endpoint.profiles.iter().map(|name| profile_rules(profiles, name, direction)).collect()
+    };
+    let reverse_path = locals::reverse_path(endpoint);
+    let (ingress, egress) = (rules(Direction::Ingress), rules(Direction::Egress));
+    let is_same =
+        built.reverse_path == reverse_path && built.profiles_ingress == ingress && built.profiles_egress == egress;
+    if !is_same {
+        let built = Arc::make_mut(built);
+        built.reverse_path = reverse_path;
+        (built.profiles_ingress, built.profiles_egress) = (ingress, egress);
     }
+    !is_same
 }
 
-fn never<'a>(
-    key: &'a ResourceKey,
-    rules: &'a [Arc<ResolvedRule>],
+fn profile_rules(
+    profiles: &BTreeMap<String, Resolved<Arc<ProfileRules>>>,
+    name: &str,
     direction: Direction,
-) -> impl Iterator<Item = NotEnforced> + 'a {
-    rules.iter().enumerate().filter_map(move |(rule, resolved)| {
-        let reason = match resolved.never? {
-            NeverMatches::Http => Reason::Http { direction, rule },
-            NeverMatches::Services => Reason::Services { direction, rule },
-        };
-        Some(NotEnforced { key: key.clone(), endpoint: None, reason })
-    })
-}
-
-/// The annotation [`REVERSE_PATH_ANNOTATION`] of an endpoint, whose values are read in any case; another one is none.
-fn reverse_path(hep: &HostEndpoint) -> Option<ReversePath> {
-    match hep.meta.annotations.get(REVERSE_PATH_ANNOTATION)?.to_lowercase().as_str() {
-        "strict" => Some(ReversePath::Strict),
-        "loose" => Some(ReversePath::Loose),
-        _ => None,
+) -> Arc<ProfileRules> {
+    match (profiles.get(name), direction) {
+        (Some(resolved), Direction::Ingress) => resolved.ingress.clone(),
+        (Some(resolved), Direction::Egress) => resolved.egress.clone(),
+        (None, _) => Arc::new(ProfileRules { name: name.to_owned(), rules: None }),
     }
 }
 

@@ -4,18 +4,19 @@ use std::collections::{BTreeSet, HashMap};
 
 use tortie_selector::IndexKey;
 
-use crate::texts::{Text, Texts};
+use crate::numbers::Numbers;
+use crate::texts::{ByNumber, Text, Texts};
 
 /// From label and value to those who have it.
 #[derive(Debug, Default)]
 pub(crate) struct LabelIndex {
-    labels: HashMap<Text, Holders>,
+    labels: ByNumber<Holders>,
 }
 
 #[derive(Debug, Default)]
 struct Holders {
     count: usize,
-    values: HashMap<Text, BTreeSet<u32>>,
+    values: ByNumber<Numbers>,
 }
 
 impl LabelIndex {
@@ -27,7 +28,7 @@ impl LabelIndex {
     pub(crate) fn remove(&mut self, label: Text, value: Text, holder: u32) {
         let holders = self.labels.get_mut(&label).expect("labels of holders are indexed");
         let same = holders.values.get_mut(&value).expect("values of holders are indexed");
-        holders.count -= usize::from(same.remove(&holder));
+        holders.count -= usize::from(same.remove(holder));
         if same.is_empty() {
             holders.values.remove(&value);
         }
@@ -42,10 +43,10 @@ impl LabelIndex {
             return Box::new(std::iter::empty());
         };
         match &key.value {
-            None => Box::new(holders.values.values().flatten().copied()),
+            None => Box::new(holders.values.values().flat_map(Numbers::iter)),
             Some(value) => {
                 let same = texts.find(value).and_then(|value| holders.values.get(&value));
-                Box::new(same.into_iter().flatten().copied())
+                Box::new(same.into_iter().flat_map(Numbers::iter))
             }
         }
     }
@@ -57,7 +58,7 @@ impl LabelIndex {
         };
         match &key.value {
             None => holders.count,
-            Some(value) => texts.find(value).and_then(|value| holders.values.get(&value)).map_or(0, BTreeSet::len),
+            Some(value) => texts.find(value).and_then(|value| holders.values.get(&value)).map_or(0, Numbers::len),
         }
     }
 }
@@ -119,15 +120,17 @@ impl SelectorIndex {
         }
     }
 
-    /// All selectors that can hold for these labels; a label may come with several values.
-    pub(crate) fn candidates<'a>(&self, labels: impl Iterator<Item = (&'a str, &'a str)>) -> BTreeSet<u32> {
-        let mut found = self.anywhere.clone();
+    /// All selectors that can hold for these labels, in order; a label may come with several values.
+    pub(crate) fn candidates<'a>(&self, labels: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<u32> {
+        let mut found: Vec<u32> = self.anywhere.iter().copied().collect();
         for (label, value) in labels {
             if let Some(readers) = self.labels.get(label) {
                 found.extend(&readers.any);
                 found.extend(readers.values.get(value).into_iter().flatten());
             }
         }
+        found.sort_unstable();
+        found.dedup();
         found
     }
 }

@@ -1,11 +1,14 @@
 //! Things with labels and addresses: what selectors of rules and named ports range over (E-330, E-341).
 
 mod item;
+mod labelling;
 
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
+use hashbrown::HashTable;
+use smallvec::SmallVec;
 use tortie_api::model::{Labels, Profile, Resource};
 use tortie_api::{Kind, ResourceKey};
 use tortie_selector::{IndexKey, Selector};
@@ -13,6 +16,8 @@ use tortie_selector::{IndexKey, Selector};
 use crate::index::LabelIndex;
 use crate::texts::{Text, Texts};
 pub(crate) use item::{Body, Item, Parts};
+use labelling::Labellings;
+pub(crate) use labelling::{Labelling, LabellingId};
 
 /// The number of an item.
 pub(crate) type ItemId = u32;
@@ -23,58 +28,53 @@ pub(crate) type ItemId = u32;
 #[derive(Debug, Default)]
 pub(crate) struct Items {
     texts: Texts,
-    ids: HashMap<ItemKey, ItemId>,
+    /// By their keys.
+    ids: HashTable<ItemId>,
+    hasher: RandomState,
     slots: Vec<Option<Item>>,
     free: Vec<ItemId>,
-    /// By own labels.
-    index: LabelIndex,
+    labellings: Labellings,
     /// By the text of their names.
     profiles: HashMap<Text, Arc<Resource>>,
     /// Profiles by the labels that they give.
     profile_index: LabelIndex,
-    /// Items that list a profile, whether or not it exists.
-    by_profile: HashMap<Text, BTreeSet<ItemId>>,
-    changed: BTreeMap<ItemId, Before>,
-    /// Those whose numbers are free when the changes are taken.
-    gone: Vec<(ItemKey, ItemId)>,
+    /// New numbers since changes were last taken.
+    added: Vec<ItemId>,
+    /// What others were then that are something else now.
+    changed: HashMap<ItemId, Was>,
+    /// Those that are gone, whose numbers are free when the changes are taken.
+    gone: BTreeMap<ResourceKey, ItemId>,
 }
 
-/// What an item was when its changes were last taken.
-#[derive(Debug)]
-pub(crate) enum Before {
-    /// It was not there.
-    Absent,
-    /// It was the same; its profiles changed.
-    Same,
-    /// Something else.
-    Was(Box<Was>),
-}
-
-/// What a changed item was.
+/// What an item was when changes were last taken.
 #[derive(Debug)]
 pub(crate) struct Was {
     pub(crate) body: Body,
-    pub(crate) sets: Vec<u32>,
+    pub(crate) labelling: LabellingId,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct ItemKey {
-    kind: Kind,
-    namespace: Option<Box<str>>,
-    name: Box<str>,
+/// What changed.
+#[derive(Debug)]
+pub(crate) struct Changed {
+    /// Items that are new, in order.
+    pub(crate) added: Vec<ItemId>,
+    /// Items that were something else, in order.
+    pub(crate) items: Vec<(ItemId, Was)>,
+    /// Those that are new, or list a profile whose labels changed, in order.
+    pub(crate) labellings: Vec<LabellingId>,
 }
 
 /// Own labels, then those of profiles in order (E-202).
 pub(crate) struct Effective<'a> {
     items: &'a Items,
-    item: &'a Item,
+    labelling: &'a Labelling,
 }
 
 impl tortie_selector::Labels for Effective<'_> {
     fn get(&self, name: &str) -> Option<&str> {
         // Labels of items and of profiles are held: nobody has one that is unknown.
         let label = self.items.texts.find(name)?;
-        match self.item.label(label) {
+        match self.labelling.label(label) {
             Some(value) => Some(self.items.texts.text(value)),
             None => self.profiles().find_map(|profile| profile.labels_to_apply.get(name)).map(String::as_str),
         }
@@ -84,15 +84,18 @@ impl tortie_selector::Labels for Effective<'_> {
 impl<'a> Effective<'a> {
     /// All labels and values; where several give a label, all of them.
     pub(crate) fn pairs(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
-        let (items, item) = (self.items, self.item);
-        let own = item.labels().map(|(label, value)| (items.texts.text(label), items.texts.text(value)));
+        let (items, labelling) = (self.items, self.labelling);
+        let own = labelling.labels().map(|(label, value)| (items.texts.text(label), items.texts.text(value)));
         let inherited = self.profiles().flat_map(|profile| &profile.labels_to_apply);
         own.chain(inherited.map(|(label, value)| (label.as_str(), value.as_str())))
     }
 
     fn profiles(&self) -> impl Iterator<Item = &'a Profile> {
         let items = self.items;
-        self.item.profiles().filter_map(|name| items.profiles.get(&name)).filter_map(|resource| as_profile(resource))
+        self.labelling
+            .profiles()
+            .filter_map(|name| items.profiles.get(&name))
+            .filter_map(|resource| as_profile(resource))
     }
 }
 
@@ -101,68 +104,76 @@ impl Items {
         matches!(kind, Kind::HostEndpoint | Kind::WorkloadEndpoint | Kind::GlobalNetworkSet | Kind::NetworkSet)
     }
 
-    pub(crate) fn set(&mut self, key: &ResourceKey, resource: Option<&Resource>) {
+    /// Takes an object or that it is gone; gives the interface of a workload endpoint of `node` that goes by this, and the
+    /// one that comes (E-442).
+    pub(crate) fn set(&mut self, key: &ResourceKey, resource: Option<&Resource>, node: &str) -> [Option<String>; 2] {
+        let here = |(of, interface): (&str, &str)| (of == node).then(|| interface.to_owned());
         let parts = resource.and_then(Parts::of);
-        let key = ItemKey::of(key);
-        let id = match (self.ids.get(&key), &parts) {
-            (Some(&id), _) => id,
-            (None, None) => return,
-            (None, Some(_)) => self.number(key.clone()),
-        };
+        let known = self.number(key);
+        let went = known.and_then(|id| self.get(id)?.workload(&self.texts)).and_then(here);
+        let came = parts.as_ref().and_then(Parts::workload).and_then(here);
         // The new one first, so that texts of both stay.
-        let item = parts.map(|parts| Item::new(parts, &mut self.texts));
-        if let Some(before) = self.slots[id as usize].take() {
-            self.unlink(id, before);
+        let item = parts.map(|parts| {
+            let mut words = SmallVec::new();
+            let labels = parts.words(&mut self.texts, &mut words);
+            let labelling = self.labellings.take(&words, labels, &mut self.texts);
+            Item::new(key, parts, labelling, &mut self.texts)
+        });
+        if let Some(id) = known {
+            self.unlink(id, item.is_none().then_some(key));
         }
-        match item {
-            Some(item) => self.link(id, item),
-            None => self.gone.push((key, id)),
+        if let Some(item) = item {
+            let id = known.or_else(|| self.gone.remove(key)).unwrap_or_else(|| self.new_number());
+            self.link(id, item, known.is_none());
         }
+        [went, came]
     }
 
-    fn number(&mut self, key: ItemKey) -> ItemId {
-        let id = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(None);
-            ItemId::try_from(self.slots.len() - 1).expect("memory ends before numbers do")
-        });
-        self.ids.insert(key, id);
-        self.changed.insert(id, Before::Absent);
+    fn new_number(&mut self) -> ItemId {
+        let id = self.free.pop().unwrap_or_else(|| push_empty(&mut self.slots));
+        self.added.push(id);
         id
     }
 
-    fn link(&mut self, id: ItemId, item: Item) {
-        for (label, value) in item.labels() {
-            self.index.insert(label, value, id);
-        }
-        for profile in item.profiles() {
-            self.by_profile.entry(profile).or_default().insert(id);
-        }
-        self.slots[id as usize] = Some(item);
-        self.changed.entry(id).or_insert(Before::Absent);
+    /// The number of the item that is there with a key.
+    fn number(&self, key: &ResourceKey) -> Option<ItemId> {
+        let namespace = match &key.namespace {
+            // Texts of keys are held: nobody has one that is unknown.
+            Some(namespace) => Some(self.texts.find(namespace)?),
+            None => None,
+        };
+        let key = (key.kind, namespace, key.name.as_str());
+        let is_it = |&id: &ItemId| self.get(id).is_some_and(|item| item.key() == key);
+        self.ids.find(Hash::of(&self.hasher, key).wide(), is_it).copied()
     }
 
-    fn unlink(&mut self, id: ItemId, item: Item) {
-        for (label, value) in item.labels() {
-            self.index.remove(label, value, id);
+    fn link(&mut self, id: ItemId, mut item: Item, has_new_key: bool) {
+        item.place = self.labellings.add_item(item.labelling, id);
+        item.is_new = !self.changed.contains_key(&id);
+        item.hash = Hash::of(&self.hasher, item.key());
+        let hash = item.hash.wide();
+        self.slots[id as usize] = Some(item);
+        if has_new_key {
+            let slots = &self.slots;
+            self.ids.insert_unique(hash, id, |&id| slots[id as usize].as_ref().map_or(0, |item| item.hash.wide()));
         }
-        for profile in item.profiles() {
-            // One that is listed twice is gone already.
-            let Some(listed) = self.by_profile.get_mut(&profile) else { continue };
-            listed.remove(&id);
-            if listed.is_empty() {
-                self.by_profile.remove(&profile);
+    }
+
+    /// Takes an item away; its key is given if it is gone, and not about to be replaced.
+    fn unlink(&mut self, id: ItemId, gone: Option<&ResourceKey>) {
+        let item = self.slots[id as usize].take().expect("numbers are those of items");
+        if let Some(key) = gone {
+            if let Ok(entry) = self.ids.find_entry(item.hash.wide(), |&other| other == id) {
+                entry.remove();
             }
+            self.gone.insert(key.clone(), id);
         }
-        item.texts().for_each(|text| self.texts.release(text));
-        let was = |item: Item| Before::Was(Box::new(Was { body: item.body, sets: item.sets }));
-        match self.changed.entry(id) {
-            Entry::Vacant(entry) => {
-                entry.insert(was(item));
-            }
-            Entry::Occupied(mut entry) if matches!(entry.get(), Before::Same) => {
-                entry.insert(was(item));
-            }
-            Entry::Occupied(_) => {}
+        if let Some(moved) = self.labellings.remove_item(item.labelling, item.place) {
+            self.slots[moved as usize].as_mut().expect("labellings list items").place = item.place;
+        }
+        item.release(&mut self.texts);
+        if !item.is_new {
+            self.changed.entry(id).or_insert(Was { body: item.body, labelling: item.labelling });
         }
     }
 
@@ -182,11 +193,11 @@ impl Items {
         if before != now {
             for (label, value) in &now {
                 let (label, value) = (self.texts.hold(label), self.texts.hold(value));
-                self.profile_index.insert(label, value, name);
+                self.profile_index.insert(label, value, name.get());
             }
             for (label, value) in before.iter().filter(|(label, value)| now.get(*label) != Some(*value)) {
                 let (label, value) = (self.texts.hold(label), self.texts.hold(value));
-                self.profile_index.remove(label, value, name);
+                self.profile_index.remove(label, value, name.get());
                 self.texts.release(label);
                 self.texts.release(value);
             }
@@ -195,9 +206,7 @@ impl Items {
                 let held = self.texts.find(text).expect("texts of labels are held");
                 self.texts.release(held);
             }
-            for &id in self.by_profile.get(&name).into_iter().flatten() {
-                self.changed.entry(id).or_insert(Before::Same);
-            }
+            self.labellings.touch(name);
         }
         // A profile holds its name once.
         if is_known {
@@ -213,20 +222,25 @@ impl Items {
     }
 
     pub(crate) fn find(&self, key: &ResourceKey) -> Option<&Item> {
-        self.get(*self.ids.get(&ItemKey::of(key))?)
+        self.get(self.number(key)?)
     }
 
     pub(crate) fn get(&self, id: ItemId) -> Option<&Item> {
         self.slots[id as usize].as_ref()
     }
 
-    pub(crate) fn get_mut(&mut self, id: ItemId) -> Option<&mut Item> {
-        self.slots[id as usize].as_mut()
+    pub(crate) fn labelling(&self, id: LabellingId) -> &Labelling {
+        self.labellings.get(id)
     }
 
-    /// The interface of a workload endpoint of this node, if it names one (E-442).
-    pub(crate) fn interface_on(&self, key: &ResourceKey, node: &str) -> Option<&str> {
-        self.find(key)?.workload(&self.texts).filter(|(of, _)| *of == node).map(|(_, interface)| interface)
+    pub(crate) fn labelling_mut(&mut self, id: LabellingId) -> &mut Labelling {
+        self.labellings.get_mut(id)
+    }
+
+    /// The items of a labelling.
+    pub(crate) fn of(&self, labelling: LabellingId) -> impl Iterator<Item = (ItemId, &Item)> {
+        let items = self.labellings.get(labelling).items.iter();
+        items.filter_map(|&id| Some((id, self.get(id)?)))
     }
 
     /// The interfaces of all workload endpoints of this node.
@@ -237,62 +251,87 @@ impl Items {
 
     /// All items with their keys, in no order.
     pub(crate) fn all(&self) -> impl Iterator<Item = (ResourceKey, &Item)> {
-        self.ids.iter().filter_map(|(key, &id)| Some((key.key(), self.get(id)?)))
+        self.slots.iter().flatten().map(|item| (item.resource_key(&self.texts), item))
     }
 
-    pub(crate) fn effective<'a>(&'a self, item: &'a Item) -> Effective<'a> {
-        Effective { items: self, item }
+    pub(crate) fn effective(&self, labelling: LabellingId) -> Effective<'_> {
+        Effective { items: self, labelling: self.labellings.get(labelling) }
     }
 
-    /// Where the fewest items are among which are all that the selector selects.
+    /// The names of profiles that give what is at a key.
+    fn giving(&self, key: &IndexKey) -> impl Iterator<Item = Text> {
+        self.profile_index.at(key, &self.texts).filter_map(Text::new)
+    }
+
+    /// Where the fewest labellings are among which are all that the selector selects.
     pub(crate) fn index_keys(&self, selector: Option<&Selector>) -> Option<Vec<IndexKey>> {
         let weight = |key: &IndexKey| {
-            let profiles = self.profile_index.at(key, &self.texts);
-            let listing: usize = profiles.map(|name| self.by_profile.get(&name).map_or(0, BTreeSet::len)).sum();
-            listing + self.index.count(key, &self.texts)
+            let profiles = self.giving(key);
+            self.labellings.count(key, profiles, &self.texts)
         };
         selector?.index_keys(&weight)
     }
 
-    /// All items at these keys, in order; all there are without keys.
-    pub(crate) fn at(&self, keys: Option<&[IndexKey]>) -> Vec<ItemId> {
-        let Some(keys) = keys else {
-            return (0..).zip(&self.slots).filter(|(_, slot)| slot.is_some()).map(|(id, _)| id).collect();
-        };
+    /// All labellings at these keys; all there are without keys.
+    pub(crate) fn at(&self, keys: Option<&[IndexKey]>) -> Vec<LabellingId> {
+        let Some(keys) = keys else { return self.labellings.all().collect() };
         let mut found = Vec::new();
         for key in keys {
-            found.extend(self.index.at(key, &self.texts));
-            for profile in self.profile_index.at(key, &self.texts) {
-                found.extend(self.by_profile.get(&profile).into_iter().flatten());
-            }
+            let profiles = self.giving(key);
+            self.labellings.at(key, profiles, &self.texts, &mut found);
         }
         found.sort_unstable();
         found.dedup();
         found
     }
 
-    /// What changed since the last call, with what it was.
-    pub(crate) fn take_changed(&mut self) -> BTreeMap<ItemId, Before> {
-        for (key, id) in std::mem::take(&mut self.gone) {
-            if self.slots[id as usize].is_none() && self.ids.get(&key) == Some(&id) {
-                self.ids.remove(&key);
-                self.free.push(id);
+    /// What changed since the last call, with what it was. Labellings that it names stay until [`Items::forget_idle`].
+    pub(crate) fn take_changed(&mut self) -> Changed {
+        self.free.extend(std::mem::take(&mut self.gone).into_values());
+        let mut labellings = std::mem::take(&mut self.labellings.changed);
+        labellings.sort_unstable();
+        labellings.dedup();
+        let mut items: Vec<_> = std::mem::take(&mut self.changed).into_iter().collect();
+        items.sort_unstable_by_key(|(id, _)| *id);
+        let mut added = std::mem::take(&mut self.added);
+        added.sort_unstable();
+        for &id in &added {
+            if let Some(item) = &mut self.slots[id as usize] {
+                item.is_new = false;
             }
         }
-        std::mem::take(&mut self.changed)
+        Changed { added, items, labellings }
+    }
+
+    /// Forgets labellings that no item has.
+    pub(crate) fn forget_idle(&mut self) {
+        self.labellings.forget_idle(&mut self.texts);
     }
 }
 
-impl ItemKey {
-    fn of(key: &ResourceKey) -> ItemKey {
-        let namespace = key.namespace.as_deref().map(Box::from);
-        ItemKey { kind: key.kind, namespace, name: key.name.as_str().into() }
+/// The hash of what stands at a number, kept there so that a table that grows does not work it out again.
+#[derive(Clone, Copy, Debug, Default)]
+struct Hash(u32);
+
+impl Hash {
+    fn of(hasher: &impl BuildHasher, key: impl std::hash::Hash) -> Hash {
+        let [a, b, c, d, ..] = hasher.hash_one(key).to_le_bytes();
+        Hash(u32::from_le_bytes([a, b, c, d]))
     }
 
-    fn key(&self) -> ResourceKey {
-        let namespace = self.namespace.as_deref().map(str::to_owned);
-        ResourceKey { kind: self.kind, namespace, name: self.name.to_string() }
+    /// As tables want it: they look at the first bits and at the last ones.
+    fn wide(self) -> u64 {
+        u64::from(self.0) << 32 | u64::from(self.0)
     }
+}
+
+/// Adds an empty slot and gives its number. What is there grows by an eighth, and not to the double.
+fn push_empty<T>(slots: &mut Vec<Option<T>>) -> u32 {
+    if slots.len() == slots.capacity() {
+        slots.reserve_exact(slots.len() / 8 + 16);
+    }
+    slots.push(None);
+    u32::try_from(slots.len() - 1).expect("memory ends before numbers do")
 }
 
 fn as_profile(resource: &Resource) -> Option<&Profile> {

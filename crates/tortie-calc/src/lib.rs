@@ -9,6 +9,7 @@ mod engine;
 mod index;
 mod items;
 mod needs;
+mod numbers;
 pub mod policy;
 mod report;
 mod resolve;

@@ -116,6 +116,19 @@ impl EndpointPolicy {
         ]
     }
 
+    /// One of those that [`EndpointPolicy::classes`] lists.
+    pub(crate) fn class_mut(&mut self, class: PolicyClass, direction: Direction) -> &mut ClassPolicy {
+        match (class, direction) {
+            (PolicyClass::Normal, Direction::Ingress) => &mut self.normal_ingress,
+            (PolicyClass::Normal, Direction::Egress) => &mut self.normal_egress,
+            (PolicyClass::NormalAndForward, Direction::Ingress) => &mut self.forward_ingress,
+            (PolicyClass::NormalAndForward, Direction::Egress) => &mut self.forward_egress,
+            (PolicyClass::Untracked, Direction::Ingress) => &mut self.untracked_ingress,
+            (PolicyClass::Untracked, Direction::Egress) => &mut self.untracked_egress,
+            (PolicyClass::PreDnat, _) => &mut self.pre_dnat,
+        }
+    }
+
     /// Whether any forward policy is enforced for the endpoint, in either direction (E-228).
     pub fn has_forward(&self) -> bool {
         self.forward_ingress.has_enforced() || self.forward_egress.has_enforced()
@@ -177,7 +190,7 @@ pub struct ProfileRules {
 }
 
 /// A rule whose selectors and names have become sets.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ResolvedRule {
     /// What to do.
     pub action: Action,
@@ -211,7 +224,7 @@ pub enum NeverMatches {
 }
 
 /// Criteria on one end of the packet; all must hold. Empty lists and `None` are no criterion.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Peer {
     /// The address is in one of these; both families may stand here (E-317).
     pub nets: Vec<IpNet>,
@@ -269,6 +282,12 @@ impl SetMembers {
 }
 
 impl ResolvedRule {
+    /// The sets that it asks for; one that can match nothing asks for none.
+    pub(crate) fn sets(&self) -> impl Iterator<Item = &SetId> {
+        let asks = self.never.is_none();
+        [&self.source, &self.destination].into_iter().filter(move |_| asks).flat_map(Peer::sets)
+    }
+
     /// A rule without criteria.
     pub fn any(action: Action) -> Self {
         Self {

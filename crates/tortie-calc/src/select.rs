@@ -1,13 +1,12 @@
 //! Which policies apply to an endpoint, and in what order (enforcement.md section 2).
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tortie_api::model::{Policy, PolicyClass, PolicyKind, Tier, TierAction, by_evaluation};
+use tortie_api::model::{Policy, PolicyClass, PolicyKind, Tier, TierAction};
 use tortie_selector::scope;
 use tortie_selector::{Labels, Selector};
 
-use crate::policy::{ClassPolicy, Direction, PolicyRules, TierEnd, TierPolicies};
+use crate::policy::{Direction, PolicyRules, TierEnd};
 
 /// The effective selector of a policy over host endpoints, or `None` for kinds that never select one (E-204, E-205).
 pub(crate) fn effective(policy: &Policy) -> Option<Selector> {
@@ -26,18 +25,6 @@ pub(crate) fn selects(selector: &Selector, labels: &impl Labels) -> bool {
     selector.matches(labels)
 }
 
-/// A policy that selects an endpoint, with its rules for one direction.
-#[derive(Clone)]
-pub(crate) struct Selected<'a> {
-    pub(crate) policy: &'a Policy,
-    pub(crate) rules: Arc<PolicyRules>,
-}
-
-/// Sorts policies as they are evaluated.
-pub(crate) fn sort(policies: &mut [&Policy], tiers: &BTreeMap<String, &Tier>) {
-    policies.sort_by(|a, b| by_evaluation(a, b, |name| tiers.get(name).copied()));
-}
-
 /// The classes in which a policy is evaluated (E-212).
 pub(crate) fn is_of_class(policy: &Policy, class: PolicyClass) -> bool {
     match class {
@@ -53,20 +40,12 @@ pub(crate) fn governs(policy: &Policy, direction: Direction) -> bool {
     }
 }
 
-/// Groups sorted policies of one class and direction by tier, with what the end of each tier means (E-221..E-224).
-pub(crate) fn group(selected: &[Selected<'_>], tiers: &BTreeMap<String, &Tier>, class: PolicyClass) -> ClassPolicy {
-    let mut grouped: Vec<TierPolicies> = Vec::new();
-    for Selected { policy, rules } in selected {
-        if grouped.last().is_none_or(|tier| tier.name != policy.tier) {
-            grouped.push(TierPolicies { name: policy.tier.clone(), end: TierEnd::Pass, policies: Vec::new() });
-        }
-        let tier = grouped.last_mut().expect("one was pushed");
-        let action = tiers.get(&policy.tier).map_or(TierAction::Deny, |tier| tier.default_action);
-        let is_judging = matches!(class, PolicyClass::Normal | PolicyClass::NormalAndForward);
-        if is_judging && !rules.is_staged && action != TierAction::Pass {
-            tier.end = TierEnd::Deny;
-        }
-        tier.policies.push(rules.clone());
+/// What the end of a tier with these policies means (E-221..E-224).
+pub(crate) fn end(policies: &[Arc<PolicyRules>], tier: Option<&Tier>, class: PolicyClass) -> TierEnd {
+    let action = tier.map_or(TierAction::Deny, |tier| tier.default_action);
+    let is_judging = matches!(class, PolicyClass::Normal | PolicyClass::NormalAndForward);
+    if is_judging && action != TierAction::Pass && policies.iter().any(|rules| !rules.is_staged) {
+        return TierEnd::Deny;
     }
-    ClassPolicy { tiers: grouped }
+    TierEnd::Pass
 }

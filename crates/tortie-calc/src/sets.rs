@@ -1,17 +1,18 @@
 //! Members of sets, counted by contributing object (E-342).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
+use smallvec::SmallVec;
 use tortie_api::model::Protocol;
 use tortie_api::{Kind, ResourceKey};
 use tortie_selector::{IndexKey, Selector};
 
 use crate::index::SelectorIndex;
-use crate::items::{Before, Body, Effective, Items};
+use crate::items::{Body, Effective, Items, LabellingId};
 use crate::needs;
 use crate::policy::{SetId, SetMembers};
 
@@ -53,7 +54,7 @@ type SetNumber = u32;
 
 #[derive(Debug)]
 struct Live {
-    definition: Definition,
+    definition: Arc<Definition>,
     /// Where its members are found, and those who may be.
     keys: Option<Vec<IndexKey>>,
     /// How many items more than one add a member.
@@ -75,7 +76,7 @@ impl Sets {
     }
 
     /// Adds a set, filled from all items.
-    pub(crate) fn add(&mut self, definition: Definition, items: &mut Items) -> SetMembers {
+    pub(crate) fn add(&mut self, definition: Arc<Definition>, items: &mut Items) -> SetMembers {
         let keys = items.index_keys(definition.selector.as_ref());
         let number = self.free.pop().unwrap_or_else(|| {
             self.live.push(None);
@@ -84,14 +85,14 @@ impl Sets {
         let mut live = Live { definition, keys, more: HashMap::new() };
         let mut members = Vec::new();
         for id in items.at(live.keys.as_deref()) {
-            let item = items.get(id).expect("items at keys are there");
-            let added = live.members(&item.body, &items.effective(item));
-            if !added.is_empty() {
-                members.extend(added);
-                let sets = &mut items.get_mut(id).expect("it is there").sets;
-                sets.reserve_exact(1);
-                sets.insert(sets.partition_point(|other| *other < number), number);
+            if !live.holds_for(&items.effective(id)) {
+                continue;
             }
+            for (_, item) in items.of(id) {
+                members.extend(item.body.members(&live.definition.id));
+            }
+            let sets = &mut items.labelling_mut(id).sets;
+            sets.insert(sets.partition_point(|other| *other < number), number);
         }
         let set = live.filled(members);
         self.index.insert(number, live.keys.as_deref());
@@ -106,7 +107,7 @@ impl Sets {
         let live = self.live[number as usize].take().expect("numbers are those of live sets");
         self.index.remove(number, live.keys.as_deref());
         for id in items.at(live.keys.as_deref()) {
-            items.get_mut(id).expect("items at keys are there").sets.retain(|other| *other != number);
+            items.labelling_mut(id).sets.retain(|other| *other != number);
         }
         self.free.push(number);
     }
@@ -118,51 +119,86 @@ impl Sets {
         members: &mut BTreeMap<SetId, Arc<SetMembers>>,
         deltas: &mut BTreeMap<SetId, MemberDelta>,
     ) {
-        for (id, before) in items.take_changed() {
-            let item = items.get(id);
-            let (old, was_in) = match (&before, item) {
-                (Before::Absent, _) | (Before::Same, None) => (None, &[][..]),
-                (Before::Same, Some(item)) => (Some(&item.body), &item.sets[..]),
-                (Before::Was(was), _) => (Some(&was.body), &was.sets[..]),
-            };
-            let labels = item.map(|item| (&item.body, items.effective(item)));
-            let mut numbers = match &labels {
-                Some((_, labels)) => self.index.candidates(labels.pairs()),
-                None => BTreeSet::new(),
-            };
-            numbers.extend(was_in);
-            let mut is_in = Vec::new();
-            for number in numbers {
-                let live = self.live[number as usize].as_mut().expect("what is indexed lives");
-                let now = labels.as_ref().map(|(body, labels)| live.members(body, labels)).unwrap_or_default();
-                let then = old.filter(|_| was_in.contains(&number)).map(|old| old.members(&live.definition.id));
-                let then = then.unwrap_or_default();
-                if !now.is_empty() {
-                    is_in.push(number);
+        let changed = items.take_changed();
+        let mut told = Told { live: &mut self.live, members, deltas };
+        // The sets of labellings that are in others now.
+        let mut former: HashMap<LabellingId, SmallVec<[SetNumber; 4]>> = HashMap::new();
+        let is_changed = |id| {
+            changed.added.binary_search(&id).is_ok() || changed.items.binary_search_by_key(&id, |(id, _)| *id).is_ok()
+        };
+        for &id in &changed.labellings {
+            let labels = items.effective(id);
+            let mut now = self.index.candidates(labels.pairs());
+            now.retain(|&number| told.live(number).holds_for(&labels));
+            let before = std::mem::replace(&mut items.labelling_mut(id).sets, now.into());
+            let now = &items.labelling(id).sets;
+            if before != *now {
+                for (_, item) in items.of(id).filter(|(id, _)| !is_changed(*id)) {
+                    told.change(Some((&item.body, &before)), Some((&item.body, now)));
                 }
-                if now != then {
-                    live.change(&then, &now, members, deltas);
-                }
-            }
-            is_in.shrink_to_fit();
-            if let Some(item) = items.get_mut(id) {
-                item.sets = is_in;
+                former.insert(id, before);
             }
         }
+        let now = |id| items.get(id).map(|item| (&item.body, &items.labelling(item.labelling).sets[..]));
+        for (id, was) in &changed.items {
+            let sets = former.get(&was.labelling).unwrap_or_else(|| &items.labelling(was.labelling).sets);
+            told.change(Some((&was.body, &sets[..])), now(*id));
+        }
+        for &id in &changed.added {
+            told.change(None, now(id));
+        }
+        items.forget_idle();
     }
 
     /// For each set, what each object adds to it, as text (T-27).
     pub(crate) fn contributions(&self, items: &Items) -> Vec<(&SetId, ResourceKey, Vec<String>)> {
         let mut found = Vec::new();
         for (key, item) in items.all() {
-            for number in &item.sets {
-                let live = self.live[*number as usize].as_ref().expect("items are members of live sets");
-                let members = item.body.members(&live.definition.id);
-                found.push((&live.definition.id, key.clone(), members.iter().map(ToString::to_string).collect()));
+            for number in &items.labelling(item.labelling).sets {
+                let id = &self.live[*number as usize].as_ref().expect("labellings are in live sets").definition.id;
+                let members = item.body.members(id);
+                if !members.is_empty() {
+                    found.push((id, key.clone(), members.iter().map(ToString::to_string).collect()));
+                }
             }
         }
         found.sort_unstable();
         found
+    }
+}
+
+/// Where changes of members go.
+struct Told<'a> {
+    live: &'a mut [Option<Live>],
+    members: &'a mut BTreeMap<SetId, Arc<SetMembers>>,
+    deltas: &'a mut BTreeMap<SetId, MemberDelta>,
+}
+
+/// What an item adds, and the sets to which it does, in order.
+type Added<'a> = (&'a Body, &'a [SetNumber]);
+
+impl Told<'_> {
+    fn live(&mut self, number: SetNumber) -> &mut Live {
+        self.live[number as usize].as_mut().expect("numbers are those of live sets")
+    }
+
+    /// An item adds what it adds `now` in place of what it did before.
+    fn change(&mut self, before: Option<Added<'_>>, now: Option<Added<'_>>) {
+        let sets = |added: Option<Added<'_>>| added.map_or(&[][..], |(_, sets)| sets).to_vec();
+        let mut numbers = [sets(before), sets(now)].concat();
+        numbers.sort_unstable();
+        numbers.dedup();
+        for number in numbers {
+            let live = self.live[number as usize].as_mut().expect("numbers are those of live sets");
+            let members = |added: Option<Added<'_>>| match added {
+                Some((body, sets)) if sets.binary_search(&number).is_ok() => body.members(&live.definition.id),
+                _ => Vec::new(),
+            };
+            let (before, now) = (members(before), members(now));
+            if before != now {
+                live.change(&before, &now, self.members, self.deltas);
+            }
+        }
     }
 }
 
@@ -176,14 +212,9 @@ impl fmt::Display for Member {
 }
 
 impl Live {
-    /// What an item adds to this set, in order.
-    fn members(&self, body: &Body, labels: &Effective<'_>) -> Vec<Member> {
-        let selector = self.definition.selector.as_ref();
-        if selector.is_none_or(|selector| selector.matches(labels)) {
-            body.members(&self.definition.id)
-        } else {
-            Vec::new()
-        }
+    /// Whether items with these labels are in this set.
+    fn holds_for(&self, labels: &Effective<'_>) -> bool {
+        self.definition.selector.as_ref().is_none_or(|selector| selector.matches(labels))
     }
 
     /// The set with these members, each as often as an item adds it.

@@ -1,10 +1,14 @@
 //! Texts that many items share, kept once and known by number.
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 /// The number of a text.
-pub(crate) type Text = u32;
+pub(crate) type Text = NonZeroU32;
+
+/// What belongs to texts. Their numbers are ours, so that no hash is needed that withstands chosen keys.
+pub(crate) type ByNumber<T> = HashMap<Text, T, foldhash::fast::RandomState>;
 
 /// Texts, counted by who holds them; one that nobody holds is forgotten.
 #[derive(Debug, Default)]
@@ -18,19 +22,20 @@ impl Texts {
     /// The number of a text, which is held once more.
     pub(crate) fn hold(&mut self, text: &str) -> Text {
         if let Some(&number) = self.numbers.get(text) {
-            self.slots[number as usize].1 += 1;
+            self.slots[at(number)].1 += 1;
             return number;
         }
         let text: Arc<str> = text.into();
         let slot = (text.clone(), 1);
         let number = match self.free.pop() {
             Some(number) => {
-                self.slots[number as usize] = slot;
+                self.slots[at(number)] = slot;
                 number
             }
             None => {
                 self.slots.push(slot);
-                Text::try_from(self.slots.len() - 1).expect("memory ends before numbers do")
+                let number = u32::try_from(self.slots.len()).ok().and_then(Text::new);
+                number.expect("memory ends before numbers do")
             }
         };
         self.numbers.insert(text, number);
@@ -39,7 +44,7 @@ impl Texts {
 
     /// Gives back what [`Texts::hold`] gave.
     pub(crate) fn release(&mut self, number: Text) {
-        let slot = &mut self.slots[number as usize];
+        let slot = &mut self.slots[at(number)];
         slot.1 -= 1;
         if slot.1 == 0 {
             let text = std::mem::replace(&mut slot.0, Arc::from(""));
@@ -55,8 +60,12 @@ impl Texts {
 
     /// The text of a number.
     pub(crate) fn text(&self, number: Text) -> &str {
-        &self.slots[number as usize].0
+        &self.slots[at(number)].0
     }
+}
+
+fn at(number: Text) -> usize {
+    number.get() as usize - 1
 }
 
 #[cfg(test)]

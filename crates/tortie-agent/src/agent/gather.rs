@@ -38,7 +38,7 @@ impl Loop {
                 problems: self.problems(),
                 interfaces: self.links.as_ref().map(view::reported_interfaces).unwrap_or_default(),
             },
-            endpoints: links.map(|links| view::states(self.engine.report(), links)),
+            endpoints: links.map(|links| view::states(self.engine.states(), links)),
             settings: self.observe.settings().reports,
         });
     }
@@ -86,7 +86,7 @@ impl Loop {
             (Some(error), _) => format!("cannot program: {error}"),
             (None, None) => format!("waiting; store {}", self.store.state),
             (None, Some(revision)) => {
-                let endpoints = self.engine.report().endpoints.len();
+                let endpoints = self.engine.states().len();
                 format!("revision {revision} enforced, {endpoints} host endpoints; store {}", self.store.state)
             }
         }
@@ -121,7 +121,7 @@ impl Loop {
         warnings.extend(self.early.warnings());
         warnings.extend(view::too_large(&self.engine.sets_too_large(), policy.settings.set_size_max));
         warnings.extend(view::unpoliced_ipv6(policy, &links, &interfaces));
-        let mut endpoints = view::endpoints(report, policy, &links, self.local_endpoints());
+        let mut endpoints = view::endpoints(&report, policy, &links, self.local_endpoints());
         if let Some(counters) = &counters {
             let mut drops = view::invalid_drops(policy, counters);
             endpoints.iter_mut().for_each(|endpoint| endpoint.invalid_drops = drops.remove(&endpoint.name));
@@ -157,7 +157,7 @@ impl Loop {
             },
             settings: self.resolved.in_force.iter().map(setting).collect(),
             staged: counters.map(|counters| view::staged(policy, &counters)).unwrap_or_default(),
-            not_enforced: view::not_enforced(report).into_iter().chain(view::one_family(policy)).collect(),
+            not_enforced: view::not_enforced(&report).into_iter().chain(view::one_family(policy)).collect(),
             invalid: invalid.collect(),
             warnings,
             lints,

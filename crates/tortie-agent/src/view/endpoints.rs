@@ -27,7 +27,7 @@ pub(crate) fn endpoints<'a>(
         }
     }
     let to_status = |(name, endpoint): (&String, &EndpointReport)| {
-        let (state, reason) = state(endpoint, links);
+        let (state, reason) = state(&endpoint.state, links);
         EndpointStatus {
             name: name.clone(),
             state: state.to_owned(),
@@ -45,8 +45,11 @@ pub(crate) fn endpoints<'a>(
 }
 
 /// `up`, `down` or `error` of every local endpoint, as other programs read it (E-740, E-741).
-pub(crate) fn states(report: &Report, links: &Links) -> BTreeMap<String, &'static str> {
-    report.endpoints.iter().map(|(name, endpoint)| (name.clone(), state(endpoint, links).0)).collect()
+pub(crate) fn states<'a>(
+    states: impl Iterator<Item = (&'a String, &'a EndpointState)>,
+    links: &Links,
+) -> BTreeMap<String, &'static str> {
+    states.map(|(name, of)| (name.clone(), state(of, links).0)).collect()
 }
 
 fn governed(endpoint: &EndpointReport) -> Option<&BTreeSet<String>> {
@@ -56,8 +59,8 @@ fn governed(endpoint: &EndpointReport) -> Option<&BTreeSet<String>> {
     }
 }
 
-fn state(endpoint: &EndpointReport, links: &Links) -> (&'static str, Option<String>) {
-    match &endpoint.state {
+fn state(state: &EndpointState, links: &Links) -> (&'static str, Option<String>) {
+    match state {
         EndpointState::Governs { interfaces } => {
             let is_running = |name: &&String| links.get(*name).is_some_and(|link| link.is_running);
             match interfaces.iter().find(|name| !is_running(name)) {
@@ -179,7 +182,8 @@ mod tests {
             assert_eq!(view.state, expected, "{state:?}");
             assert!(view.reason.unwrap_or_default().contains(reason), "{state:?}");
             let report = Report { endpoints: [("a".to_owned(), endpoint(state))].into(), ..Report::default() };
-            assert_eq!(states(&report, &links())["a"], expected);
+            let of = report.endpoints.iter().map(|(name, endpoint)| (name, &endpoint.state));
+            assert_eq!(states(of, &links())["a"], expected);
         };
         check(governs(&["eth0"]), "up", "");
         check(governs(&["eth0", "eth1"]), "down", "`eth1` is not running");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use tortie_api::model::Resource;
+use tortie_api::model::{HostEndpoint, Resource};
 use tortie_api::{DEFAULT_ALLOW_PROFILE, Kind};
 
 use super::Engine;
@@ -13,7 +13,7 @@ impl Engine {
     /// calculation gives the same rules, and the same answer here.
     pub fn needs(&self) -> BTreeSet<Kind> {
         // Rules come from such a profile, and labels, by which more policies may select the endpoint.
-        if self.local.values().any(|resource| names_profile(resource)) {
+        if self.locals.all().any(|(_, endpoint)| names_profile(endpoint)) {
             return BTreeSet::from(LAZY);
         }
         let mut needs = BTreeSet::new();
@@ -22,19 +22,23 @@ impl Engine {
             needs.insert(Kind::WorkloadEndpoint);
         }
         let mut has_selector = false;
-        for definition in self.policies.values().filter_map(|active| active.rules.as_ref()).flat_map(|r| &r.sets) {
+        for definition in self.policies.all().flat_map(|(_, active)| active.sets()) {
             needs.extend(definition.needs);
             has_selector |= definition.selector.is_some();
         }
         // Labels of other hosts' endpoints.
-        if has_selector && !needs.contains(&Kind::Profile) && self.remote.values().any(|other| names_profile(other)) {
+        if has_selector && !needs.contains(&Kind::Profile) && self.remote.values().any(|other| is_named_by(other)) {
             needs.insert(Kind::Profile);
         }
         needs
     }
 }
 
+fn is_named_by(resource: &Resource) -> bool {
+    matches!(resource, Resource::HostEndpoint(hep) if names_profile(hep))
+}
+
 /// Whether a host endpoint takes rules or labels from a profile that is stored.
-fn names_profile(resource: &Resource) -> bool {
-    matches!(resource, Resource::HostEndpoint(hep) if hep.profiles.iter().any(|name| name != DEFAULT_ALLOW_PROFILE))
+fn names_profile(endpoint: &HostEndpoint) -> bool {
+    endpoint.profiles.iter().any(|name| name != DEFAULT_ALLOW_PROFILE)
 }
