@@ -8,12 +8,14 @@
 
 mod world;
 
+use std::collections::BTreeMap;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tortie_api::ResourceKey;
 use tortie_api::model::Resource;
+use tortie_calc::policy::EndpointPolicy;
 use tortie_calc::{Engine, Settings};
 use world::{NODE, Shape, World};
 
@@ -42,7 +44,9 @@ fn run(shape: Shape) {
     let mut engine = Engine::new(Settings { node: NODE.to_owned(), ..Settings::default() });
     let mut feeding = Duration::ZERO;
     for portion in world.portions() {
-        let updates: Vec<(ResourceKey, Arc<Resource>)> = portion.map(|r| (r.key(), Arc::new(r))).collect();
+        // Whoever made the objects forgets them when the clock stands.
+        let portion: Vec<Arc<Resource>> = portion.map(Arc::new).collect();
+        let updates: Vec<(ResourceKey, Arc<Resource>)> = portion.iter().map(|r| (r.key(), r.clone())).collect();
         let start = Instant::now();
         for (key, resource) in updates {
             engine.update(key, Some(resource));
@@ -64,29 +68,48 @@ fn run(shape: Shape) {
     let mb = |kib: u64| kib as f64 / 1024.0;
     println!("  resident memory    {:.0} MB, before {:.0} MB, peak {:.0} MB", mb(held), mb(before), mb(peak_kib()));
 
-    tell("label of an endpoint elsewhere", (0..CHANGES).map(|n| world.remote_label(n)), &mut engine);
-    tell("label of a local endpoint", (0..CHANGES).map(|n| world.local_label(n)), &mut engine);
-    tell("rule of a policy", (0..CHANGES).map(|n| world.policy_rule(n)), &mut engine);
-    tell("one member of a set", (0..CHANGES).map(|n| world.set_member(n)), &mut engine);
+    let mut host = Host { compiled: engine.policy().endpoints.clone(), engine };
+    host.tell("label of an endpoint elsewhere", (0..CHANGES).map(|n| world.remote_label(n)));
+    host.take(world.lone_policy());
+    host.tell("a label that one policy reads", (0..CHANGES).map(|n| world.lone_label(n)));
+    host.tell("label of a local endpoint", (0..CHANGES).map(|n| world.local_label(n)));
+    host.tell("rule of a policy", (0..CHANGES).map(|n| world.policy_rule(n)));
+    host.tell("one member of a set", (0..CHANGES).map(|n| world.set_member(n)));
 }
 
-/// Makes the changes one by one. The first of them make room for what they add.
-fn tell(what: &str, changes: impl Iterator<Item = Resource>, engine: &mut Engine) {
-    let mut effects = 0;
-    let mut times: Vec<f64> = changes
-        .map(|resource| {
-            let (key, resource) = (resource.key(), Arc::new(resource));
-            let start = Instant::now();
-            engine.update(key, Some(resource));
-            let delta = engine.flush();
-            let time = start.elapsed();
-            effects += usize::from(!delta.is_empty());
-            time.as_secs_f64() * 1e6
-        })
-        .collect();
-    times.sort_by(f64::total_cmp);
-    let at = |part: f64| times[((times.len() - 1) as f64 * part).round() as usize];
-    println!("  {what:31} p50 {:8.1} us, p99 {:8.1} us, {effects} of {CHANGES} had an effect", at(0.5), at(0.99));
+/// The calculation, and what a compiler keeps of its output: what changes there is a copy.
+struct Host {
+    engine: Engine,
+    compiled: BTreeMap<String, Arc<EndpointPolicy>>,
+}
+
+impl Host {
+    /// Makes the changes one by one. The first of them make room for what they add.
+    fn tell(&mut self, what: &str, changes: impl Iterator<Item = Resource>) {
+        let mut effects = 0;
+        let mut times: Vec<f64> = changes
+            .map(|resource| {
+                let (time, has_effect) = self.take(resource);
+                effects += usize::from(has_effect);
+                time.as_secs_f64() * 1e6
+            })
+            .collect();
+        times.sort_by(f64::total_cmp);
+        let at = |part: f64| times[((times.len() - 1) as f64 * part).round() as usize];
+        println!("  {what:31} p50 {:8.1} us, p99 {:8.1} us, {effects} of {CHANGES} had an effect", at(0.5), at(0.99));
+    }
+
+    fn take(&mut self, resource: Resource) -> (Duration, bool) {
+        let (key, resource) = (resource.key(), Arc::new(resource));
+        let start = Instant::now();
+        self.engine.update(key, Some(resource));
+        let delta = self.engine.flush();
+        let time = start.elapsed();
+        for name in &delta.endpoints_changed {
+            self.compiled.insert(name.clone(), self.engine.policy().endpoints[name].clone());
+        }
+        (time, !delta.is_empty())
+    }
 }
 
 fn ms(time: Duration) -> f64 {

@@ -16,6 +16,8 @@ const NAMESPACES: usize = 100;
 const PORTION: usize = 1000;
 /// Rules of each policy that reads labels of endpoints.
 const RULES: usize = 5;
+/// The label that one policy reads.
+const LONE: &str = "example.org/lone";
 /// Labels that policies read; each endpoint has one of them.
 const MARKERS: usize = 29;
 /// How many networks the sets have, in turn.
@@ -96,6 +98,22 @@ impl World {
     /// A host endpoint gets another marker.
     pub(crate) fn local_label(&self, number: usize) -> Resource {
         host(number % self.shape.local, marker(number % self.shape.local + 1 + number / self.shape.local))
+    }
+
+    /// A policy that selects no endpoint yet.
+    pub(crate) fn lone_policy(&self) -> Resource {
+        let rules = vec![allow_from(Selector::has(&marker(0)), Action::Allow)];
+        selecting("lone".to_owned(), Selector::has(LONE), rules)
+    }
+
+    /// A host endpoint gets or loses the label of [`World::lone_policy`].
+    pub(crate) fn lone_label(&self, number: usize) -> Resource {
+        let of = number / 2 % self.shape.local;
+        let Resource::HostEndpoint(mut host) = host(of, marker(of)) else { unreachable!("it is one") };
+        if number.is_multiple_of(2) {
+            host.meta.labels.insert(LONE.to_owned(), "true".to_owned());
+        }
+        Resource::HostEndpoint(host)
     }
 
     /// A policy has another action in a rule.
