@@ -254,11 +254,10 @@ pub(crate) fn loose_net(text: &str) -> Result<IpNet, Refusal> {
         return Err(not_a_net());
     }
     // Leading zeros are allowed, so the length of the text is no bound.
-    let prefix: u8 = prefix.trim_start_matches('0').parse().or(if prefix.bytes().all(|b| b == b'0') {
-        Ok(0)
-    } else {
-        Err(not_a_net())
-    })?;
+    let prefix: u8 = match prefix.trim_start_matches('0') {
+        "" => 0,
+        digits => digits.parse().map_err(|_| not_a_net())?,
+    };
     let net = match address.parse::<IpAddr>().map_err(|_| not_a_net())? {
         IpAddr::V4(v4) => Ipv4Net::new(v4, prefix).map(IpNet::from),
         IpAddr::V6(v6) => match (v6.to_ipv4_mapped(), prefix.checked_sub(96)) {

@@ -14,19 +14,18 @@ use tortie_selector::Selector;
 use crate::{Kind, ResourceKey};
 
 mod controllers;
+mod labels;
 mod node;
 mod order;
 mod ports;
 mod rule;
 
 pub use controllers::{AutoHostEndpoint, InterfacePattern, KubeControllersConfiguration, Template, TemplateRule};
+pub use labels::Labels;
 pub use node::{Node, NodeInterface};
 pub use order::by_evaluation;
 pub use ports::{BackwardsRange, Port, PortRange, Protocol};
 pub use rule::{Action, Entity, Family, IcmpMatch, Rule, ServiceAccounts, ServiceRef};
-
-/// Labels of one item.
-pub type Labels = BTreeMap<String, String>;
 
 /// Name, namespace and labels of an object; the rest of `metadata` matters to stores only.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,7 +37,7 @@ pub struct Meta {
     /// `metadata.labels`.
     pub labels: Labels,
     /// `metadata.annotations`.
-    pub annotations: BTreeMap<String, String>,
+    pub annotations: Labels,
     /// `metadata.creationTimestamp` as stored (RFC 3339, UTC), or empty. E-602 orders by it.
     pub created: String,
 }

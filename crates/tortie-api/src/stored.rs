@@ -5,22 +5,24 @@
 //! has none makes the object invalid as a whole, never one rule of it (E-305). What only one entry of a list lacks is
 //! left out and reported.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
 use crate::Kind;
 use crate::checks;
 use crate::model::{
-    Attachment, ClusterInformation, EndpointPort, FelixConfiguration, HostEndpoint, Labels, Meta, NetworkSet, Profile,
+    Attachment, ClusterInformation, EndpointPort, FelixConfiguration, HostEndpoint, Meta, NetworkSet, Profile,
     Resource, Tier, TierAction, WorkloadEndpoint,
 };
 use crate::problem::{Problem, Severity};
-use crate::shape::join;
 
 mod controllers;
 mod node;
+mod place;
 mod policy;
+
+use self::place::{Entry, Member, Place};
 
 type Object = Map<String, Value>;
 
@@ -53,12 +55,12 @@ struct Reader {
 }
 
 impl Reader {
-    fn error(&mut self, path: &str, message: impl Into<String>) {
-        self.problems.push(Problem::error(path, message));
+    fn error(&mut self, path: impl Place, message: impl Into<String>) {
+        self.problems.push(Problem::error(path.to_string(), message));
     }
 
-    fn warn(&mut self, path: &str, message: impl Into<String>) {
-        self.problems.push(Problem::warning(path, message));
+    fn warn(&mut self, path: impl Place, message: impl Into<String>) {
+        self.problems.push(Problem::warning(path.to_string(), message));
     }
 
     fn resource(&mut self, kind: Kind, value: &Value) -> Option<Resource> {
@@ -94,7 +96,7 @@ impl Reader {
                 for (path, text) in self.texts(spec, "nets", "spec.nets")? {
                     match checks::loose_net(text) {
                         Ok(net) => nets.push(net.trunc()),
-                        Err(refusal) => self.warn(&path, format!("{}: the entry is left out", refusal.message)),
+                        Err(refusal) => self.warn(path, format!("{}: the entry is left out", refusal.message)),
                     }
                 }
                 Some(Resource::NetworkSet(NetworkSet { meta, nets }))
@@ -170,7 +172,7 @@ impl Reader {
             match checks::address(text) {
                 Ok(address) if !seen.insert(address) => {}
                 Ok(address) => expected_ips.push(address),
-                Err(refusal) => self.warn(&path, format!("{}: the entry is left out", refusal.message)),
+                Err(refusal) => self.warn(path, format!("{}: the entry is left out", refusal.message)),
             }
         }
         let attachment = match interface {
@@ -193,11 +195,11 @@ impl Reader {
         let mut ports = Vec::new();
         for (path, item) in self.list(spec, "ports", "spec.ports")? {
             let Some(item) = item.as_object() else {
-                self.error(&path, "a port is an object");
+                self.error(path, "a port is an object");
                 return None;
             };
-            let name = self.text(item, "name", &join(&path, "name"))?.unwrap_or_default().to_owned();
-            let protocol = self.protocol(item, "protocol", &join(&path, "protocol"))?;
+            let name = self.text(item, "name", Member(path, "name"))?.unwrap_or_default().to_owned();
+            let protocol = self.protocol(item, "protocol", Member(path, "protocol"))?;
             let port = item.get("port").and_then(Value::as_u64).and_then(|port| u16::try_from(port).ok());
             match (protocol, port) {
                 (Some(protocol), Some(port)) if port > 0 && protocol.has_ports() => {
@@ -206,9 +208,9 @@ impl Reader {
                     }
                 }
                 (Some(protocol), Some(_)) if !protocol.has_ports() => {
-                    self.warn(&path, format!("protocol {protocol} has no ports: the entry is left out"));
+                    self.warn(path, format!("protocol {protocol} has no ports: the entry is left out"));
                 }
-                _ => self.error(&path, "a port needs a protocol and a number between 1 and 65535"),
+                _ => self.error(path, "a port needs a protocol and a number between 1 and 65535"),
             }
         }
         Some(ports)
@@ -232,7 +234,7 @@ impl Reader {
         for (path, text) in self.texts(spec, "ipNetworks", "spec.ipNetworks")? {
             match checks::loose_net(text) {
                 Ok(net) if net.prefix_len() == net.max_prefix_len() => addresses.push(net.addr()),
-                _ => self.warn(&path, format!("`{text}` is not a single address: the entry is left out")),
+                _ => self.warn(path, format!("`{text}` is not a single address: the entry is left out")),
             }
         }
         let profiles = self.profiles(spec)?;
@@ -241,7 +243,7 @@ impl Reader {
     }
 
     /// A member that is an object, when it is there; `None` outside when it is something else.
-    fn object<'a>(&mut self, object: &'a Object, name: &str, path: &str) -> Option<Option<&'a Object>> {
+    fn object<'a>(&mut self, object: &'a Object, name: &str, path: impl Place) -> Option<Option<&'a Object>> {
         match object.get(name) {
             None | Some(Value::Null) => Some(None),
             Some(Value::Object(inner)) => Some(Some(inner)),
@@ -252,7 +254,7 @@ impl Reader {
         }
     }
 
-    fn text<'a>(&mut self, object: &'a Object, name: &str, path: &str) -> Option<Option<&'a str>> {
+    fn text<'a>(&mut self, object: &'a Object, name: &str, path: impl Place) -> Option<Option<&'a str>> {
         match object.get(name) {
             None | Some(Value::Null) => Some(None),
             Some(Value::String(text)) => Some(Some(text)),
@@ -263,7 +265,7 @@ impl Reader {
         }
     }
 
-    fn number(&mut self, object: &Object, name: &str, path: &str) -> Option<Option<f64>> {
+    fn number(&mut self, object: &Object, name: &str, path: impl Place) -> Option<Option<f64>> {
         match object.get(name) {
             None | Some(Value::Null) => Some(None),
             Some(Value::Number(number)) => Some(number.as_f64()),
@@ -274,7 +276,7 @@ impl Reader {
         }
     }
 
-    fn bool(&mut self, object: &Object, name: &str, path: &str) -> Option<bool> {
+    fn bool(&mut self, object: &Object, name: &str, path: impl Place) -> Option<bool> {
         match object.get(name) {
             None | Some(Value::Null) => Some(false),
             Some(Value::Bool(value)) => Some(*value),
@@ -286,24 +288,29 @@ impl Reader {
     }
 
     /// The entries of a list with their paths.
-    fn list<'a>(&mut self, object: &'a Object, name: &str, path: &str) -> Option<Vec<(String, &'a Value)>> {
-        match object.get(name) {
-            None | Some(Value::Null) => Some(Vec::new()),
-            Some(Value::Array(items)) => {
-                Some(items.iter().enumerate().map(|(number, item)| (format!("{path}[{number}]"), item)).collect())
-            }
+    fn list<'a, P: Place>(
+        &mut self,
+        object: &'a Object,
+        name: &str,
+        path: P,
+    ) -> Option<impl ExactSizeIterator<Item = (Entry<P>, &'a Value)> + use<'a, P>> {
+        let items = match object.get(name) {
+            None | Some(Value::Null) => [].as_slice(),
+            Some(Value::Array(items)) => items,
             Some(_) => {
                 self.error(path, "a list is wanted here");
-                None
+                return None;
             }
-        }
+        };
+        Some(items.iter().enumerate().map(move |(number, item)| (Entry(path, number), item)))
     }
 
-    fn texts<'a>(&mut self, object: &'a Object, name: &str, path: &str) -> Option<Vec<(String, &'a str)>> {
-        let mut texts = Vec::new();
-        for (path, item) in self.list(object, name, path)? {
+    fn texts<'a, P: Place>(&mut self, object: &'a Object, name: &str, path: P) -> Option<Vec<(Entry<P>, &'a str)>> {
+        let items = self.list(object, name, path)?;
+        let mut texts = Vec::with_capacity(items.len());
+        for (path, item) in items {
             let Some(text) = item.as_str() else {
-                self.error(&path, "a text is wanted here");
+                self.error(path, "a text is wanted here");
                 return None;
             };
             texts.push((path, text));
@@ -311,20 +318,25 @@ impl Reader {
         Some(texts)
     }
 
-    fn texts_map(&mut self, object: &Object, name: &str, path: &str) -> Option<Labels> {
-        let mut map = BTreeMap::new();
+    fn texts_map<T: FromIterator<(String, String)>>(
+        &mut self,
+        object: &Object,
+        name: &str,
+        path: impl Place,
+    ) -> Option<T> {
+        let mut pairs = Vec::new();
         for (key, value) in self.object(object, name, path)?.into_iter().flatten() {
             let Some(text) = value.as_str() else {
-                self.error(&join(path, key), "a text is wanted here");
+                self.error(format_args!("{path}.{key}"), "a text is wanted here");
                 return None;
             };
-            map.insert(key.clone(), text.to_owned());
+            pairs.push((key.clone(), text.to_owned()));
         }
-        Some(map)
+        Some(pairs.into_iter().collect())
     }
 
     /// A selector; empty text is no condition.
-    fn selector(&mut self, object: &Object, name: &str, path: &str) -> Option<Option<tortie_selector::Selector>> {
+    fn selector(&mut self, object: &Object, name: &str, path: impl Place) -> Option<Option<tortie_selector::Selector>> {
         let text = self.text(object, name, path)?.unwrap_or_default();
         if text.is_empty() {
             return Some(None);
@@ -338,7 +350,7 @@ impl Reader {
         }
     }
 
-    fn protocol(&mut self, object: &Object, name: &str, path: &str) -> Option<Option<crate::model::Protocol>> {
+    fn protocol(&mut self, object: &Object, name: &str, path: impl Place) -> Option<Option<crate::model::Protocol>> {
         let protocol = match object.get(name) {
             None | Some(Value::Null) => return Some(None),
             Some(Value::String(text)) => checks::stored_protocol(text),

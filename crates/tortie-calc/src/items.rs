@@ -195,7 +195,7 @@ impl Items {
                 let (label, value) = (self.texts.hold(label), self.texts.hold(value));
                 self.profile_index.insert(label, value, name.get());
             }
-            for (label, value) in before.iter().filter(|(label, value)| now.get(*label) != Some(*value)) {
+            for (label, value) in before.iter().filter(|(label, value)| now.get(label) != Some(*value)) {
                 let (label, value) = (self.texts.hold(label), self.texts.hold(value));
                 self.profile_index.remove(label, value, name.get());
                 self.texts.release(label);

@@ -200,7 +200,7 @@ impl World {
                 self.resources.get(&ResourceKey::global(Kind::Profile, profile)).map(Arc::as_ref)
             {
                 for (label, value) in &profile.labels_to_apply {
-                    labels.entry(label.clone()).or_insert_with(|| value.clone());
+                    labels.insert_missing(label, value);
                 }
             }
         }

@@ -129,7 +129,7 @@ impl<'a> World<'a> {
         let mut labels = own.clone();
         for profile in profiles.iter().filter_map(|name| self.profile(name)) {
             for (key, value) in &profile.labels_to_apply {
-                labels.entry(key.clone()).or_insert_with(|| value.clone());
+                labels.insert_missing(key, value);
             }
         }
         labels

@@ -1,7 +1,6 @@
 //! Typed resources in the form in which stores hold them and people write them: the way back from
 //! [`tortie_api::read_stored`].
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
@@ -178,12 +177,11 @@ fn selector(selector: Option<&Selector>) -> Value {
 }
 
 fn metadata(meta: &Meta) -> Value {
-    let map = |map: &BTreeMap<String, String>| if map.is_empty() { Value::Null } else { json!(map) };
     object([
         ("name", json!(meta.name)),
         ("namespace", json!(meta.namespace)),
-        ("labels", map(&meta.labels)),
-        ("annotations", map(&meta.annotations)),
+        ("labels", json!(meta.labels)),
+        ("annotations", json!(meta.annotations)),
         ("creationTimestamp", if meta.created.is_empty() { Value::Null } else { json!(meta.created) }),
     ])
 }

@@ -180,7 +180,7 @@ fn selects(policy: &Policy, hep: &tortie_api::model::HostEndpoint, profiles: &[R
         let profile = profiles.iter().find(|profile| profile.meta().name == *name);
         if let Some(Resource::Profile(profile)) = profile {
             for (key, value) in &profile.labels_to_apply {
-                labels.entry(key.clone()).or_insert_with(|| value.clone());
+                labels.insert_missing(key, value);
             }
         }
     }

@@ -163,7 +163,7 @@ impl<'a> World<'a> {
         let mut labels = own.clone();
         for profile in profiles.iter().filter_map(|name| self.profiles.get(name.as_str())) {
             for (name, value) in &profile.labels_to_apply {
-                labels.entry(name.clone()).or_insert_with(|| value.clone());
+                labels.insert_missing(name, value);
             }
         }
         labels

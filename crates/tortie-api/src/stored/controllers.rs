@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use super::place::Member;
 use super::{Object, Reader};
 use crate::checks;
 use crate::model::{AutoHostEndpoint, InterfacePattern, KubeControllersConfiguration, Labels, Meta};
@@ -53,7 +54,7 @@ impl Reader {
         let mut names = BTreeSet::new();
         let mut templates = Vec::new();
         for (path, item) in self.list(host_endpoint, "templates", path)? {
-            let template = template(item.as_object(), &path, &mut names);
+            let template = template(item.as_object(), &path.to_string(), &mut names);
             for problem in template.rule.as_ref().err().into_iter().flatten() {
                 self.warn(&problem.path, format!("{}: the template is left out", problem.message));
             }
@@ -86,12 +87,12 @@ fn template(item: Option<&Object>, path: &str, names: &mut BTreeSet<String>) -> 
 impl Reader {
     fn template_rule(&mut self, item: &Object, path: &str) -> Option<TemplateRule> {
         let mut cidrs = Vec::new();
-        let texts = self.texts(item, "interfaceCIDRs", &join(path, "interfaceCIDRs"))?;
+        let texts = self.texts(item, "interfaceCIDRs", Member(path, "interfaceCIDRs"))?;
         let has_cidrs = !texts.is_empty();
         for (path, text) in texts {
             match checks::loose_net(text) {
                 Ok(net) => cidrs.push(net.trunc()),
-                Err(refusal) => self.error(&path, refusal.message),
+                Err(refusal) => self.error(path, refusal.message),
             }
         }
         let pattern_path = join(path, "interfacePattern");
@@ -110,7 +111,7 @@ impl Reader {
         let node_selector = self.selector(item, "nodeSelector", &join(path, "nodeSelector"))?;
         let node_selector = node_selector.unwrap_or_else(tortie_selector::Selector::all);
         let labels = self.template_labels(item, path)?;
-        let annotations = self.texts_map(item, "annotations", &join(path, "annotations"))?;
+        let annotations: Labels = self.texts_map(item, "annotations", &join(path, "annotations"))?;
         for key in annotations.keys() {
             if let Err(refusal) = checks::label_key(&key.to_lowercase()) {
                 self.error(&join(path, "annotations"), refusal.message);
@@ -122,7 +123,7 @@ impl Reader {
     /// Labels that every store takes.
     fn template_labels(&mut self, item: &Object, path: &str) -> Option<Labels> {
         let path = join(path, "labels");
-        let labels = self.texts_map(item, "labels", &path)?;
+        let labels: Labels = self.texts_map(item, "labels", &path)?;
         for (key, value) in &labels {
             for refusal in [checks::label_key(key), checks::label_value(value)].into_iter().filter_map(Result::err) {
                 self.error(&path, refusal.message);

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use serde_json::Value;
 use tortie_selector::Selector;
 
+use super::place::{Member, Place};
 use super::{Object, Reader};
 use crate::checks;
 use crate::model::{
     Action, Entity, Family, IcmpMatch, Meta, Policy, PolicyClass, PolicyKind, Port, Protocol, Rule, ServiceAccounts,
     ServiceRef,
 };
-use crate::shape::join;
 use crate::{DEFAULT_TIER, Kind};
 
 impl Reader {
@@ -72,42 +72,43 @@ impl Reader {
             match word {
                 "Ingress" => governs.0 = true,
                 "Egress" => governs.1 = true,
-                other => self.error(&path, format!("`{other}` is neither Ingress nor Egress")),
+                other => self.error(path, format!("`{other}` is neither Ingress nor Egress")),
             }
         }
         Some(governs)
     }
 
     /// A selector in which `global()` has no meaning.
-    fn scoped_selector(&mut self, spec: &Object, name: &str) -> Option<Option<Selector>> {
-        let path = join("spec", name);
-        let selector = self.selector(spec, name, &path)?;
+    fn scoped_selector(&mut self, spec: &Object, name: &'static str) -> Option<Option<Selector>> {
+        let path = Member("spec", name);
+        let selector = self.selector(spec, name, path)?;
         if selector.as_ref().is_some_and(Selector::contains_global) {
-            self.error(&path, "`global()` is not allowed here");
+            self.error(path, "`global()` is not allowed here");
         }
         Some(selector)
     }
 
-    pub(super) fn rules(&mut self, path: &str, spec: &Object, name: &str) -> Option<Vec<Arc<Rule>>> {
-        let mut rules = Vec::new();
-        for (path, item) in self.list(spec, name, path)? {
+    pub(super) fn rules(&mut self, path: impl Place, spec: &Object, name: &'static str) -> Option<Vec<Arc<Rule>>> {
+        let items = self.list(spec, name, path)?;
+        let mut rules = Vec::with_capacity(items.len());
+        for (path, item) in items {
             let Some(rule) = item.as_object() else {
-                self.error(&path, "a rule is an object");
+                self.error(path, "a rule is an object");
                 return None;
             };
-            rules.push(Arc::new(self.rule(&path, rule)?));
+            rules.push(Arc::new(self.rule(path, rule)?));
         }
         Some(rules)
     }
 
-    fn rule(&mut self, path: &str, rule: &Object) -> Option<Rule> {
-        let action = match self.text(rule, "action", &join(path, "action"))?.unwrap_or_default() {
+    fn rule(&mut self, path: impl Place, rule: &Object) -> Option<Rule> {
+        let action = match self.text(rule, "action", Member(path, "action"))?.unwrap_or_default() {
             "Allow" => Action::Allow,
             "Deny" => Action::Deny,
             "Log" => Action::Log,
             "Pass" => Action::Pass,
             other => {
-                self.error(&join(path, "action"), format!("`{other}` is not an action"));
+                self.error(Member(path, "action"), format!("`{other}` is not an action"));
                 return None;
             }
         };
@@ -117,13 +118,13 @@ impl Reader {
                 Some(4) => Some(Family::V4),
                 Some(6) => Some(Family::V6),
                 _ => {
-                    self.error(&join(path, "ipVersion"), "`ipVersion` is 4 or 6");
+                    self.error(Member(path, "ipVersion"), "`ipVersion` is 4 or 6");
                     return None;
                 }
             },
         };
-        let protocol = self.protocol(rule, "protocol", &join(path, "protocol"))?;
-        let not_protocol = self.protocol(rule, "notProtocol", &join(path, "notProtocol"))?;
+        let protocol = self.protocol(rule, "protocol", Member(path, "protocol"))?;
+        let not_protocol = self.protocol(rule, "notProtocol", Member(path, "notProtocol"))?;
         for protocol in [protocol, not_protocol].into_iter().flatten() {
             let family = match protocol {
                 Protocol::ICMP => Family::V4,
@@ -131,22 +132,22 @@ impl Reader {
                 _ => continue,
             };
             if ip_version.is_some_and(|version| version != family) {
-                self.error(&join(path, "ipVersion"), "`ipVersion` contradicts the protocol");
+                self.error(Member(path, "ipVersion"), "`ipVersion` contradicts the protocol");
             }
         }
         let icmp = self.icmp(rule, "icmp", path)?;
         let not_icmp = self.icmp(rule, "notICMP", path)?;
         if icmp.is_some() && !matches!(protocol, Some(Protocol::ICMP | Protocol::ICMPV6)) {
-            self.error(&join(path, "icmp"), "`icmp` needs protocol ICMP or ICMPv6");
+            self.error(Member(path, "icmp"), "`icmp` needs protocol ICMP or ICMPv6");
         }
         let source = self.entity(rule, "source", path, protocol)?;
         let destination = self.entity(rule, "destination", path, protocol)?;
-        let metadata = self.object(rule, "metadata", &join(path, "metadata"))?;
+        let metadata = self.object(rule, "metadata", Member(path, "metadata"))?;
         let annotations = match metadata {
-            Some(metadata) => self.texts_map(metadata, "annotations", &join(path, "metadata.annotations"))?,
+            Some(metadata) => self.texts_map(metadata, "annotations", Member(path, "metadata.annotations"))?,
             None => Default::default(),
         };
-        let has_http = self.object(rule, "http", &join(path, "http"))?.is_some();
+        let has_http = self.object(rule, "http", Member(path, "http"))?.is_some();
         Some(Rule {
             action,
             ip_version,
@@ -161,9 +162,9 @@ impl Reader {
         })
     }
 
-    fn icmp(&mut self, rule: &Object, name: &str, path: &str) -> Option<Option<IcmpMatch>> {
-        let path = join(path, name);
-        let Some(icmp) = self.object(rule, name, &path)? else { return Some(None) };
+    fn icmp(&mut self, rule: &Object, name: &'static str, path: impl Place) -> Option<Option<IcmpMatch>> {
+        let path = Member(path, name);
+        let Some(icmp) = self.object(rule, name, path)? else { return Some(None) };
         let byte = |member: &str| match icmp.get(member) {
             None | Some(Value::Null) => Some(None),
             Some(value) => value.as_u64().and_then(|number| u8::try_from(number).ok()).map(Some),
@@ -172,44 +173,50 @@ impl Reader {
             (Some(None), Some(None)) => Some(None),
             (Some(Some(icmp_type)), Some(code)) if icmp_type < 255 => Some(Some(IcmpMatch { icmp_type, code })),
             _ => {
-                self.error(&path, "an ICMP match needs a type of 0 to 254 and takes a code of 0 to 255");
+                self.error(path, "an ICMP match needs a type of 0 to 254 and takes a code of 0 to 255");
                 None
             }
         }
     }
 
-    fn entity(&mut self, rule: &Object, name: &str, path: &str, protocol: Option<Protocol>) -> Option<Entity> {
-        let path = join(path, name);
-        let Some(entity) = self.object(rule, name, &path)? else { return Some(Entity::default()) };
-        let nets = self.nets(entity, "nets", &path)?;
-        let not_nets = self.nets(entity, "notNets", &path)?;
-        let ports = self.ports(entity, "ports", &path, protocol)?;
-        let not_ports = self.ports(entity, "notPorts", &path, protocol)?;
-        let selector = self.selector(entity, "selector", &join(&path, "selector"))?;
-        let not_selector = self.selector(entity, "notSelector", &join(&path, "notSelector"))?;
-        let namespace_selector = self.selector(entity, "namespaceSelector", &join(&path, "namespaceSelector"))?;
+    fn entity(
+        &mut self,
+        rule: &Object,
+        name: &'static str,
+        path: impl Place,
+        protocol: Option<Protocol>,
+    ) -> Option<Entity> {
+        let path = Member(path, name);
+        let Some(entity) = self.object(rule, name, path)? else { return Some(Entity::default()) };
+        let nets = self.nets(entity, "nets", path)?;
+        let not_nets = self.nets(entity, "notNets", path)?;
+        let ports = self.ports(entity, "ports", path, protocol)?;
+        let not_ports = self.ports(entity, "notPorts", path, protocol)?;
+        let selector = self.selector(entity, "selector", Member(path, "selector"))?;
+        let not_selector = self.selector(entity, "notSelector", Member(path, "notSelector"))?;
+        let namespace_selector = self.selector(entity, "namespaceSelector", Member(path, "namespaceSelector"))?;
         if selector.as_ref().is_some_and(Selector::contains_global) {
-            self.error(&join(&path, "selector"), "`global()` is not allowed here");
+            self.error(Member(path, "selector"), "`global()` is not allowed here");
         }
         if namespace_selector.as_ref().is_some_and(|s| s.contains_global() && s.canonical() != "global()") {
-            self.error(&join(&path, "namespaceSelector"), "`global()` cannot be joined with anything else");
+            self.error(Member(path, "namespaceSelector"), "`global()` cannot be joined with anything else");
         }
-        let service_accounts = match self.object(entity, "serviceAccounts", &join(&path, "serviceAccounts"))? {
+        let service_accounts = match self.object(entity, "serviceAccounts", Member(path, "serviceAccounts"))? {
             None => None,
             Some(accounts) => {
-                let inner = join(&path, "serviceAccounts");
-                let names = self.texts(accounts, "names", &join(&inner, "names"))?;
+                let inner = Member(path, "serviceAccounts");
+                let names = self.texts(accounts, "names", Member(inner, "names"))?;
                 let names = names.into_iter().map(|(_, name)| name.to_owned()).collect();
-                let selector = self.selector(accounts, "selector", &join(&inner, "selector"))?;
+                let selector = self.selector(accounts, "selector", Member(inner, "selector"))?;
                 Some(ServiceAccounts { names, selector })
             }
         };
-        let services = match self.object(entity, "services", &join(&path, "services"))? {
+        let services = match self.object(entity, "services", Member(path, "services"))? {
             None => None,
             Some(services) => {
-                let inner = join(&path, "services");
-                let name = self.text(services, "name", &join(&inner, "name"))?.unwrap_or_default().to_owned();
-                let namespace = self.text(services, "namespace", &join(&inner, "namespace"))?;
+                let inner = Member(path, "services");
+                let name = self.text(services, "name", Member(inner, "name"))?.unwrap_or_default().to_owned();
+                let namespace = self.text(services, "namespace", Member(inner, "namespace"))?;
                 Some(ServiceRef { name, namespace: namespace.filter(|n| !n.is_empty()).map(str::to_owned) })
             }
         };
@@ -227,13 +234,14 @@ impl Reader {
     }
 
     /// Networks, masked (E-319). One that does not parse makes the object invalid in every mode (E-305).
-    fn nets(&mut self, entity: &Object, name: &str, path: &str) -> Option<Vec<ipnet::IpNet>> {
-        let mut nets = Vec::new();
-        for (path, text) in self.texts(entity, name, &join(path, name))? {
+    fn nets(&mut self, entity: &Object, name: &'static str, path: impl Place) -> Option<Vec<ipnet::IpNet>> {
+        let texts = self.texts(entity, name, Member(path, name))?;
+        let mut nets = Vec::with_capacity(texts.len());
+        for (path, text) in texts {
             match checks::loose_net(text) {
                 Ok(net) => nets.push(net.trunc()),
                 Err(refusal) => {
-                    self.error(&path, refusal.message);
+                    self.error(path, refusal.message);
                     return None;
                 }
             }
@@ -241,21 +249,28 @@ impl Reader {
         Some(nets)
     }
 
-    fn ports(&mut self, entity: &Object, name: &str, path: &str, protocol: Option<Protocol>) -> Option<Vec<Port>> {
-        let mut ports = Vec::new();
-        for (path, item) in self.list(entity, name, &join(path, name))? {
+    fn ports(
+        &mut self,
+        entity: &Object,
+        name: &'static str,
+        path: impl Place,
+        protocol: Option<Protocol>,
+    ) -> Option<Vec<Port>> {
+        let items = self.list(entity, name, Member(path, name))?;
+        let mut ports = Vec::with_capacity(items.len());
+        for (path, item) in items {
             let port = match item {
                 Value::String(text) => checks::port(text),
                 Value::Number(number) => checks::port(&number.to_string()),
                 _ => checks::refuse("a port is a number, a range or a name"),
             };
             match port {
-                Ok(Port::Range(_)) if protocol.is_none() => self.error(&path, "a numeric port needs a protocol"),
+                Ok(Port::Range(_)) if protocol.is_none() => self.error(path, "a numeric port needs a protocol"),
                 Ok(_) if protocol.is_some_and(|protocol| !protocol.has_ports()) => {
-                    self.error(&path, "the rule's protocol has no ports");
+                    self.error(path, "the rule's protocol has no ports");
                 }
                 Ok(port) => ports.push(port),
-                Err(refusal) => self.error(&path, refusal.message),
+                Err(refusal) => self.error(path, refusal.message),
             }
         }
         Some(ports)

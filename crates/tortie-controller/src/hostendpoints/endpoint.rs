@@ -1,7 +1,5 @@
 //! One endpoint, as it is to be and as it is.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Map, Value, json};
 use tortie_api::model::Labels;
 use tortie_api::{API_VERSION, DEFAULT_ALLOW_PROFILE, Kind};
@@ -85,7 +83,7 @@ fn texts(value: &Value) -> Option<Vec<String>> {
 
 fn map(value: &Value) -> Option<Labels> {
     match value {
-        Value::Null => Some(BTreeMap::new()),
+        Value::Null => Some(Labels::new()),
         value => value.as_object()?.iter().map(|(key, text)| Some((key.clone(), text.as_str()?.to_owned()))).collect(),
     }
 }
