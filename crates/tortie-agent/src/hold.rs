@@ -75,7 +75,7 @@ impl Hold {
         let key = update.key;
         self.warnings.remove(&key);
         self.refused.remove(&key);
-        let read = match update.value {
+        let read = match update.value.map(|content| content.read()) {
             None => {
                 self.problems.remove(&key);
                 return Some(self.put(key, None));
@@ -243,6 +243,7 @@ impl Hold {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use tortie_datastore::syncer::Content;
 
     use super::*;
 
@@ -254,8 +255,12 @@ mod tests {
         json!({"metadata": {"name": "a"}, "spec": spec})
     }
 
+    fn content(object: &Value) -> Content {
+        Content::shown(Ok(object.as_object().unwrap().clone()))
+    }
+
     fn update(spec: Option<&Value>) -> Update {
-        Update { key: key(), value: spec.map(|spec| Ok(object(spec).as_object().unwrap().clone())) }
+        Update { key: key(), value: spec.map(|spec| content(&object(spec))) }
     }
 
     fn on(interface: &str) -> Value {
@@ -344,7 +349,7 @@ mod tests {
         let mut hold = Hold::default();
         let of = |kind: Kind, spec: Value| {
             let object = json!({"metadata": {"name": "a"}, "spec": spec});
-            Update { key: ResourceKey::global(kind, "a"), value: Some(Ok(object.as_object().unwrap().clone())) }
+            Update { key: ResourceKey::global(kind, "a"), value: Some(content(&object)) }
         };
         for (kind, valid, invalid) in [
             (Kind::HostEndpoint, json!({"node": "n", "interfaceName": "eth0"}), json!({})),

@@ -142,23 +142,24 @@ fn shown_name(metadata: &mut Map<String, Value>, tier: &str) -> Result<(), Strin
     if metadata.get("annotations").and_then(Value::as_object).is_some_and(Map::is_empty) {
         metadata.remove("annotations");
     }
-    match annotation.as_ref().and_then(Value::as_str).filter(|text| !text.is_empty()) {
-        Some(text) => {
-            let folded: Value = serde_json::from_str(text).map_err(|e| format!("annotation {NAME_ANNOTATION}: {e}"))?;
-            if let Some(name) = folded.get("name").and_then(Value::as_str).filter(|name| !name.is_empty()) {
-                metadata.insert("name".to_owned(), json!(name));
-            }
-        }
-        None if tier.is_empty() || tier == DEFAULT_TIER => {
-            let name = metadata.get("name").and_then(Value::as_str).unwrap_or_default();
-            if let Some(short) = name.strip_prefix("default.") {
-                let short = short.to_owned();
-                metadata.insert("name".to_owned(), json!(short));
-            }
-        }
-        None => {}
+    let name = metadata.get("name").and_then(Value::as_str).unwrap_or_default();
+    if let Some(name) = given_name(name, annotation.as_ref().and_then(Value::as_str), tier)? {
+        metadata.insert("name".to_owned(), json!(name));
     }
     Ok(())
+}
+
+/// The name that a user gave a policy, where it is another than `name`.
+pub(crate) fn given_name(name: &str, annotation: Option<&str>, tier: &str) -> Result<Option<String>, String> {
+    match annotation.filter(|text| !text.is_empty()) {
+        Some(text) => {
+            let folded: Value = serde_json::from_str(text).map_err(|e| format!("annotation {NAME_ANNOTATION}: {e}"))?;
+            let given = folded.get("name").and_then(Value::as_str);
+            Ok(given.filter(|given| !given.is_empty()).map(str::to_owned))
+        }
+        None if tier.is_empty() || tier == DEFAULT_TIER => Ok(name.strip_prefix("default.").map(str::to_owned)),
+        None => Ok(None),
+    }
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ pub mod kv;
 pub mod random;
 pub mod report;
 pub mod resources;
+mod sketch;
 pub mod store;
 pub mod syncer;
 

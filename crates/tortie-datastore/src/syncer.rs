@@ -6,8 +6,9 @@
 
 mod delivered;
 mod places;
+mod update;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -16,12 +17,13 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value};
 use tortie_api::{Kind, ResourceKey, with_causes};
 
-use self::delivered::Delivered;
+use self::delivered::{Delivered, Found};
 use crate::kv::{Event, EventBatch, Kv, KvError, RESOURCE_PREFIX, Revision, Span, WatchEvent, watch_receiver};
 use crate::store::KindRevisions;
 use crate::{keys, random};
 
 pub use places::{Aliases, named};
+pub use update::{Content, Update};
 
 /// The longest first pause after trouble with the store; it doubles until the store was well for longer than this.
 const PAUSE_MIN: Duration = Duration::from_millis(250);
@@ -31,15 +33,6 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 pub const EMPTIED: &str = "holds nothing, and held something before: restore a backup, or run `tortie datastore init`";
 /// How often the thread looks whether it is to stop.
 const STOP_CHECK: Duration = Duration::from_millis(200);
-
-/// One changed object.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Update {
-    /// Which.
-    pub key: ResourceKey,
-    /// The object as users see it, or why what is stored is none; `None` when it was deleted.
-    pub value: Option<Result<Map<String, Value>, String>>,
-}
 
 /// What the syncer tells.
 #[derive(Clone, Debug, PartialEq)]
@@ -183,10 +176,7 @@ impl Worker {
         let snapshot = self.kv.read(&[Span::Prefix(RESOURCE_PREFIX.to_owned())])?;
         let revision = snapshot.revision;
         let entries = snapshot.spans.into_iter().flatten();
-        let mut found = BTreeMap::new();
-        for entry in entries {
-            found.insert(entry.key, (entry.mod_rev, entry.value));
-        }
+        let found: Found = entries.map(|entry| (entry.key, (entry.mod_rev, entry.value))).collect();
         self.is_locked = is_locked(&found, self.is_known);
         self.is_known |= !self.is_locked && !found.is_empty();
         if self.is_locked && found.is_empty() {
@@ -230,7 +220,7 @@ impl Worker {
         }
         let mut updates = Vec::new();
         let mut is_to_read = false;
-        for event in &batch.events {
+        for event in batch.events {
             is_to_read |= self.delivered.change(event, batch.revision, &mut updates);
         }
         let (revision, kinds) = (batch.revision, KindRevisions::new());
@@ -252,7 +242,7 @@ fn last_of_each(mut updates: Vec<Update>) -> Vec<Update> {
 }
 
 /// An empty store is not locked: it holds nothing yet (D-14), or else has lost what it held.
-fn is_locked(found: &BTreeMap<String, (Revision, Vec<u8>)>, is_known: bool) -> bool {
+fn is_locked(found: &Found, is_known: bool) -> bool {
     let flag = keys::key(&ResourceKey::cluster_information());
     (is_known || !found.is_empty()) && !is_ready_text(found.get(&flag).map(|(_, value)| value.as_slice()))
 }

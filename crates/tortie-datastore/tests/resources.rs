@@ -155,7 +155,7 @@ fn a_policy_that_moves_to_another_key_is_told_once_s2_4() {
     let from = |event: SyncEvent| {
         let SyncEvent::Updates { updates, .. } = event else { panic!("{event:?}") };
         let policies = updates.into_iter().filter(|update| update.key.kind == Kind::GlobalNetworkPolicy);
-        let from = |update: Update| match update.value {
+        let from = |update: Update| match update.object() {
             Some(value) => value.unwrap()["spec"]["selector"].as_str().unwrap().to_owned(),
             None => "gone".to_owned(),
         };

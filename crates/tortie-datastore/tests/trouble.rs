@@ -98,7 +98,7 @@ impl Bench {
 }
 
 fn nets(update: &Update) -> String {
-    let object = update.value.as_ref().unwrap().as_ref().unwrap();
+    let object = update.object().unwrap().unwrap();
     object["spec"]["nets"][0].as_str().unwrap().to_owned()
 }
 
@@ -182,9 +182,9 @@ fn a_row_that_holds_something_else_affects_its_object_only_d11() {
     let of = |kind: Kind, name: &str| updates.iter().find(|u| u.key == ResourceKey::global(kind, name)).unwrap();
     assert_eq!(nets(of(Kind::GlobalNetworkSet, "sound")), "10.0.0.1");
     // Text is as good as bytes, if it holds an object.
-    assert!(matches!(of(Kind::HostEndpoint, "a").value, Some(Ok(_))));
+    assert!(matches!(of(Kind::HostEndpoint, "a").object(), Some(Ok(_))));
     for (kind, value) in &kinds[1..] {
-        assert!(matches!(of(*kind, "a").value, Some(Err(_))), "{value}: {:?}", of(*kind, "a"));
+        assert!(matches!(of(*kind, "a").object(), Some(Err(_))), "{value}: {:?}", of(*kind, "a"));
     }
     // The log too, from its beginning.
     let watch = tortie_datastore::kv::watch_receiver(&*kv, &[""], tortie_datastore::Revision(1)).unwrap();
@@ -256,7 +256,7 @@ fn policy(name: &str) -> Vec<u8> {
 
 /// What was told of each object.
 fn told(updates: &[Update]) -> Vec<(String, &'static str)> {
-    let what = |update: &Update| match &update.value {
+    let what = |update: &Update| match update.object() {
         None => "gone",
         Some(Ok(_)) => "there",
         Some(Err(_)) => "invalid",

@@ -10,13 +10,13 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use serde_json::{Map, Value};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{WeakSender, channel};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::AbortHandle;
 use tortie_api::{Kind, ResourceKey};
 use tortie_datastore::store::{Deliver, Scope};
+use tortie_datastore::syncer::Content;
 use tortie_datastore::{Revision, random};
 
 use self::consumer::Consumer;
@@ -47,7 +47,7 @@ struct Found {
     /// The key it lies at.
     at: ResourceKey,
     /// As users see it, or why it is none.
-    value: Result<Map<String, Value>, String>,
+    content: Content,
 }
 
 /// What watchers tell the consumer.

@@ -128,7 +128,7 @@ impl Follower {
                 for update in updates {
                     let Some(name) = update.key.name.strip_prefix(&self.prefix).map(str::to_owned) else { continue };
                     let place = (update.key.kind, name.clone());
-                    match update.value {
+                    match update.object() {
                         Some(value) => {
                             names.push(name);
                             self.objects.insert(place, value);

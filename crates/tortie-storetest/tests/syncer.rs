@@ -32,8 +32,8 @@ impl Consumer {
             let event = self.events.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("it has {:?}", self.has));
             let SyncEvent::Updates { updates, .. } = event else { continue };
             for update in updates.into_iter().filter(|update| update.key.kind == Kind::GlobalNetworkSet) {
+                let net = update.object().map(|value| value.unwrap()["spec"]["nets"][0].as_str().unwrap().to_owned());
                 let name = update.key.name;
-                let net = update.value.map(|value| value.unwrap()["spec"]["nets"][0].as_str().unwrap().to_owned());
                 match &net {
                     Some(net) => self.has.insert(name.clone(), net.clone()),
                     None => self.has.remove(&name),

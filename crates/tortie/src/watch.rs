@@ -80,7 +80,7 @@ pub(crate) fn watch(
         match event {
             SyncEvent::Updates { updates, .. } => {
                 for update in updates.into_iter().filter(|update| wanted.names(&update.key)) {
-                    let object = match update.value {
+                    let object = match update.object() {
                         Some(Err(reason)) => {
                             eprintln!("warning: {} is no object: {reason}", update.key);
                             continue;

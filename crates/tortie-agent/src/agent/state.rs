@@ -176,7 +176,7 @@ impl Loop {
 /// The identity of the store, where these updates tell it.
 pub(super) fn identity(updates: &[Update]) -> Option<String> {
     let told = updates.iter().filter(|update| update.key.kind == Kind::ClusterInformation).find_map(|update| {
-        let object = update.value.as_ref()?.as_ref().ok()?;
+        let object = update.object()?.ok()?;
         object.get("spec")?.get("clusterGUID")?.as_str().map(str::to_owned)
     });
     told.filter(|guid| !guid.is_empty())

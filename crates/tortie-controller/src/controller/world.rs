@@ -67,7 +67,7 @@ impl World {
 
     /// An object of the store as it is now.
     pub(super) fn update(&mut self, update: Update) {
-        let Update { key, value } = update;
+        let (value, key) = (update.object(), update.key);
         match key.kind {
             Kind::HostEndpoint => {
                 let value = value.map(readable);
@@ -129,10 +129,8 @@ impl World {
     /// Nodes of the cluster as they are now; all of them with `is_snapshot`.
     pub(super) fn update_cluster(&mut self, updates: Vec<Update>, is_snapshot: bool) {
         let Some(cluster) = &mut self.cluster else { return };
-        for Update { key, value } in updates {
-            if key.kind == Kind::Node {
-                self.has_news |= cluster.set_labels(&key.name, value.as_ref().map(node_state));
-            }
+        for update in updates.iter().filter(|update| update.key.kind == Kind::Node) {
+            self.has_news |= cluster.set_labels(&update.key.name, update.object().as_ref().map(node_state));
         }
         if is_snapshot {
             cluster.read();

@@ -5,10 +5,13 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use tortie_api::ResourceKey;
 
-use super::Update;
 use super::places::{Aliases, named};
+use super::{Content, Update};
 use crate::keys;
 use crate::kv::{Event, Revision};
+
+/// What a store holds: the revision and the value of each key.
+pub(super) type Found = BTreeMap<String, (Revision, Vec<u8>)>;
 
 /// What was delivered of each key.
 #[derive(Default)]
@@ -24,13 +27,35 @@ struct Known {
     revision: Revision,
     /// The hash of the value.
     value: u64,
-    /// The object, which may have another name than the key; `None` for keys that are none of ours.
-    object: Option<ResourceKey>,
+    object: Object,
 }
 
-impl Known {
-    fn is_same(&self, revision: Revision, value: &[u8]) -> bool {
-        (self.revision, self.value) == (revision, hash(value))
+/// Which object lies at a key.
+enum Object {
+    /// The one that the key names.
+    Own,
+    /// This one.
+    Other(Box<ResourceKey>),
+    /// None: the key is none of ours.
+    Nothing,
+}
+
+impl Object {
+    fn new(object: Option<&ResourceKey>, key: &str) -> Object {
+        match object {
+            None => Object::Nothing,
+            Some(object) if keys::key(object) == key => Object::Own,
+            Some(object) => Object::Other(Box::new(object.clone())),
+        }
+    }
+
+    /// The object of the key at which it lies.
+    fn at(&self, key: &str) -> Option<ResourceKey> {
+        match self {
+            Object::Own => keys::parse(key),
+            Object::Other(object) => Some((**object).clone()),
+            Object::Nothing => None,
+        }
     }
 }
 
@@ -42,46 +67,46 @@ fn hash(value: &[u8]) -> u64 {
 
 impl Delivered {
     /// Takes all that the store holds; gives what of it the consumer does not have yet. With `anew` that is everything.
-    pub(super) fn snapshot(&mut self, found: BTreeMap<String, (Revision, Vec<u8>)>, anew: bool) -> Vec<Update> {
+    pub(super) fn snapshot(&mut self, found: Found, anew: bool) -> Vec<Update> {
         let emptied = Delivered { keys: BTreeMap::new(), aliases: self.aliases.emptied() };
         let before = std::mem::replace(self, emptied);
-        let mut changed = Vec::new();
+        let is_all_new = anew || before.keys.is_empty();
+        let mut updates = Vec::with_capacity(if is_all_new { found.len() } else { 0 });
         for (key, (revision, bytes)) in found {
+            let value = hash(&bytes);
             let known = before.keys.get(&key);
-            let object = match known.filter(|known| !anew && known.is_same(revision, &bytes)) {
-                Some(Known { object, .. }) if object.as_ref().is_none_or(|object| before.is_in_force(object, &key)) => {
-                    object.clone()
-                }
-                // What is not in force may come into force by the end of another.
-                _ => {
-                    let update = update(&key, &bytes, revision, known.and_then(|known| known.object.as_ref()));
-                    let object = update.as_ref().map(|update| update.key.clone());
-                    changed.extend(update.map(|update| (key.clone(), update)));
-                    object
-                }
-            };
-            self.insert(key, Known { revision, value: hash(&bytes), object });
+            let had = known.and_then(|known| known.object.at(&key));
+            let is_same = !anew && known.is_some_and(|known| (known.revision, known.value) == (revision, value));
+            if is_same && had.as_ref().is_none_or(|object| before.is_in_force(object, &key)) {
+                self.insert(key, revision, value, had.as_ref());
+                continue;
+            }
+            // What is not in force may come into force by the end of another.
+            let update = update(&key, bytes, revision, had.as_ref());
+            self.insert(key, revision, value, update.as_ref().map(|update| &update.key));
+            updates.extend(update);
         }
-        let mut updates = Vec::with_capacity(changed.len());
-        updates
-            .extend(changed.into_iter().filter_map(|(key, update)| self.counts(&update.key, &key).then_some(update)));
-        let gone: BTreeSet<ResourceKey> = before.keys.into_values().filter_map(|known| known.object).collect();
+        // Where nothing lies elsewhere than at its own name, all of it counts.
+        if !self.aliases.is_empty() {
+            updates.retain(|update| self.counts(&update.key, &place(update)));
+        }
+        let gone: BTreeSet<ResourceKey> = before.keys.iter().filter_map(|(key, known)| known.object.at(key)).collect();
         updates.extend(gone.into_iter().filter(|object| self.place_of(object).is_none()).map(deletion));
         updates
     }
 
     /// Takes one change, and tells it; `true` when an object went that another key holds as well, so that everything must
     /// be read again.
-    pub(super) fn change(&mut self, event: &Event, revision: Revision, updates: &mut Vec<Update>) -> bool {
+    pub(super) fn change(&mut self, event: Event, revision: Revision, updates: &mut Vec<Update>) -> bool {
         let key = &event.key;
-        let had = self.keys.get(key).and_then(|known| known.object.clone());
+        let had = self.keys.get(key).and_then(|known| known.object.at(key));
         let was_in_force = had.as_ref().is_some_and(|object| self.is_in_force(object, key));
         self.remove(key);
         let mut told = None;
-        if let Some(value) = &event.value {
-            told = update(key, value, revision, had.as_ref());
-            let object = told.as_ref().map(|update| update.key.clone());
-            self.insert(key.clone(), Known { revision, value: hash(value), object });
+        if let Some(bytes) = event.value {
+            let value = hash(&bytes);
+            told = update(key, bytes, revision, had.as_ref());
+            self.insert(key.clone(), revision, value, told.as_ref().map(|update| &update.key));
         }
         let mut is_to_read = false;
         if let Some(gone) = had.filter(|had| was_in_force && told.as_ref().is_none_or(|update| update.key != *had)) {
@@ -98,15 +123,16 @@ impl Delivered {
         is_to_read
     }
 
-    fn insert(&mut self, key: String, known: Known) {
-        if let Some(object) = known.object.as_ref().filter(|object| keys::key(object) != key) {
-            self.aliases.insert(object.clone(), key.clone());
+    fn insert(&mut self, key: String, revision: Revision, value: u64, object: Option<&ResourceKey>) {
+        let object = Object::new(object, &key);
+        if let Object::Other(object) = &object {
+            self.aliases.insert((**object).clone(), key.clone());
         }
-        self.keys.insert(key, known);
+        self.keys.insert(key, Known { revision, value, object });
     }
 
     fn remove(&mut self, key: &String) {
-        if let Some(Known { object: Some(object), .. }) = self.keys.remove(key) {
+        if let Some(Known { object: Object::Other(object), .. }) = self.keys.remove(key) {
             self.aliases.remove(&object, key);
         }
     }
@@ -115,7 +141,7 @@ impl Delivered {
     fn place_of(&self, object: &ResourceKey) -> Option<String> {
         let own = Some(keys::key(object)).filter(|own| {
             let known = self.keys.get(own);
-            known.is_some_and(|known| known.object.as_ref() == Some(object))
+            known.is_some_and(|known| matches!(known.object, Object::Own))
         });
         self.aliases.in_force(object, own.as_ref()).cloned()
     }
@@ -132,15 +158,20 @@ impl Delivered {
     }
 }
 
+/// The key of the store that an update is from.
+fn place(update: &Update) -> String {
+    keys::key(update.value.as_ref().and_then(Content::at).unwrap_or(&update.key))
+}
+
 fn deletion(key: ResourceKey) -> Update {
     Update { key, value: None }
 }
 
 /// The object in a value. Where that does not tell the name of a policy, it is the one that it had `before`.
-fn update(key: &str, value: &[u8], revision: Revision, before: Option<&ResourceKey>) -> Option<Update> {
+fn update(key: &str, bytes: Vec<u8>, revision: Revision, before: Option<&ResourceKey>) -> Option<Update> {
     let at = keys::parse(key)?;
-    let value = keys::from_bytes_at(&at, value, revision);
-    Some(Update { key: named(&at, &value, before), value: Some(value) })
+    let content = Content::stored(at.clone(), bytes, revision);
+    Some(Update { key: named(at, &content, before), value: Some(content) })
 }
 
 #[cfg(test)]

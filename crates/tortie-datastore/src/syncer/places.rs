@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
-use serde_json::{Map, Value};
 use tortie_api::ResourceKey;
+
+use super::Content;
 
 /// The places of objects that lie elsewhere than at their own names, and which of several places counts.
 #[derive(Debug)]
@@ -25,6 +26,11 @@ impl<P: Ord + Clone + Display> Aliases<P> {
     #[must_use]
     pub fn emptied(&mut self) -> Self {
         Self { places: BTreeMap::new(), reported: std::mem::take(&mut self.reported) }
+    }
+
+    /// Whether everything lies at its own name.
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
     }
 
     /// An object lies at a place that is not that of its own name.
@@ -68,19 +74,18 @@ impl<P: Ord + Clone + Display> Aliases<P> {
 
 /// Which object lies at `at`: a policy has the name that its value says, and where that cannot be read the one that it had
 /// `before`; any other that of its place.
-pub fn named(
-    at: &ResourceKey,
-    value: &Result<Map<String, Value>, String>,
-    before: Option<&ResourceKey>,
-) -> ResourceKey {
-    let named = |name: &str| ResourceKey { name: name.to_owned(), ..at.clone() };
+pub fn named(at: ResourceKey, content: &Content, before: Option<&ResourceKey>) -> ResourceKey {
     if !at.kind.is_tiered_policy() {
-        return at.clone();
+        return at;
     }
-    match (value, before) {
-        (Ok(value), _) => named(value["metadata"].get("name").and_then(Value::as_str).unwrap_or(&at.name)),
+    match (content.name(), before) {
+        (Ok(Some(name)), _) => ResourceKey { name, ..at },
+        (Ok(None), _) => at,
         (Err(_), Some(before)) => before.clone(),
-        (Err(_), None) => named(at.name.strip_prefix("default.").unwrap_or(&at.name)),
+        (Err(_), None) => match at.name.strip_prefix("default.").map(str::to_owned) {
+            Some(name) => ResourceKey { name, ..at },
+            None => at,
+        },
     }
 }
 

@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde_json::{Map, Value};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::Receiver;
 use tortie_api::{Kind, ResourceKey};
 use tortie_datastore::Revision;
 use tortie_datastore::store::{Deliver, KindRevisions};
-use tortie_datastore::syncer::{EMPTIED, SyncEvent, Update, is_ready};
+use tortie_datastore::syncer::{Content, EMPTIED, SyncEvent, Update, is_ready};
 
 use super::known::Known;
 use super::{Entry, Message, Question, Wanted};
@@ -22,8 +21,8 @@ const BATCH_SILENCE: Duration = Duration::from_millis(20);
 /// The longest batch.
 const BATCH_MAX: Duration = Duration::from_millis(200);
 
-/// An object, why it is none, or that it is gone.
-type Told = Option<Result<Map<String, Value>, String>>;
+/// An object, or that it is gone.
+type Told = Option<Content>;
 
 /// Whether the store may be followed (section 2.8).
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -191,7 +190,7 @@ impl Consumer {
     fn absorb(&mut self, update: Update) {
         let is_flag = update.key.kind == Kind::ClusterInformation && update.key.name == "default";
         if let Some(flag) = self.flag.as_mut().filter(|_| is_flag) {
-            *flag = matches!(&update.value, Some(Ok(object)) if is_ready(object));
+            *flag = matches!(update.object(), Some(Ok(object)) if is_ready(&object));
         }
         match self.delivered {
             // What came and went before the first snapshot was never there.

@@ -107,7 +107,7 @@ impl Known {
         }
         let before = self.key_of(&entry.id).filter(|key| self.place_of(key).as_ref() == Some(&entry.id));
         let had = self.key_of(&entry.id);
-        let key = entry.object.as_ref().map(|found| named(&found.at, &found.value, had.as_ref()));
+        let key = entry.object.as_ref().map(|found| named(found.at.clone(), &found.content, had.as_ref()));
         self.remove(&entry.id);
         self.insert(entry.id.clone(), entry.revision, entry.uid, key.as_ref());
         let mut is_to_list = false;
@@ -117,7 +117,7 @@ impl Known {
         if let (Some(key), Some(found)) = (key, entry.object)
             && self.counts(&key, &entry.id)
         {
-            updates.push(Update { key, value: Some(found.value) });
+            updates.push(Update { key, value: Some(found.content) });
         }
         is_to_list
     }
@@ -148,17 +148,17 @@ impl Known {
         for entry in entries {
             let is_same = before.is_same(&entry);
             let had = before.key_of(&entry.id);
-            let key = entry.object.as_ref().map(|found| named(&found.at, &found.value, had.as_ref()));
+            let key = entry.object.as_ref().map(|found| named(found.at.clone(), &found.content, had.as_ref()));
             self.insert(entry.id.clone(), entry.revision, entry.uid, key.as_ref());
             if let (Some(key), Some(object)) = (key, entry.object) {
-                found.push((entry.id, key, object.value, is_same));
+                found.push((entry.id, key, object.content, is_same));
             }
         }
         let mut updates = Vec::new();
-        for (id, key, value, is_same) in found {
+        for (id, key, content, is_same) in found {
             let was_in_force = is_same && before.place_of(&key).as_ref() == Some(&id);
             if self.counts(&key, &id) && !was_in_force {
-                updates.push(Update { key, value: Some(value) });
+                updates.push(Update { key, value: Some(content) });
             }
         }
         let gone: BTreeSet<ResourceKey> = before.entries.keys().filter_map(|id| before.key_of(id)).collect();
@@ -172,6 +172,7 @@ impl Known {
 mod tests {
     use serde_json::json;
     use tortie_api::Kind;
+    use tortie_datastore::syncer::Content;
 
     use super::super::Found;
     use super::*;
@@ -187,13 +188,16 @@ mod tests {
             id: Id { namespace: None, name: at.to_owned() },
             revision: revision.to_owned(),
             uid: format!("uid of {at}"),
-            object: Some(Found { at: ResourceKey::global(Kind::GlobalNetworkPolicy, at), value }),
+            object: Some(Found {
+                at: ResourceKey::global(Kind::GlobalNetworkPolicy, at),
+                content: Content::shown(value),
+            }),
         }
     }
 
     /// Updates as text: name, and from where it comes.
     fn said(updates: &[Update]) -> Vec<String> {
-        let said = |update: &Update| match &update.value {
+        let said = |update: &Update| match update.object() {
             None => format!("-{}", update.key.name),
             Some(Ok(value)) => format!("{} from {}", update.key.name, value["from"].as_str().unwrap_or_default()),
             Some(Err(error)) => format!("{}: {error}", update.key.name),

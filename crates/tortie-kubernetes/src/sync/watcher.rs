@@ -8,6 +8,7 @@ use tokio::sync::mpsc::Sender;
 use tokio::sync::{Notify, watch};
 use tortie_api::with_causes;
 use tortie_datastore::random;
+use tortie_datastore::syncer::Content;
 
 use super::{Entry, Found, Message};
 use crate::failure::{Failure, is_missing_definition};
@@ -340,6 +341,8 @@ fn entry(source: Source, group: Group, interface_prefix: &str, mut raw: Value) -
     if let Some(metadata) = raw["metadata"].as_object_mut() {
         metadata.shift_remove("managedFields");
     }
-    let object = source.object(group, interface_prefix, raw).map(|ours| Found { at: ours.at, value: ours.value });
+    let object = source
+        .object(group, interface_prefix, raw)
+        .map(|ours| Found { at: ours.at, content: Content::shown(ours.value) });
     Some(Entry { id, revision, uid, object })
 }

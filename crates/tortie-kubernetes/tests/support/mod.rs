@@ -212,7 +212,7 @@ impl Mirror {
                 for update in updates {
                     let sign = if update.value.is_some() { '+' } else { '-' };
                     self.log.push(format!("{sign}{}", update.key));
-                    match update.value {
+                    match update.object() {
                         Some(value) => self.objects.insert(update.key, value),
                         None => self.objects.remove(&update.key),
                     };

@@ -72,6 +72,8 @@ pub fn run_follower() -> bool {
         match event {
             SyncEvent::Updates { updates, is_snapshot: true, .. } if is_first => {
                 is_first = false;
+                // One after the other, as an agent reads them.
+                updates.iter().for_each(|update| drop(update.object()));
                 tell_snapshot(start.elapsed(), before, updates);
             }
             SyncEvent::Updates { updates, .. } => {

@@ -29,7 +29,7 @@ impl Told {
         self.revision += 1;
         let event = Event { key: key(at), value, previous: None };
         let mut updates = Vec::new();
-        let is_to_read = self.delivered.change(&event, Revision(self.revision), &mut updates);
+        let is_to_read = self.delivered.change(event, Revision(self.revision), &mut updates);
         (said(&updates), is_to_read)
     }
 
@@ -49,7 +49,7 @@ fn found(entries: &[(&str, &str, u64)]) -> BTreeMap<String, (Revision, Vec<u8>)>
 
 /// Updates as text: the name, and the place it comes from.
 fn said(updates: &[Update]) -> Vec<String> {
-    let said = |update: &Update| match &update.value {
+    let said = |update: &Update| match update.object() {
         None => format!("-{}", update.key.name),
         Some(Ok(value)) => format!("{} from {}", update.key.name, value["spec"]["selector"].as_str().unwrap()),
         Some(Err(error)) => format!("{}: {error}", update.key.name),

@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::{Receiver, channel};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::super::Found;
@@ -18,7 +18,7 @@ fn entry(source: Source, name: &str, revision: &str, spec: Value) -> Entry {
         id: Id { namespace: None, name: name.to_owned() },
         revision: revision.to_owned(),
         uid: name.to_owned(),
-        object: Some(Found { at, value: Ok(value.as_object().cloned().unwrap_or_default()) }),
+        object: Some(Found { at, content: Content::shown(Ok(value.as_object().cloned().unwrap_or_default())) }),
     }
 }
 
