@@ -22,7 +22,7 @@ pub fn saved_state(bytes: &[u8]) -> Option<Vec<u8>> {
 
 /// A saved state with this content and the first line that belongs to it.
 pub fn seal(content: &[u8]) -> Vec<u8> {
-    saved::sealed(content.to_vec())
+    saved::sealed(content)
 }
 
 /// Code and body of the answer to a request; `None` when it is none that HTTP allows.

@@ -10,6 +10,8 @@ use tortie_api::read_stored;
 use tortie_api::{Kind, ResourceKey};
 use tortie_datastore::syncer::Update;
 
+use crate::text::Text;
+
 /// What is wrong with a stored object, and what is in force instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StoredProblem {
@@ -47,6 +49,44 @@ impl Form {
         let form = Form { resource: Arc::new(stored.resource), text: Arc::from(object.to_string()) };
         Ok((form, texts(stored.warnings)))
     }
+
+    /// Reads an object of a saved state. One that this version cannot read any more is left out with a log line: that
+    /// affects itself only.
+    pub(crate) fn read_saved(key: &ResourceKey, text: &Text) -> Option<Form> {
+        let object = serde_json::from_str(text).map_err(|error| vec![error.to_string()]);
+        match object.and_then(|object| Form::read(key, object)) {
+            Ok((form, _)) => Some(form),
+            Err(messages) => {
+                tracing::warn!("saved {key} is left out: {}", messages.join("; "));
+                None
+            }
+        }
+    }
+}
+
+/// The form of an object that the kernel took last.
+#[derive(Clone, Debug)]
+enum Good {
+    /// One of this process.
+    Form(Form),
+    /// One of the process before, which is read when it is needed.
+    Saved(Text),
+}
+
+impl Good {
+    fn form(&self, key: &ResourceKey) -> Option<Form> {
+        match self {
+            Good::Form(form) => Some(form.clone()),
+            Good::Saved(text) => Form::read_saved(key, text),
+        }
+    }
+
+    fn text(&self) -> Text {
+        match self {
+            Good::Form(form) => form.text.clone().into(),
+            Good::Saved(text) => text.clone(),
+        }
+    }
 }
 
 /// What the calculation is to be told of one object.
@@ -60,9 +100,9 @@ pub(crate) struct Hold {
     warnings: BTreeMap<ResourceKey, Vec<String>>,
     refused: BTreeMap<ResourceKey, Refused>,
     /// What changed since the kernel last took everything: the form that was in force then, if any.
-    good: BTreeMap<ResourceKey, Option<Form>>,
+    good: BTreeMap<ResourceKey, Option<Good>>,
     /// Forms of the saved state, until the store's first snapshot says what there is.
-    remembered: BTreeMap<ResourceKey, Form>,
+    remembered: BTreeMap<ResourceKey, Text>,
     /// Objects held since the state was saved last.
     newly_held: BTreeSet<ResourceKey>,
 }
@@ -93,7 +133,9 @@ impl Hold {
             }
             Err(messages) => {
                 let has_form = self.in_force.contains_key(&key);
-                let is_held = holds && (has_form || self.remembered.contains_key(&key));
+                let saved = self.remembered.get(&key).filter(|_| holds && !has_form);
+                let saved = saved.and_then(|text| Form::read_saved(&key, text));
+                let is_held = holds && (has_form || saved.is_some());
                 for message in &messages {
                     let what = if is_held { "its last valid form stays in force" } else { "it counts as missing" };
                     tracing::warn!("{key} in the store is invalid, {what}: {message}");
@@ -106,8 +148,7 @@ impl Hold {
                 if has_form {
                     return None;
                 }
-                let form = self.remembered.get(&key).cloned();
-                Some(self.put(key, form))
+                Some(self.put(key, saved))
             }
         }
     }
@@ -119,13 +160,13 @@ impl Hold {
             Some(form) => self.in_force.insert(key.clone(), form),
             None => self.in_force.remove(&key),
         };
-        let remembered = &self.remembered;
-        self.good.entry(key.clone()).or_insert_with(|| before.or_else(|| remembered.get(&key).cloned()));
+        let saved = || self.remembered.get(&key).cloned().map(Good::Saved);
+        self.good.entry(key.clone()).or_insert_with(|| before.map(Good::Form).or_else(saved));
         (key, resource)
     }
 
     /// Forms that an earlier process had in force: what is invalid in the store now may fall back on them.
-    pub(crate) fn remember(&mut self, forms: impl IntoIterator<Item = (ResourceKey, Form)>) {
+    pub(crate) fn remember(&mut self, forms: impl IntoIterator<Item = (ResourceKey, Text)>) {
         self.remembered.extend(forms);
     }
 
@@ -147,7 +188,11 @@ impl Hold {
 
     /// The form of a pending object that is in force, and the one that the kernel took last.
     pub(crate) fn forms(&self, key: &ResourceKey) -> (Option<Form>, Option<Form>) {
-        (self.in_force.get(key).cloned(), self.good.get(key).cloned().flatten())
+        (self.in_force.get(key).cloned(), self.good_form(key))
+    }
+
+    fn good_form(&self, key: &ResourceKey) -> Option<Form> {
+        self.good.get(key)?.as_ref()?.form(key)
     }
 
     /// Puts one of the forms of a pending object in force.
@@ -157,7 +202,7 @@ impl Hold {
 
     /// The kernel does not take an object: its last good form is in force from now on, until the object changes (E-711).
     pub(crate) fn refuse(&mut self, key: &ResourceKey, rule: Option<String>, message: String) -> Told {
-        let good = self.good.get(key).cloned().flatten();
+        let good = self.good_form(key);
         let is_held = good.is_some();
         let what = if is_held { "its last good form stays in force" } else { "it counts as missing" };
         let place = rule.as_ref().map(|rule| format!(" ({rule})")).unwrap_or_default();
@@ -186,16 +231,17 @@ impl Hold {
 
     /// The forms to be saved: what is in force, where the kernel took it or where it is held on purpose, else what it
     /// took last.
-    pub(crate) fn forms_to_save(&self) -> Vec<(ResourceKey, Form)> {
+    pub(crate) fn forms_to_save(&self) -> Vec<(ResourceKey, Text)> {
         let is_held = |key: &ResourceKey| self.problems.get(key).is_some_and(|problem| problem.is_held);
-        let mut forms: BTreeMap<&ResourceKey, &Form> = self.in_force.iter().collect();
+        let in_force = self.in_force.iter().map(|(key, form)| (key, form.text.clone().into()));
+        let mut forms: BTreeMap<&ResourceKey, Text> = in_force.collect();
         for (key, good) in self.good.iter().filter(|(key, _)| !is_held(key)) {
             match good {
-                Some(good) => forms.insert(key, good),
+                Some(good) => forms.insert(key, good.text()),
                 None => forms.remove(key),
             };
         }
-        forms.into_iter().map(|(key, form)| (key.clone(), form.clone())).collect()
+        forms.into_iter().map(|(key, text)| (key.clone(), text)).collect()
     }
 
     /// Lets go of what is held, when that is no longer wanted; gives what counts as missing from now on.
@@ -272,7 +318,7 @@ mod tests {
         let forms = hold.forms_to_save();
         assert!(forms.len() < 2);
         forms.first().map(|(_, form)| {
-            let value: Value = serde_json::from_str(&form.text).unwrap();
+            let value: Value = serde_json::from_str(form).unwrap();
             value["spec"]["interfaceName"].as_str().unwrap().to_owned()
         })
     }
@@ -301,7 +347,7 @@ mod tests {
         let form = Form::read(&key(), object(&on("eth0"))).unwrap().0;
         let check = |holds: bool, is_same_store: bool, is_in_force: bool| {
             let mut hold = Hold::default();
-            hold.remember([(key(), form.clone())]);
+            hold.remember([(key(), Text::from(form.text.clone()))]);
             if !is_same_store {
                 hold.forget_remembered(|_| true);
             }
@@ -315,6 +361,29 @@ mod tests {
         check(true, true, true);
         check(false, true, false);
         check(true, false, false);
+    }
+
+    #[test]
+    fn a_saved_form_that_cannot_be_read_any_more_is_none_d11() {
+        let invalid = json!({"interfaceName": "eth0"});
+        for saved in ["{".to_owned(), object(&invalid).to_string()] {
+            let mut hold = Hold::default();
+            hold.remember([(key(), Text::from(Arc::from(saved)))]);
+            assert!(matches!(hold.update(update(Some(&invalid)), true), Some((_, None))));
+            assert!(!hold.problems()[&key()].is_held);
+        }
+    }
+
+    #[test]
+    fn what_the_kernel_refuses_after_a_restart_falls_back_on_what_was_saved_e711() {
+        let mut hold = Hold::default();
+        let form = Form::read(&key(), object(&on("eth0"))).unwrap().0;
+        hold.remember([(key(), Text::from(form.text))]);
+        hold.update(update(Some(&on("eth1"))), true);
+        hold.forget_remembered(|_| true);
+        assert_eq!(saved(&hold).as_deref(), Some("eth0"), "the newer form is not taken yet");
+        let (_, resource) = hold.refuse(&key(), None, "no".to_owned());
+        assert!(format!("{resource:?}").contains("eth0"), "{resource:?}");
     }
 
     #[test]

@@ -30,6 +30,7 @@ mod saved;
 mod saver;
 mod serve;
 pub mod status;
+mod text;
 mod tls;
 mod view;
 mod watching;

@@ -13,6 +13,7 @@ use tortie_nftables::Kernel;
 use tortie_rules::compile;
 
 use crate::agent::{AgentError, pause_after};
+use crate::hold::Form;
 use crate::lock::NamespaceLock;
 use crate::program::{Fault, ProgramError, Programmer};
 use crate::saved::Saved;
@@ -114,8 +115,10 @@ pub(crate) fn stand_in(boot: &Boot<'_>, saved: Option<&Saved>, links: Option<&Li
     let reason = match saved {
         Some(saved) if boot.node.is_none_or(|node| node == saved.node) => {
             let mut engine = Engine::new(resolved(boot, &saved.node, Some(saved)).settings);
-            for (key, form) in &saved.objects {
-                engine.update(key.clone(), Some(form.resource.clone()));
+            for (key, text) in &saved.objects {
+                if let Some(form) = Form::read_saved(key, text) {
+                    engine.update(key.clone(), Some(form.resource));
+                }
             }
             engine.set_links(links.unwrap_or(&saved.links).clone());
             let what = format!("saved state of {}, revision {}", saved.time, saved.revision);
@@ -167,14 +170,11 @@ impl StandIn {
     }
 }
 
-fn configurations(saved: Option<&Saved>) -> Vec<&FelixConfiguration> {
+/// The saved settings of agents.
+fn configurations(saved: Option<&Saved>) -> Vec<Form> {
     let objects = saved.into_iter().flat_map(|saved| &saved.objects);
-    objects
-        .filter_map(|(_, form)| match &*form.resource {
-            Resource::FelixConfiguration(configuration) => Some(configuration),
-            _ => None,
-        })
-        .collect()
+    let configurations = objects.filter(|(key, _)| key.kind == Kind::FelixConfiguration);
+    configurations.filter_map(|(key, text)| Form::read_saved(key, text)).collect()
 }
 
 /// The settings of environment, file and saved state.
@@ -182,14 +182,21 @@ fn resolved(boot: &Boot<'_>, node: &str, saved: Option<&Saved>) -> Resolved {
     let key = ResourceKey::global(Kind::Node, node);
     let labels = saved
         .and_then(|saved| saved.objects.iter().find(|(found, _)| *found == key))
-        .map_or_else(Labels::new, |(_, form)| form.resource.meta().labels.clone());
+        .and_then(|(_, text)| Form::read_saved(&key, text))
+        .map_or_else(Labels::new, |form| form.resource.meta().labels.clone());
+    let configurations = configurations(saved);
+    let stored = configurations.iter().filter_map(|form| match &*form.resource {
+        Resource::FelixConfiguration(configuration) => Some(configuration),
+        _ => None,
+    });
+    let stored: Vec<&FelixConfiguration> = stored.collect();
     let none = Remembered::new();
     let mut resolved = resolve(&Sources {
         node,
         node_labels: &labels,
         environment: boot.environment,
         file: boot.file,
-        stored: &configurations(saved),
+        stored: &stored,
         remembered: saved.map_or(&none, |saved| &saved.settings),
     });
     if let (true, Some(saved)) = (resolved.operation.pins_datastore, saved) {

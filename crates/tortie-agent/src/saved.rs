@@ -3,11 +3,15 @@
 //! The file is lines of JSON. The first names the format, its version, and length and SHA-256 of everything behind it;
 //! the second is the state without its objects; after that each object has two lines: which it is, and its stored form.
 
+mod head;
+
+use std::borrow::Cow;
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -15,17 +19,15 @@ use tortie_api::facts::{Link, Links};
 use tortie_api::{Kind, ResourceKey};
 use tortie_calc::settings::Remembered;
 
+pub(crate) use self::head::sealed;
+use self::head::{FORMAT, Head, Sum, VERSION, hex, line};
 use crate::bounded::{self, BoundedError};
-use crate::hold::Form;
+use crate::text::Text;
 
 /// The name of the file in the folder of the state.
 pub(crate) const FILE: &str = "state.jsonl";
 /// The most bytes of a saved state. The largest store that is designed for has 40 MB (datastore.md).
 const LEN_MAX: u64 = 256 << 20;
-/// What the first line says the file is.
-const FORMAT: &str = "tortie-agent-state";
-/// The version that this program writes and reads.
-const VERSION: u32 = 1;
 
 /// What an agent needs to enforce, without its store, what it enforced last.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -44,8 +46,8 @@ pub(crate) struct Saved {
     pub(crate) peers: Vec<SocketAddr>,
     /// Links and addresses of the host.
     pub(crate) links: Links,
-    /// The objects in force, with the last valid forms of those that are invalid or refused now.
-    pub(crate) objects: Vec<(ResourceKey, Form)>,
+    /// The objects in force, with the last valid forms of those that are invalid or refused now, as they were stored.
+    pub(crate) objects: Vec<(ResourceKey, Text)>,
 }
 
 /// Why a saved state cannot be used. None of them keeps an agent from running.
@@ -127,16 +129,6 @@ pub fn has_saved_state(folder: &Path) -> bool {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Head {
-    format: String,
-    version: u32,
-    #[serde(default)]
-    len: usize,
-    #[serde(default)]
-    sha256: String,
-}
-
-#[derive(Serialize, Deserialize)]
 struct Body {
     node: String,
     cluster: Option<String>,
@@ -158,16 +150,16 @@ struct SavedLink {
 }
 
 #[derive(Serialize, Deserialize)]
-struct SavedKey {
-    kind: String,
-    namespace: Option<String>,
-    name: String,
+struct SavedKey<'a> {
+    kind: Cow<'a, str>,
+    namespace: Option<Cow<'a, str>>,
+    name: Cow<'a, str>,
 }
 
 impl Saved {
     /// Reads the state in `folder`; `None` when none was ever saved there.
     ///
-    /// An object that this version cannot read any more is left out with a log line: it affects itself only.
+    /// Its objects stay text until somebody needs what they mean: what a store holds is seldom that.
     ///
     /// # Errors
     /// [`SavedError`] when there is a file that must not be used.
@@ -203,14 +195,14 @@ impl Saved {
 
     fn write_up_to(&self, folder: &Path, len_max: u64) -> Result<(), SavedError> {
         let path = folder.join(FILE);
-        let bytes = self.to_bytes();
-        if bytes.len() as u64 > len_max {
-            return Err(SavedError::TooLong { path, len: bytes.len(), len_max });
-        }
         let io = |what: &'static str, path: &Path| {
             let path = path.to_path_buf();
             move |source| SavedError::Io { what, path, source }
         };
+        let (head, len) = self.head().map_err(io("write", &path))?;
+        if len as u64 > len_max {
+            return Err(SavedError::TooLong { path, len, len_max });
+        }
         let missing: Vec<&Path> = folder.ancestors().take_while(|folder| !folder.exists()).collect();
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(io("make", folder))?;
         let new = folder.join(format!("{FILE}.new"));
@@ -224,7 +216,7 @@ impl Saved {
             .write(true)
             .mode(0o600)
             .open(&new)
-            .and_then(|mut file| file.write_all(&bytes).and_then(|()| file.sync_all()));
+            .and_then(|file| self.write_to(&head, file)?.sync_all());
         if let Err(error) = written {
             // Half a file takes what room is left on a full disk. The error that is reported is the one that matters.
             let _ = std::fs::remove_file(&new);
@@ -256,7 +248,39 @@ impl Saved {
         Ok(is_found)
     }
 
-    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+    /// The whole file, written as it comes: the objects of a large store are not to be there twice.
+    fn write_to<W: Write>(&self, head: &[u8], writer: W) -> io::Result<W> {
+        let mut writer = BufWriter::new(writer);
+        writer.write_all(head)?;
+        self.write_content(&mut writer)?;
+        writer.into_inner().map_err(io::IntoInnerError::into_error)
+    }
+
+    /// The first line, and the length of the whole.
+    fn head(&self) -> io::Result<(Vec<u8>, usize)> {
+        let mut sum = Sum::default();
+        self.write_content(&mut sum)?;
+        let head = sum.head();
+        let len = head.len() + sum.len;
+        Ok((head, len))
+    }
+
+    /// Everything behind the first line.
+    fn write_content(&self, writer: &mut impl Write) -> io::Result<()> {
+        writer.write_all(&line(&self.body()))?;
+        for (key, text) in &self.objects {
+            writer.write_all(&line(&SavedKey {
+                kind: key.kind.name().into(),
+                namespace: key.namespace.as_deref().map(Cow::from),
+                name: key.name.as_str().into(),
+            }))?;
+            writer.write_all(text.as_bytes())?;
+            writer.write_all(b"\n")?;
+        }
+        Ok(())
+    }
+
+    fn body(&self) -> Body {
         let links = self.links.values().map(|link| SavedLink {
             index: link.index,
             name: link.name.clone(),
@@ -264,7 +288,7 @@ impl Saved {
             controller: link.controller,
             addresses: link.addresses.iter().copied().collect(),
         });
-        let body = Body {
+        Body {
             node: self.node.clone(),
             cluster: self.cluster.clone(),
             revision: self.revision,
@@ -272,37 +296,14 @@ impl Saved {
             settings: self.settings.clone(),
             peers: self.peers.clone(),
             links: links.collect(),
-        };
-        let mut rest = line(&body);
-        for (key, form) in &self.objects {
-            rest.extend(line(&SavedKey {
-                kind: key.kind.name().to_owned(),
-                namespace: key.namespace.clone(),
-                name: key.name.clone(),
-            }));
-            rest.extend_from_slice(form.text.as_bytes());
-            rest.push(b'\n');
         }
-        sealed(rest)
     }
-}
 
-/// Content behind the line that names its length and checksum.
-pub(crate) fn sealed(content: Vec<u8>) -> Vec<u8> {
-    let head = Head { format: FORMAT.to_owned(), version: VERSION, len: content.len(), sha256: digest(&content) };
-    let mut bytes = line(&head);
-    bytes.extend(content);
-    bytes
-}
-
-fn line(value: &impl Serialize) -> Vec<u8> {
-    let mut bytes = serde_json::to_vec(value).expect("plain data");
-    bytes.push(b'\n');
-    bytes
-}
-
-fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    /// The whole file.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let written = self.head().and_then(|(head, _)| self.write_to(&head, Vec::new()));
+        written.expect("memory takes all of it")
+    }
 }
 
 pub(crate) fn parse(bytes: &[u8], path: &Path) -> Result<Saved, SavedError> {
@@ -320,21 +321,24 @@ pub(crate) fn parse(bytes: &[u8], path: &Path) -> Result<Saved, SavedError> {
     if rest.len() != head.len {
         return Err(damaged(format!("{} bytes instead of {}", rest.len(), head.len)));
     }
-    if digest(rest) != head.sha256 {
+    if hex(&Sha256::digest(rest)) != head.sha256 {
         return Err(damaged("its checksum is another one".to_owned()));
     }
-    let mut lines = rest.split(|byte| *byte == b'\n');
+    let rest: Arc<str> = std::str::from_utf8(rest).map_err(|error| damaged(error.to_string()))?.into();
+    let mut end = 0;
+    let mut lines = rest.split_terminator('\n').map(|line| {
+        let start = end;
+        end += line.len() + 1;
+        (line, start)
+    });
     let json = |error: serde_json::Error| damaged(error.to_string());
-    let body: Body = serde_json::from_slice(lines.next().unwrap_or_default()).map_err(json)?;
+    let body: Body = serde_json::from_str(lines.next().unwrap_or_default().0).map_err(json)?;
     let mut objects = Vec::new();
-    while let (Some(key), Some(object)) = (lines.next(), lines.next()) {
-        let key: SavedKey = serde_json::from_slice(key).map_err(json)?;
+    while let (Some((key, _)), Some((object, start))) = (lines.next(), lines.next()) {
+        let key: SavedKey<'_> = serde_json::from_str(key).map_err(json)?;
         let Ok(kind) = key.kind.parse::<Kind>() else { continue };
-        let key = ResourceKey { kind, namespace: key.namespace, name: key.name };
-        match Form::read(&key, serde_json::from_slice(object).map_err(json)?) {
-            Ok((form, _)) => objects.push((key, form)),
-            Err(messages) => tracing::warn!("saved {key} is left out: {}", messages.join("; ")),
-        }
+        let key = ResourceKey { kind, namespace: key.namespace.map(Cow::into_owned), name: key.name.into_owned() };
+        objects.extend(Text::part(&rest, start..start + object.len()).map(|text| (key, text)));
     }
     let links = body.links.into_iter().map(|link| {
         let SavedLink { index, name, is_running, controller, addresses } = link;
@@ -359,6 +363,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::hold::Form;
 
     fn a_state() -> Saved {
         let key = ResourceKey::global(Kind::HostEndpoint, "h");
@@ -379,7 +384,7 @@ mod tests {
             peers: vec!["192.0.2.1:2379".parse().unwrap()],
             settings: [("logPrefix".to_owned(), "x".to_owned())].into(),
             links: [(link.name.clone(), link)].into(),
-            objects: vec![(key, form)],
+            objects: vec![(key, Text::from(form.text))],
         }
     }
 
