@@ -304,7 +304,7 @@ impl Engine {
             let item = self.items.find(&key).expect("local endpoints are items");
             let mut labels = Labels::new();
             for (label, value) in self.items.effective(item.labelling).pairs() {
-                labels.entry(label.to_owned()).or_insert_with(|| value.to_owned());
+                labels.insert_missing(label, value);
             }
             self.policies.select(number, before.as_ref(), &labels, &mut changes);
             local.labels = Some(labels);
