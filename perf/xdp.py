@@ -151,21 +151,37 @@ def write(found):
     report.save(COMMITTED, found)
 
 
+def worse(found):
+    """Drop rates below the committed ones, and costs of what passes above them, with no overlap of their middle halves."""
+    with open(COMMITTED) as lines: old = {row["what"]: row for row in json.load(lines)["rows"]}
+    out = []
+    for row in found["rows"]:
+        if row["what"] not in old: continue
+        for name, what, is_lower in (("rate", "times the rate of the interval set", True), ("pass", "of a program that looks at nothing", False)):
+            now, was = row[name], old[row["what"]][name]
+            if now["p75"] < was["p25"] if is_lower else now["p25"] > was["p75"]:
+                out.append(f"{row['what']}: {now['median']} {what}, was {was['median']}")
+    return out
+
+
 def main():
     parser = argparse.ArgumentParser(prog="cargo xtask bench xdp", description=__doc__)
     parser.add_argument("--quick", action="store_true", help=f"{ROUNDS_QUICK} rounds instead of {ROUNDS}")
     parser.add_argument("--json", metavar="FILE", help="write what was found there as well")
     parser.add_argument("--write", action="store_true", help="put it into docs/benchmarks.md and perf/xdp.json")
+    parser.add_argument("--compare", action="store_true", help="fail where it is worse than in perf/xdp.json by more than the noise")
     options = parser.parse_args()
     rounds = ROUNDS_QUICK if options.quick else ROUNDS
     rnd = random.Random(480)
     found = report.result([measure(world, rounds, rnd) for world in drawn(rnd)], rounds)
     print(table(found))
     if options.json: report.save(options.json, found)
+    bad = worse(found) if options.compare else []
     if options.write: write(found)
+    for line in bad: print(f"worse: {line}")
     slow = [one["what"] for one in found["rows"] if one["rate"]["median"] < GOAL]
     for what in slow: print(f"less than {GOAL} times the drop rate of the interval set: {what}")
-    return 1 if slow else 0
+    return 1 if slow or bad else 0
 
 
 if __name__ == "__main__":

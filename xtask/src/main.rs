@@ -52,7 +52,7 @@ const TASKS: &[Task] = &[
     ),
     (
         "bench",
-        "`packets`: what a packet costs, beside no firewall and linear layouts; `--shape a,b`, `--quick`, `--compare`, `--write`; `xdp`: early drops beside an interval set",
+        "`packets`: what a packet costs, beside no firewall and linear layouts; `xdp`: early drops beside an interval set; `change`: from the store to the kernel; `scale`: the calculation; all without a name; `--quick`, `--compare`, `--write`",
         bench::bench,
     ),
     ("fuzz", "run the fuzz targets on new input; `TARGET`, `--seconds N`, `--minimise`", fuzz::fuzz),

@@ -3,6 +3,7 @@
 use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::elements::Difference;
 use super::{Choice, Op, element_ops, has_same_elements};
 use crate::ruleset::{ClassId, Data, Element, End, Holds, Name, Ruleset, Set};
 
@@ -80,7 +81,7 @@ type Move = (Option<ClassId>, Option<ClassId>);
 
 /// How the classes of addresses change: all of what does, and some more where ranges are cut in another way.
 pub(super) fn moves(new: &Set, old: &Set) -> BTreeSet<Move> {
-    let (come, gone) = (changed(new, old), changed(old, new));
+    let [come, gone] = changed(new, old);
     let mut found = BTreeSet::new();
     for (list, others, is_gone) in [(&gone, &come, true), (&come, &gone, false)] {
         for (element, class) in list {
@@ -100,19 +101,21 @@ pub(super) fn moves(new: &Set, old: &Set) -> BTreeSet<Move> {
     found
 }
 
-/// The elements of a set that are others in another one, with their classes.
-fn changed(set: &Set, than: &Set) -> Vec<(Element, Option<ClassId>)> {
-    let differs = |(element, data): &(&Element, &Option<Data>)| than.elements.get(*element) != Some(*data);
-    set.elements.iter().filter(differs).map(|(element, data)| (element.clone(), class(data))).collect()
+/// The elements of a set with classes that come and those that go, each with its class.
+fn changed(new: &Set, old: &Set) -> [Vec<(Element, Option<ClassId>)>; 2] {
+    let Difference { gone, added } = Difference::of(&old.elements, &new.elements);
+    let gone = gone.into_iter().map(|element| {
+        let class = old.elements.get(&element).and_then(class);
+        (element, class)
+    });
+    [added.into_iter().map(|(element, data)| (element, class(&data))).collect(), gone.collect()]
 }
 
 /// Whether an address may have moved in both of two sets, given as they will be and as they are.
 pub(super) fn do_overlap(one: (&Set, &Set), other: (&Set, &Set)) -> bool {
-    let [one, other] = [one, other]
-        .map(|(new, old)| [changed(new, old), changed(old, new)].concat().into_iter().map(|(element, _)| element));
-    let other: Vec<Element> = other.collect();
-    one.len() * other.len() > MOVES_MAX
-        || one.into_iter().any(|one| other.iter().any(|other| one.first <= other.last && other.first <= one.last))
+    let [one, other] = [one, other].map(|(new, old)| changed(new, old).concat());
+    let meets = |one: &Element, other: &Element| one.first <= other.last && other.first <= one.last;
+    one.len() * other.len() > MOVES_MAX || one.iter().any(|(one, _)| other.iter().any(|(other, _)| meets(one, other)))
 }
 
 /// What maps say of a pair of classes while addresses move: what they said, and what they will say.
