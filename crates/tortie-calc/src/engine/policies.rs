@@ -294,7 +294,7 @@ impl Policies {
 
 /// Labels that the other has not, or with another value.
 fn differing<'a>(one: &'a Labels, other: &'a Labels) -> impl Iterator<Item = (&'a str, &'a str)> {
-    let pairs = one.iter().filter(|(label, value)| other.get(*label) != Some(*value));
+    let pairs = one.iter().filter(|(label, value)| other.get(label) != Some(*value));
     pairs.map(|(label, value)| (label.as_str(), value.as_str()))
 }
 
