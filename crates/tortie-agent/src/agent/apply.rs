@@ -54,6 +54,7 @@ impl Loop {
         let took = is_change.then(|| Duration::from_micros(outcome.took_us));
         self.observe.programmed(&self.engine.policy().dispatch, took);
         if is_change {
+            self.tidy_later();
             self.kernel.applies += 1;
             self.kernel.transactions += outcome.transactions as u64;
             self.kernel.operations += outcome.ops as u64;

@@ -71,6 +71,7 @@ impl Loop {
 
     /// How the last writing went.
     pub(super) fn take_saved(&mut self, error: Option<String>) {
+        self.tidy_later();
         if let Some(error) = &error
             && self.state_error.as_ref() != Some(error)
         {
