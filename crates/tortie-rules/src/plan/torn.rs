@@ -61,16 +61,14 @@ impl<'a> Look<'a> {
         !are_apart || changed.iter().any(|(way, maps)| self.is_way_torn(way, maps))
     }
 
-    /// Whether a packet that asks these maps by a way that changes may find something in two of them.
+    /// Whether a packet that asks these maps by a way that changes may find something in two of them. Pairs are looked at
+    /// one rule at a time, elsewhere.
     fn is_way_torn(&self, way: &Way<'_>, maps: &[&Name]) -> bool {
+        let Some((new, old)) = self.change(way.classes).filter(|_| way.other.is_none()) else { return false };
         let sets = || maps.iter().filter_map(|name| self.desired.sets.get(*name).map(|set| (*name, set.as_ref())));
-        match (self.change(way.classes), way.other.and_then(|other| self.change(other))) {
-            (Some((new, old)), None) => moves(new, old).into_iter().any(|(from, to)| {
-                are_several(sets().filter(|(name, set)| self.differ((name, set), from, to)).map(|(_, set)| set))
-            }),
-            // Under the class of the other end stands something in every row.
-            _ => are_several(sets().map(|(_, set)| set)),
-        }
+        moves(new, old).into_iter().any(|(from, to)| {
+            are_several(sets().filter(|(name, set)| self.differ((name, set), from, to)).map(|(_, set)| set))
+        })
     }
 
     fn change(&self, name: &Name) -> Option<Change<'a>> {
