@@ -1,5 +1,6 @@
 //! An agent, what it says of its programming, and what it uses of the machine.
 
+use std::cell::Cell;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -23,6 +24,8 @@ pub(crate) struct Programmed {
 pub(crate) struct Agent {
     process: Child,
     programmed: Receiver<Programmed>,
+    /// The last one that was counted.
+    counted: Cell<Option<Programmed>>,
     /// When it was started.
     pub(crate) started: Instant,
 }
@@ -60,11 +63,14 @@ impl Agent {
         let (tell, programmed) = channel();
         let lines = process.stderr.take().unwrap();
         std::thread::spawn(move || read(lines, &tell));
-        Agent { process, programmed, started }
+        Agent { process, programmed, counted: Cell::new(None), started }
     }
 
     /// Waits until what was written up to `revision` is in force; gives the programming that brought it.
     pub(crate) fn wait(&self, revision: u64) -> Programmed {
+        if let Some(found) = self.counted.take().filter(|found| found.revision >= revision) {
+            return found;
+        }
         loop {
             match self.programmed.recv_timeout(PATIENCE) {
                 Ok(found) if found.revision >= revision => return found,
@@ -95,7 +101,7 @@ impl Agent {
 
     /// How often it programmed the kernel since this was last asked.
     pub(crate) fn times_programmed(&self) -> usize {
-        self.programmed.try_iter().count()
+        self.programmed.try_iter().inspect(|found| self.counted.set(Some(*found))).count()
     }
 }
 
