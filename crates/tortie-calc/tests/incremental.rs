@@ -6,12 +6,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tortie_api::model::{
-    Action, Attachment, HostEndpoint, Labels, Meta, Policy, PolicyClass, PolicyKind, Resource, Rule, Tier, TierAction,
+    Action, Attachment, HostEndpoint, Labels, Meta, PolicyClass, PolicyKind, Resource, Rule, Tier, TierAction,
 };
 use tortie_api::{Kind, ResourceKey};
 use tortie_calc::policy::{EndpointPolicy, PolicyRules, ResolvedRule};
 use tortie_calc::{Engine, Settings};
 use tortie_selector::Selector;
+
+#[path = "support/policies.rs"]
+mod policies;
+#[path = "support/random.rs"]
+mod random;
+
+use random::Random;
 
 const NODE: &str = "here";
 const LOCAL: usize = 5;
@@ -19,19 +26,7 @@ const POLICIES: usize = 40;
 const CLASSES: [PolicyClass; 4] =
     [PolicyClass::Normal, PolicyClass::NormalAndForward, PolicyClass::PreDnat, PolicyClass::Untracked];
 
-/// Numbers that look random, the same for each seed.
-struct Random(u64);
-
 impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(self.0 >> 33).unwrap() % limit
-    }
-
-    fn one_in(&mut self, count: usize) -> bool {
-        self.below(count) == 0
-    }
-
     fn order(&mut self) -> Option<f64> {
         (!self.one_in(3)).then(|| f64::from(u32::try_from(self.below(6)).unwrap()))
     }
@@ -77,7 +72,7 @@ impl Random {
         };
         let name = format!("p{}", self.below(POLICIES));
         let rules = (0..self.below(4)).map(|_| rule(self.below(5))).collect();
-        let Resource::Policy(mut policy) = policy(&name, selector, rules) else { unreachable!("it is one") };
+        let mut policy = policies::policy(name, selector, rules);
         policy.tier = format!("t{}", self.below(3));
         policy.order = self.order();
         policy.class = CLASSES[self.below(CLASSES.len())];
@@ -131,21 +126,7 @@ fn rule(from: usize) -> Arc<Rule> {
 }
 
 fn policy(name: &str, selector: Selector, ingress: Vec<Arc<Rule>>) -> Resource {
-    Resource::Policy(Policy {
-        meta: Meta { name: name.to_owned(), ..Meta::default() },
-        kind: PolicyKind::Global,
-        tier: "default".to_owned(),
-        order: None,
-        selector,
-        namespace_selector: None,
-        service_account_selector: None,
-        governs_ingress: true,
-        governs_egress: false,
-        ingress,
-        egress: Vec::new(),
-        class: PolicyClass::Normal,
-        is_staged_inactive: false,
-    })
+    Resource::Policy(policies::policy(name.to_owned(), selector, ingress))
 }
 
 fn settings(ignores_http: bool) -> Settings {

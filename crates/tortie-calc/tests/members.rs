@@ -17,24 +17,17 @@ use tortie_calc::policy::{SetId, SetMembers};
 use tortie_calc::{Engine, Settings};
 use tortie_selector::Selector;
 
+#[path = "support/random.rs"]
+mod random;
+
+use random::Random;
+
 const WORLDS: u64 = 60;
 const STEPS: usize = 120;
 const NODES: [&str; 2] = ["here", "there"];
 const NAMESPACES: [&str; 3] = ["red", "green", "blue"];
 
-/// Numbers that look random, the same for each seed.
-struct Random(u64);
-
 impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(self.0 >> 33).unwrap() % limit
-    }
-
-    fn one_in(&mut self, count: usize) -> bool {
-        self.below(count) == 0
-    }
-
     fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.below(from.len())]
     }

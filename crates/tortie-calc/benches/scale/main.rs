@@ -6,6 +6,8 @@
 #![allow(clippy::unwrap_used, reason = "a bench that cannot run has nothing to say")]
 #![allow(clippy::disallowed_methods, reason = "it measures time and memory, and starts itself for each shape")]
 
+#[path = "../../tests/support/policies.rs"]
+mod policies;
 mod world;
 
 use std::collections::BTreeMap;

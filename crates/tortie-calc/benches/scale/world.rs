@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use tortie_api::model::{
-    Action, Attachment, HostEndpoint, Labels, Meta, NetworkSet, Policy, PolicyClass, PolicyKind, Profile, Resource,
-    Rule, Tier, TierAction, WorkloadEndpoint,
+    Action, Attachment, HostEndpoint, Labels, Meta, NetworkSet, Profile, Resource, Rule, Tier, TierAction,
+    WorkloadEndpoint,
 };
 use tortie_selector::Selector;
+
+use crate::policies;
 
 pub(crate) const NODE: &str = "here";
 const NAMESPACES: usize = 100;
@@ -224,21 +226,7 @@ fn allow_from(selector: Selector, action: Action) -> Arc<Rule> {
 }
 
 fn selecting(name: String, selector: Selector, ingress: Vec<Arc<Rule>>) -> Resource {
-    Resource::Policy(Policy {
-        meta: meta(name, Labels::new()),
-        kind: PolicyKind::Global,
-        tier: "default".to_owned(),
-        order: None,
-        selector,
-        namespace_selector: None,
-        service_account_selector: None,
-        governs_ingress: true,
-        governs_egress: false,
-        ingress,
-        egress: Vec::new(),
-        class: PolicyClass::Normal,
-        is_staged_inactive: false,
-    })
+    Resource::Policy(policies::policy(name, selector, ingress))
 }
 
 fn set_name(number: usize) -> String {
