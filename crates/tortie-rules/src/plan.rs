@@ -210,7 +210,7 @@ pub fn plan(desired: &Ruleset, actual: Option<&Ruleset>) -> Result<Plan, PlanErr
     if !anchors.turn.is_empty() || are_torn(&chosen) {
         let changes = |(name, set): &(&Name, &Arc<Set>)| {
             set.holds != Holds::Verdicts
-                && chosen.kept.get(*name).is_some_and(|kept| !has_same_elements(&actual.sets[kept], set))
+                && chosen.there(actual, name).is_some_and(|there| !has_same_elements(there, set))
         };
         let renewed: BTreeSet<&Name> = desired.sets.iter().filter(changes).map(|(name, _)| name).collect();
         if !renewed.is_empty() {
@@ -628,6 +628,11 @@ impl Choice {
             return Cow::Borrowed(&set.elements);
         }
         Cow::Owned(set.elements.iter().map(|(element, data)| (element.clone(), self.data(data))).collect())
+    }
+
+    /// The instance that is kept for a set.
+    fn there<'a>(&self, actual: &'a Ruleset, logical: &Name) -> Option<&'a Arc<Set>> {
+        self.kept.get(logical).and_then(|kept| actual.sets.get(kept))
     }
 
     /// The instance, or the name itself for what has only one.

@@ -27,6 +27,12 @@ fn address(number: u8) -> Element {
     Element::exact([10, 0, 0, number])
 }
 
+/// Addresses and their classes.
+fn holders(ranges: Ranges, classes: impl Iterator<Item = (Element, u64)>) -> Set {
+    let elements = classes.map(|(element, class)| (element, Some(Data::Class(ClassId(class)))));
+    Set { key: vec![Field::SourceV4], ranges, holds: Holds::Classes, elements: elements.collect(), ..Set::default() }
+}
+
 /// One chain that asks for the class of an address; addresses and their classes, and what stands under each class.
 fn ruleset(addresses: &[(u8, u64)], classes: &[(u64, Says<'_>)]) -> Ruleset {
     let mut map =
@@ -38,14 +44,7 @@ fn ruleset(addresses: &[(u8, u64)], classes: &[(u64, Says<'_>)]) -> Ruleset {
             map.origins.insert(under(*class, *port), Arc::new([origin, Origin::Frame("before it")]));
         }
     }
-    let elements = addresses.iter().map(|(number, class)| (address(*number), Some(Data::Class(ClassId(*class)))));
-    let holders = Set {
-        key: vec![Field::SourceV4],
-        ranges: Ranges::None,
-        holds: Holds::Classes,
-        elements: elements.collect(),
-        ..Set::default()
-    };
+    let holders = holders(Ranges::None, addresses.iter().map(|(number, class)| (address(*number), *class)));
     let ask = End::Class {
         address: Field::SourceV4,
         classes: Name::new("in4/h/addresses"),
@@ -140,14 +139,7 @@ fn wider(
         ..Set::default()
     };
     let of = |(first, last): (u8, u8)| Element::range([10, 0, 0, first], [10, 0, 0, last]);
-    let elements = networks.iter().map(|(span, class)| (of(*span), Some(Data::Class(ClassId(*class)))));
-    let networks = Set {
-        key: vec![Field::SourceV4],
-        ranges: Ranges::OfKey,
-        holds: Holds::Classes,
-        elements: elements.collect(),
-        ..Set::default()
-    };
+    let networks = holders(Ranges::OfKey, networks.iter().map(|(span, class)| (of(*span), *class)));
     let ask = |classes: &str, key: Field, map: &str| {
         let (classes, map) = (Name::new(classes), Name::new(map));
         rule(End::Class { address: Field::SourceV4, classes, other: None, key: vec![key], map })

@@ -25,7 +25,7 @@ const COUNT: usize = 32;
 const LENGTHS_MAX: usize = 4;
 
 /// When a set of networks is cut.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     /// Networks that one interval set may hold before it is cut. No power of two: lists of equal networks side by side fill
     /// blocks with powers of two, and would then be cut anew with the next network.

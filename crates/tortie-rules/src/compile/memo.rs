@@ -42,7 +42,7 @@ impl Compiler {
 #[derive(Default)]
 pub(super) struct Memory {
     lists: HashMap<ListKey, List>,
-    nets: HashMap<(SetId, Family), (Members, Limits, Vec<Part>)>,
+    nets: HashMap<(SetId, Family), (Members, Vec<Part>)>,
 }
 
 /// Which chains: those of one endpoint, stage and family.
@@ -90,7 +90,7 @@ impl Memory {
         self.lists.insert(key, List { source, asked: asked.collect(), made });
     }
 
-    /// The networks with these members in parts. Parts that did not change are the same as before.
+    /// The networks with these members in parts; `limits` are those of the compiler, which never change. Parts that did not change are the same as before.
     pub(super) fn parts(
         &mut self,
         id: &SetId,
@@ -100,13 +100,13 @@ impl Memory {
     ) -> Vec<Part> {
         let key = (id.clone(), family);
         let before = match self.nets.get(&key) {
-            Some((known, by, parts)) if is_same(known, members) && *by == limits => return parts.clone(),
-            Some((.., parts)) => parts.as_slice(),
+            Some((known, parts)) if is_same(known, members) => return parts.clone(),
+            Some((_, parts)) => parts.as_slice(),
             None => &[],
         };
         let kept = |part: Part| before.iter().find(|known| **known == part).cloned().unwrap_or(part);
         let parts: Vec<Part> = blocks::cut(family, nets_of(members), limits).into_iter().map(kept).collect();
-        self.nets.insert(key, (identity(members), limits, parts.clone()));
+        self.nets.insert(key, (identity(members), parts.clone()));
         parts
     }
 

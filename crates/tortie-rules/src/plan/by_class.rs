@@ -56,7 +56,7 @@ pub(super) fn are_ends_torn(desired: &Ruleset, actual: &Ruleset, chosen: &Choice
         }
     }
     let both = |name: &Name| -> Option<(&Set, &Set)> {
-        let there = chosen.kept.get(name).and_then(|kept| actual.sets.get(kept))?;
+        let there = chosen.there(actual, name)?;
         desired.sets.get(name).map(|set| (set.as_ref(), there.as_ref()))
     };
     asked.iter().any(|(ends, maps)| {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::Choice;
 use super::elements::Difference;
+use super::{Choice, has_same_elements};
 use crate::ruleset::{Element, Holds, Match, Name, Ruleset, Set};
 
 /// Elements that go and come, each with each, which are compared. Where there are more, most is new.
@@ -18,8 +18,7 @@ type Part<'a> = (&'a Name, &'a Arc<Set>, &'a Arc<Set>);
 pub(super) fn are_torn(desired: &Ruleset, actual: &Ruleset, chosen: &Choice) -> bool {
     let mut lists: BTreeMap<&str, Vec<Part<'_>>> = BTreeMap::new();
     for (name, set) in desired.sets.iter().filter(|(_, set)| set.holds == Holds::Nothing && set.timeout_s.is_none()) {
-        let there = chosen.kept.get(name).and_then(|kept| actual.sets.get(kept));
-        if let Some(there) = there.filter(|there| !Arc::ptr_eq(there, set) && there.elements != set.elements) {
+        if let Some(there) = chosen.there(actual, name).filter(|there| !has_same_elements(there, set)) {
             lists.entry(name.whole()).or_default().push((name, there, set));
         }
     }

@@ -82,7 +82,7 @@ impl<'a> Look<'a> {
 
     /// What stands for a set now, where that stays.
     fn there(&self, name: &Name) -> Option<&'a Arc<Set>> {
-        self.chosen.kept.get(name).and_then(|kept| self.actual.sets.get(kept))
+        self.chosen.there(self.actual, name)
     }
 
     /// Whether a map says something else of one class now than of another one after the change.
